@@ -1,0 +1,153 @@
+# heapwalk. The two commands to know: make demo, make check. `make help` lists the rest.
+#
+#   make CC=clang                 another compiler
+#   make check SANITIZE=1         with AddressSanitizer and UBSan
+#   make check BUILD=/tmp/b       somewhere else
+#   make WERROR=1                 a warning is an error
+#   make DEPS=check               do not install missing packages, only name them; DEPS=no: do not look
+
+VERSION := $(shell sed -n 's/.*HW_VERSION_STRING "\(.*\)"/\1/p' include/heapwalk/heapwalk.h)
+CC      ?= cc
+PREFIX  ?= /usr/local
+DESTDIR ?=
+PYTHON  ?= /usr/bin/python3
+BUILD   ?= $(if $(SANITIZE),build/sanitize,build)
+DEPS    ?= install
+
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wpointer-arith -Wwrite-strings -Wvla $(if $(WERROR),-Werror)
+SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+comma    := ,
+PKGS     := libdw libelf jansson smartcols
+STD      := -std=gnu11 -D_GNU_SOURCE -Iinclude -Isrc
+
+# Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.
+GOALS       := $(or $(MAKECMDGOALS),all)
+DEPS_GROUPS := $(strip \
+    $(if $(filter-out help clean format deps check-layers,$(GOALS)),build) \
+    $(if $(filter demo bench,$(GOALS)),demo) \
+    $(if $(filter check check-% victims bench lint flags,$(GOALS)),tests) \
+    $(if $(filter lint format,$(GOALS)),tools))
+
+ifneq ($(DEPS_GROUPS),)
+ifneq ($(DEPS),no)
+# Installs what is missing, and does nothing (in some milliseconds) when nothing is.
+DEPS_STATUS := $(shell CC='$(CC)' PYTHON='$(PYTHON)' scripts/install-deps.sh --group '$(DEPS_GROUPS)' \
+                   $(if $(filter check,$(DEPS)),--check,--if-missing) >&2 && echo ok)
+ifneq ($(DEPS_STATUS),ok)
+$(error some packages are missing: see above, or run scripts/install-deps.sh)
+endif
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+endif
+
+ALL_CFLAGS  = $(STD) $(CFLAGS) $(WARNINGS) $(SANFLAGS) $(PKG_CFLAGS)
+ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS)
+
+LIB_SRCS  := $(sort $(shell find src -name '*.c' -not -path 'src/cli/*'))
+CLI_SRCS  := $(sort $(wildcard src/cli/*.c))
+UNIT_SRCS := $(sort $(shell find tests/unit -name '*.c'))
+HEADERS   := $(sort $(shell find src include -name '*.h' -o -name '*.def'))
+C_FILES   := $(sort $(shell find src include tests bench demo -name '*.[ch]'))
+VICTIMS   := $(patsubst tests/victims/%.c,$(BUILD)/victims/%,$(filter-out tests/victims/victim.c,$(wildcard tests/victims/*.c)))
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+.PHONY: all demo check check-unit check-e2e check-layers bench install format lint deps clean help victims flags FORCE
+
+all: $(BUILD)/heapwalk
+
+$(BUILD)/heapwalk: $(call obj,$(CLI_SRCS)) $(BUILD)/libheapwalk.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/libheapwalk.a: $(call obj,$(LIB_SRCS))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/.flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Rebuild everything when compiler or flags change.
+$(BUILD)/.flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- tests --------------------------------------------------------------------------------------
+
+# Victims are never sanitized: their heap must be glibc's own. No optimization across malloc/free.
+$(BUILD)/victims/%: tests/victims/%.c $(wildcard tests/victims/victim.[ch])
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-builtin $(WARNINGS) -pthread -o $@ $< tests/victims/victim.c
+
+victims: $(VICTIMS)
+
+$(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(BUILD)/libheapwalk.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcriterion
+
+$(call obj,$(UNIT_SRCS)): ALL_CFLAGS += -Itests/unit
+
+check: all $(BUILD)/unit victims
+	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/run.sh
+
+check-unit: $(BUILD)/unit
+	$(BUILD)/unit
+
+check-e2e: all victims
+	$(PYTHON) tests/e2e/run.py --build $(BUILD) $(E2E)
+
+check-layers:
+	$(PYTHON) tests/layers.py
+
+# ---- the rest -----------------------------------------------------------------------------------
+
+demo: all $(BUILD)/demo/fragmented
+	BUILD=$(BUILD) scripts/demo.sh
+
+$(BUILD)/demo/%: demo/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -o $@ $<
+
+bench: all $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+	$(PYTHON) bench/bench.py --build $(BUILD) $(BENCH)
+
+$(BUILD)/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin-malloc $(WARNINGS) -o $@ $<
+
+install: all
+	install -D -m 755 $(BUILD)/heapwalk $(DESTDIR)$(PREFIX)/bin/heapwalk
+	install -D -m 644 $(BUILD)/libheapwalk.a $(DESTDIR)$(PREFIX)/lib/libheapwalk.a
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/heapwalk include/heapwalk/heapwalk.h include/heapwalk/metrics.def
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/heapwalk README.md LICENSE docs/report.schema.json
+
+format:
+	clang-format -i $(C_FILES)
+
+lint:
+	MAKE='$(MAKE)' PYTHON='$(PYTHON)' scripts/lint.sh
+
+# What the sources are compiled with, for tools that parse them.
+flags:
+	@echo '$(STD) -Itests/unit $(WARNINGS) $(PKG_CFLAGS)'
+
+deps:
+	scripts/install-deps.sh
+
+# Only what we made: BUILD may be a directory that holds other things.
+clean:
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.a victims demo bench .flags))
+
+help:
+	@echo 'make            build/heapwalk and build/libheapwalk.a'
+	@echo 'make demo       show the main job on a really fragmented program, live and from a core'
+	@echo 'make check      all tests; SANITIZE=1 with sanitizers, CC=clang with clang'
+	@echo 'make bench      speed and memory, as ratios to a plain read of the same bytes'
+	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given'
+	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, layers'
+	@echo 'make format     rewrite the sources in the house style'
+	@echo 'make deps       install every Debian package that build, tests and tools need'
+	@echo 'make clean      remove what was built'

@@ -1,0 +1,235 @@
+/*
+ * heapwalk: what a process's glibc heap holds, from outside.
+ *
+ * The whole public interface. A session is opened on a live process or on a core file, inspected as
+ * often as one likes, and closed:
+ *
+ *     struct hw_error err;
+ *     struct hw_session *s;
+ *     struct hw_report *r;
+ *     if (hw_open_pid(1234, NULL, &s, &err) == HW_OK && hw_inspect(s, NULL, &r, &err) == HW_OK)
+ *         hw_render(r, &(struct hw_render_options){.format = "json"}, stdout, &err);
+ *     hw_report_destroy(r);
+ *     hw_close(s);
+ *
+ * Rules that hold for every function:
+ *   - The library never prints, never exits, keeps no global state that changes. Functions return
+ *     HW_OK (0) or a negative enum hw_code; the detail goes to the caller's struct hw_error, which
+ *     may be NULL. Out parameters stand last but for the error and are set to NULL on failure.
+ *   - The target is only ever read. A live one is stopped while its heap is walked and runs again
+ *     when the function returns, also when it fails; the kernel releases it if we are killed.
+ *   - A session belongs to one thread. hw_*_destroy(NULL) and hw_close(NULL) do nothing.
+ *   - Addresses of the target are hw_addr, never C pointers. Sizes are bytes.
+ */
+#ifndef HEAPWALK_HEAPWALK_H
+#define HEAPWALK_HEAPWALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define HW_VERSION_STRING "0.1.0"
+
+typedef uint64_t hw_addr;
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+/* Every way in which a call can fail: X(id, what it means). */
+#define HW_ERRORS(X)                                                                               \
+    X(NOMEM, "out of memory")                                                                      \
+    X(SYSTEM, "a system call failed")                                                              \
+    X(USAGE, "the caller's arguments make no sense")                                               \
+    X(NO_PROCESS, "no such process, or it has no memory of its own")                               \
+    X(PERMISSION, "not allowed to read the process")                                               \
+    X(GONE, "the process ended while it was read")                                                 \
+    X(NOT_CORE, "the file is not an ELF core")                                                     \
+    X(UNSUPPORTED, "a kind of target that heapwalk does not know")                                 \
+    X(NO_HEAP, "the target has no glibc heap")                                                     \
+    X(NO_SYMBOLS, "symbols or types that are needed were not found")                               \
+    X(CORRUPT, "bytes that contradict each other")                                                 \
+    X(FAULT, "memory that cannot be read or was not saved")                                        \
+    X(OUTPUT, "the report could not be written")
+
+enum hw_code {
+    HW_OK = 0,
+    HW_ERR_BASE_ = -100, /* so that -1 is never mistaken for a code */
+#define HW_ERROR_ENUM_(id, text) HW_ERR_##id,
+    HW_ERRORS(HW_ERROR_ENUM_)
+#undef HW_ERROR_ENUM_
+};
+
+/* The detail of a failure. Owned by the caller; plain data, nothing to free. */
+struct hw_error {
+    int code;         /* enum hw_code */
+    int sys_errno;    /* errno of the failed call, 0 if none */
+    char text[512];   /* the cause, one line, no full stop, no newline */
+    char remedy[256]; /* what the user can do about it; "" if nothing is known */
+};
+
+/* A fixed English description of a code, for example "out of memory"; never NULL. */
+const char *hw_code_text(int code);
+
+/* ---- blocks ---------------------------------------------------------------------------------- */
+
+/* What an allocator does with a block of memory. The names in comments are glibc's. */
+enum hw_state {
+    HW_USED,     /* handed out to the program */
+    HW_MMAPPED,  /* handed out to the program, with a mapping of its own, in no arena */
+    HW_CACHED,   /* freed, in a thread's cache (tcache) */
+    HW_PARKED,   /* freed, not merged with its neighbours (fastbin) */
+    HW_FREE,     /* free, in a bin */
+    HW_TOP,      /* the free end of an arena */
+    HW_OVERHEAD, /* headers, fences, alignment loss, foreign sbrk gaps */
+    HW_STATES_   /* number of states */
+};
+
+/* "in use", "mmapped", "tcache", "fastbin", "bin", "top", "overhead"; never NULL. */
+const char *hw_state_name(enum hw_state state);
+
+#define HW_BIN_UNKNOWN (-1)
+
+/* One block. Valid only during the callback that gets it. */
+struct hw_block {
+    hw_addr address; /* where the chunk begins (header), not what malloc() returned */
+    uint64_t bytes;  /* gross size; for HW_MMAPPED the size of the chunk, not of its mapping */
+    uint64_t lead;   /* HW_MMAPPED: mapped bytes before the chunk (memalign); else 0 */
+    int32_t arena;   /* index of the arena, -1 for HW_MMAPPED */
+    int32_t tid;     /* HW_CACHED: the thread whose cache holds it; else 0 */
+    int16_t bin;     /* HW_CACHED, HW_PARKED, HW_FREE: index of the list; else HW_BIN_UNKNOWN.
+                        In HW_FREE, 1 is the unsorted bin, as in glibc */
+    uint8_t state;   /* enum hw_state */
+};
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+enum hw_unit { HW_UNIT_BYTES, HW_UNIT_COUNT, HW_UNIT_RATIO };
+enum hw_scope { HW_SCOPE_EVERY, HW_SCOPE_TOTAL };
+
+enum hw_metric {
+#define HW_METRIC(id, name, unit, scope, help) HW_M_##id,
+#include <heapwalk/metrics.def>
+#undef HW_METRIC
+    HW_METRICS_ /* number of metrics */
+};
+
+struct hw_metric_info {
+    const char *name;
+    enum hw_unit unit;
+    enum hw_scope scope;
+    const char *help;
+};
+
+/* The description of a metric; static, NULL if `metric` is out of range. */
+const struct hw_metric_info *hw_metric_info(enum hw_metric metric);
+
+/* One figure. Unknown is a state of its own, never 0. */
+struct hw_figure {
+    bool known;
+    union {
+        int64_t n;    /* HW_UNIT_BYTES, HW_UNIT_COUNT */
+        double ratio; /* HW_UNIT_RATIO */
+    };
+};
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+struct hw_session;
+struct hw_report;
+
+struct hw_options {
+    const char *exe; /* executable of a core that cannot be found by itself, or NULL */
+    const char
+        *debuginfo_path; /* colon-separated places for debug files, as elfutils reads it, or NULL */
+};
+
+/*
+ * Open a live process / a core file. Reads maps, symbols and types, but not yet the heap, and does
+ * not stop anything. `opt` may be NULL. On success *ret must be closed with hw_close().
+ * Fails with NO_PROCESS, PERMISSION, NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, NOMEM, SYSTEM.
+ */
+int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
+                struct hw_error *err);
+int hw_open_core(const char *path, const struct hw_options *opt, struct hw_session **ret,
+                 struct hw_error *err);
+void hw_close(struct hw_session *session);
+
+/*
+ * Called once for every block, in the order of arenas, heaps and addresses, mmapped chunks last. A
+ * live target is stopped meanwhile. Return 0 to go on; anything else ends the walk, and the report
+ * is then incomplete.
+ */
+typedef int (*hw_block_fn)(const struct hw_block *block, void *arg);
+
+struct hw_listener {
+    hw_block_fn block; /* or NULL */
+    void *arg;
+    bool want_bins; /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
+                       for every chunk in an unsorted bin */
+};
+
+/*
+ * Walk the heap once and make a report. A live target is stopped for the time of the walk.
+ * `listener` may be NULL. *ret belongs to the caller (hw_report_destroy) and outlives the session.
+ * Damage in the heap is not a failure: it is counted in the findings of the report.
+ * Fails with GONE, PERMISSION, NO_HEAP, CORRUPT (no arena could be read), NOMEM, SYSTEM.
+ */
+int hw_inspect(struct hw_session *session, const struct hw_listener *listener,
+               struct hw_report **ret, struct hw_error *err);
+void hw_report_destroy(struct hw_report *report);
+
+/* True if nothing was unreadable, inconsistent or skipped. */
+bool hw_report_complete(const struct hw_report *report);
+/* How long the target was stopped, in nanoseconds; -1 where nothing was stopped (a core). */
+int64_t hw_report_pause_ns(const struct hw_report *report);
+/* Number of arenas; arenas come in glibc's own order, main first. */
+size_t hw_report_arenas(const struct hw_report *report);
+/* A figure of arena `arena`, or of the totals where `arena` is -1; unknown if out of range. */
+struct hw_figure hw_report_figure(const struct hw_report *report, int arena, enum hw_metric metric);
+/* The i-th finding as one line of text, NULL past the last; lives as long as the report. */
+const char *hw_report_finding(const struct hw_report *report, size_t i);
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+struct hw_render_options {
+    const char *format; /* a name of hw_formats(); NULL means "text" */
+    int arena;          /* show only this arena in lists and histograms, where only_arena is set */
+    bool only_arena;
+    bool all_arenas; /* text: every arena, not only the worst ten */
+    bool histogram;  /* text: also the free-size histogram of each shown arena */
+    bool exact;      /* text: bytes instead of KiB, MiB, GiB */
+    bool color;      /* text: use colour */
+    unsigned width;  /* text: columns to fill; 0 means 80 */
+};
+
+/* The known formats, ended by a NULL name. */
+struct hw_format {
+    const char *name;
+    const char *extension; /* file names that choose it, without the dot; NULL if none does */
+    const char *help;
+    bool lists_chunks; /* hw_list_chunks() can write it */
+};
+const struct hw_format *hw_formats(void);
+
+/*
+ * Write a report. Fails with USAGE (unknown format, no such arena) and OUTPUT. The stream is not
+ * closed.
+ */
+int hw_render(const struct hw_report *report, const struct hw_render_options *opt, FILE *out,
+              struct hw_error *err);
+
+/*
+ * Walk like hw_inspect() and write every chunk (of opt->arena where that is asked for) while the
+ * walk goes on; nothing is kept. Formats: text, csv, json (JSON Lines).
+ */
+int hw_list_chunks(struct hw_session *session, const struct hw_render_options *opt, FILE *out,
+                   struct hw_report **ret, struct hw_error *err);
+
+/*
+ * Say what an address is: chunk and state, arena, heap, bin or thread cache; or mapping, stack,
+ * module. Formats: text, json. An address that is not mapped is an answer, not an error.
+ */
+int hw_whatis(struct hw_session *session, hw_addr address, const struct hw_render_options *opt,
+              FILE *out, struct hw_report **ret, struct hw_error *err);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * The interface between heapwalk and an allocator.
+ *
+ *     detect  is this allocator in the image, and how sure is that?
+ *     open    find roots and layout from files and symbols; may take long, the target runs
+ *     walk    (target frozen) read the roots, verify them, then stream what is there to a sink
+ *     close
+ *
+ * A backend does not know who listens, and never keeps a block. Damage is reported to the sink as a
+ * finding and walked around; only when nothing at all can be said does walk() fail.
+ *
+ * To add a backend: a file or folder beside glibc/, one line in the table of allocator.c.
+ */
+#ifndef HW_ALLOC_ALLOCATOR_H
+#define HW_ALLOC_ALLOCATOR_H
+
+#include "model/model.h"
+#include "symbols/modules.h"
+#include "target/target.h"
+
+/* What backends are given: all of it outlives them. */
+struct hw_image {
+    struct hw_target *target;
+    struct hw_modules *modules;
+};
+
+/*
+ * Where a walk goes. The report's arenas, threads, params and findings are filled by the backend
+ * itself (they are its own facts); figures and histograms are the analyses' business.
+ * Order: all arenas are in the report before the first block; blocks of one arena come together.
+ */
+struct hw_sink {
+    struct hw_report *report;
+    /* Once, when arenas, threads and parameters are in the report, before the first block. */
+    void (*ready)(void *ctx);
+    /* Every byte of an arena's heaps comes as exactly one block, in ascending order within a heap.
+     * Not 0: stop. */
+    int (*block)(void *ctx, const struct hw_block *b);
+    void *ctx;
+    bool want_bins; /* tell for each HW_FREE block whether it is in the unsorted bin */
+};
+
+struct hw_allocator {
+    const char *name;
+    /* True if the image uses this allocator; opens no file. */
+    bool (*detect)(const struct hw_image *image);
+    /* Fails with NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. */
+    int (*open)(const struct hw_image *image, void **ret, struct hw_error *err);
+    /* Fails with CORRUPT, FAULT, GONE, NOMEM. */
+    int (*walk)(void *state, const struct hw_sink *sink, struct hw_error *err);
+    void (*close)(void *state);
+};
+
+/* The first allocator of the table that is in the image, or NULL. */
+const struct hw_allocator *hw_allocator_detect(const struct hw_image *image);
+
+#endif

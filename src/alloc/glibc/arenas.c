@@ -1,0 +1,209 @@
+/*
+ * The ring of arenas, and the heaps of each thread arena.
+ *
+ *     main_arena --next--> newest --next--> ... --next--> oldest --next--> main_arena
+ *
+ * A thread arena lies at the start of its first heap. Its top chunk lies in its last heap; from
+ * there heap_info.prev leads back to the first.
+ */
+#include "alloc/glibc/glibc.h"
+
+#include <inttypes.h>
+
+#define MAX_ARENAS ((size_t)1 << 16)
+#define MAX_HEAPS  ((size_t)1 << 20) /* of one arena: 64 TiB of 64 MiB heaps */
+
+/* The memory of thread-arena heaps comes from mappings aligned to HEAP_MAX_SIZE. */
+static hw_addr heap_of(const struct walk *w, hw_addr address)
+{
+    return hw_align_down(address, w->heap_max);
+}
+
+static void fill_row(const struct walk *w, const struct arena *a, struct hw_arena *row)
+{
+    row->address = a->address;
+    row->kind = a->main ? HW_ARENA_MAIN : HW_ARENA_THREAD;
+    row->locked = hw_fetch(&a->state, GLIBC_F_MUTEX, 0) != 0;
+    row->contiguous = a->contiguous;
+    if (hw_has(w->layout, GLIBC_F_ATTACHED))
+        row->attached_threads = hw_known(hw_fetch(&a->state, GLIBC_F_ATTACHED, 0));
+    row->max_system_bytes = hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0);
+    row->top.address = a->top;
+    hw_set(row->figures, HW_M_SYSTEM_BYTES, (int64_t)a->system_bytes);
+
+    uint64_t brk;
+    row->granule = w->target->who.page_size;
+    if (!a->main)
+        return;
+    uint64_t thp = hw_fetch(&w->mp, GLIBC_F_MP_THP_PAGESIZE, 0);
+    if (thp)
+        row->granule = thp;
+    if (w->g->curbrk && hw_read_word(w->target, w->g->curbrk, &brk, NULL) == HW_OK)
+        row->brk = hw_known(brk);
+}
+
+/* Read one arena and append it to the walk and to the report. Takes over `state`. */
+static int add_arena(struct walk *w, struct hw_object *state, bool main, struct hw_error *err)
+{
+    struct arena a = {.address = state->address, .main = main, .state = *state};
+    *state = (struct hw_object){0};
+    hw_addr top = hw_fetch(&a.state, GLIBC_F_TOP, 0);
+    bool initial = top >= a.address && top - a.address < a.state.len; /* points to bin 1 */
+    a.top = initial ? 0 : top;
+    a.system_bytes = hw_fetch(&a.state, GLIBC_F_SYSTEM_MEM, 0);
+    a.contiguous = main && !(hw_fetch(&a.state, GLIBC_F_FLAGS, 0) & 2); /* NONCONTIGUOUS_BIT */
+
+    struct hw_arena row = {.index = (unsigned)w->report->arenas.count};
+    fill_row(w, &a, &row);
+    if (!hw_vec_push(&w->arenas, a)) {
+        hw_object_deinit(&a.state);
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for arenas");
+    }
+    if (!hw_vec_push(&w->report->arenas, row))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for arenas");
+    return HW_OK;
+}
+
+static int add_heap(struct walk *w, struct arena *a, struct hw_arena *row, hw_addr heap,
+                    const struct hw_object *info, struct hw_error *err)
+{
+    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
+    hw_addr header_end = heap + w->layout->struct_size[GLIBC_HEAP_INFO];
+    if (a->address == header_end) /* the first heap also holds the malloc_state */
+        header_end += w->layout->struct_size[GLIBC_MALLOC_STATE];
+    struct region region = {.start = heap,
+                            .end = heap + size,
+                            .first = chunk_first(&w->rules, header_end),
+                            .last_heap = heap == heap_of(w, a->top)};
+    struct hw_heap heap_row = {.address = heap,
+                               .bytes = size,
+                               .mprotect_bytes =
+                                   hw_known(hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0))};
+    if (region.last_heap && hw_has(w->layout, GLIBC_F_HEAP_PAGESIZE))
+        row->granule = hw_fetch(info, GLIBC_F_HEAP_PAGESIZE, 0);
+    if (region.first > region.end)
+        region.first = region.end;
+    if (!hw_vec_push(&a->regions, region) || !hw_vec_push(&row->heaps, heap_row))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for heaps");
+    return HW_OK;
+}
+
+/* The chain leads from the last heap to the first; everybody wants it the other way round. */
+static void reverse_heaps(struct arena *a, struct hw_arena *row)
+{
+    for (size_t i = 0, j = a->regions.count; i + 1 < j; i++) {
+        j--;
+        struct region region = a->regions.data[i];
+        a->regions.data[i] = a->regions.data[j];
+        a->regions.data[j] = region;
+        struct hw_heap heap = row->heaps.data[i];
+        row->heaps.data[i] = row->heaps.data[j];
+        row->heaps.data[j] = heap;
+    }
+}
+
+static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[index];
+    struct hw_arena *row = &w->report->arenas.data[index];
+    struct loop_guard guard = {0};
+    hw_addr heap = heap_of(w, a->top);
+    uint64_t sum = 0;
+    int rc = HW_OK;
+
+    while (heap && rc == HW_OK) {
+        struct hw_object info;
+        bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
+        if (sane && a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap)) {
+            rc = add_heap(w, a, row, heap, &info, err);
+            sum += hw_fetch(&info, GLIBC_F_HEAP_SIZE, 0);
+            heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
+        } else {
+            hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(heap),
+                          (struct hw_maybe){0},
+                          "arena %u: no valid heap_info at %#" PRIx64
+                          "; this heap and older ones are missing",
+                          index, heap);
+            heap = 0;
+        }
+        hw_object_deinit(&info);
+    }
+    reverse_heaps(a, row);
+    if (rc == HW_OK && sum != a->system_bytes)
+        hw_report_add(
+            w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
+            hw_known(a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes),
+            "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64, index, sum,
+            a->system_bytes);
+    return rc;
+}
+
+static int read_main_arena(struct walk *w, struct hw_error *err)
+{
+    struct hw_object state;
+    int rc =
+        hw_object_read(&state, w->layout, w->target, GLIBC_MALLOC_STATE, w->g->main_arena, err);
+    if (rc != HW_OK)
+        return rc;
+    rc = glibc_verify_main_arena(w, &state, err);
+    if (rc == HW_OK)
+        rc = add_arena(w, &state, true, err);
+    hw_object_deinit(&state);
+    return rc;
+}
+
+/* A thread arena lies right behind the heap_info of its first heap. */
+static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
+                            struct hw_error *err)
+{
+    struct hw_object info = {0};
+    hw_addr heap = heap_of(w, address);
+    bool sane = address == heap + w->layout->struct_size[GLIBC_HEAP_INFO] &&
+                glibc_heap_is_sane(w, heap, address, &info);
+    hw_object_deinit(&info);
+    if (!sane) {
+        hw_fail(err, HW_ERR_CORRUPT, "%#" PRIx64 " is no arena: there is no heap_info before it",
+                address);
+        return false;
+    }
+    return hw_object_read(state, w->layout, w->target, GLIBC_MALLOC_STATE, address, err) == HW_OK &&
+           glibc_verify_arena(w, state, false, err) == HW_OK;
+}
+
+int glibc_read_arenas(struct walk *w, struct hw_error *err)
+{
+    int rc = read_main_arena(w, err);
+    if (rc != HW_OK)
+        return rc;
+
+    struct loop_guard guard = {0};
+    hw_addr next = hw_fetch(&w->arenas.data[0].state, GLIBC_F_NEXT, 0);
+    while (next != w->g->main_arena) {
+        struct hw_object state = {0};
+        struct hw_error why = {0};
+        unsigned index = (unsigned)w->arenas.count;
+        if (index >= MAX_ARENAS || loop_guard_repeats(&guard, next))
+            hw_fail(&why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
+        if (why.code || !is_thread_arena(w, next, &state, &why)) {
+            hw_report_add(w->report, HW_FINDING_ARENA_RING, -1, hw_known(next),
+                          (struct hw_maybe){0}, "after arena %u: %s; arenas behind it are missing",
+                          index - 1, why.text);
+            hw_object_deinit(&state);
+            return HW_OK;
+        }
+        hw_addr following = hw_fetch(&state, GLIBC_F_NEXT, 0);
+        if ((rc = add_arena(w, &state, false, err)) != HW_OK ||
+            (rc = read_heaps(w, index, err)) != HW_OK)
+            return rc;
+        next = following;
+    }
+    return HW_OK;
+}
+
+int glibc_arena_index(const struct walk *w, hw_addr arena_address)
+{
+    for (size_t i = 0; i < w->arenas.count; i++)
+        if (w->arenas.data[i].address == arena_address)
+            return (int)i;
+    return -1;
+}

@@ -1,0 +1,121 @@
+/*
+ * The order of steps; see glibc.h.
+ */
+#include "alloc/glibc/glibc.h"
+
+static bool detect(const struct hw_image *image)
+{
+    if (glibc_find_libc(image))
+        return true;
+    /* A static executable may hold glibc: only its symbols can tell, and open() reads those. */
+    for (size_t i = 0; i < hw_modules_count(image->modules); i++)
+        if (hw_modules_get(image->modules, i)->is_exe)
+            return true;
+    return false;
+}
+
+static void close_glibc(void *state)
+{
+    struct glibc *g = state;
+    if (!g)
+        return;
+    glibc_release_roots(g);
+    free(g);
+}
+
+static int open_glibc(const struct hw_image *image, void **ret, struct hw_error *err)
+{
+    *ret = NULL;
+    struct glibc *g = calloc(1, sizeof *g);
+    if (!g)
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for the backend");
+    g->image = *image;
+    int rc = glibc_find_roots(g, err);
+    if (rc == HW_OK)
+        *ret = g;
+    else
+        close_glibc(g);
+    return rc;
+}
+
+static void describe(struct walk *w)
+{
+    const struct glibc *g = w->g;
+    struct hw_report *r = w->report;
+    r->allocator.name = "glibc";
+    r->allocator.version = g->version ? strdup(g->version) : NULL;
+    r->allocator.libc_path = g->libc_path ? strdup(g->libc_path) : NULL;
+    r->allocator.libc_build_id = g->libc_build_id ? strdup(g->libc_build_id) : NULL;
+    r->allocator.layout_source = g->layout_source;
+    r->allocator.roots_source = g->roots_source;
+    r->allocator.main_arena = g->main_arena;
+}
+
+static int walk_all(struct walk *w, struct hw_error *err)
+{
+    int rc;
+    if ((rc = glibc_read_params(w, err)) != HW_OK || (rc = glibc_read_arenas(w, err)) != HW_OK ||
+        (rc = glibc_read_tcaches(w, err)) != HW_OK)
+        return rc;
+    for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
+        if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK)
+            rc = glibc_read_bins(w, i, err);
+    if (rc != HW_OK)
+        return rc;
+    glibc_sort_cached(w);
+    if ((rc = glibc_find_main_regions(w, err)) != HW_OK)
+        return rc;
+
+    const struct arena *main = &w->arenas.data[0];
+    w->report->allocator.unused = w->arenas.count == 1 && main->top == 0 &&
+                                  main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
+    if (w->sink->ready)
+        w->sink->ready(w->sink->ctx);
+    for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++)
+        rc = glibc_walk_arena(w, i, err);
+    if (rc == HW_OK && !w->stopped) {
+        glibc_report_unseen(w);
+        rc = glibc_walk_mmapped(w, err);
+    }
+    return rc;
+}
+
+static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *err)
+{
+    const struct glibc *g = state;
+    struct walk w = {.g = g,
+                     .target = g->image.target,
+                     .layout = &g->layout,
+                     .rules = g->rules,
+                     .sink = sink,
+                     .report = sink->report};
+    describe(&w);
+    int rc = hw_window_init(&w.window, w.target, HW_WINDOW_BYTES, err);
+    if (rc == HW_OK)
+        rc = hw_seeker_init(&w.seeker, w.target, err);
+    if (rc == HW_OK)
+        rc = walk_all(&w, err);
+    if (w.stopped)
+        hw_report_add(sink->report, HW_FINDING_STOPPED_EARLY, -1, (struct hw_maybe){0},
+                      (struct hw_maybe){0}, "the walk was ended before its end");
+
+    for (size_t i = 0; i < w.arenas.count; i++) {
+        hw_object_deinit(&w.arenas.data[i].state);
+        hw_vec_free(&w.arenas.data[i].regions);
+        hw_vec_free(&w.arenas.data[i].unsorted);
+    }
+    hw_vec_free(&w.arenas);
+    hw_vec_free(&w.cached);
+    hw_object_deinit(&w.mp);
+    hw_seeker_deinit(&w.seeker);
+    hw_window_deinit(&w.window);
+    return rc;
+}
+
+const struct hw_allocator hw_allocator_glibc = {
+    .name = "glibc",
+    .detect = detect,
+    .open = open_glibc,
+    .walk = walk_glibc,
+    .close = close_glibc,
+};

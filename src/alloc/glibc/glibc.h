@@ -1,0 +1,204 @@
+/*
+ * The backend for glibc's malloc (ptmalloc), 2.26 to 2.42 with debug symbols.
+ *
+ * From roots to blocks, one file per step:
+ *
+ *     roots.c    main_arena, mp_, tcache: where they are, how they are laid out     (target runs)
+ *     ---------------------------------------------------------------------------- (target frozen)
+ *     params.c   mp_ -> parameters, HEAP_MAX_SIZE
+ *     arenas.c   the ring of arenas; heaps of thread arenas through heap_info
+ *     verify.c   is this really an arena? called before anything is believed
+ *     tcache.c   \
+ *     fastbin.c   > free lists: a chunk that a tcache or fastbin holds looks in use to its
+ * neighbour, bins.c     /  so these are read before the linear walk (links.c: how they are linked)
+ *     regions.c  which pieces of memory the main arena consists of
+ *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
+ *     mmapped.c  chunks with a mapping of their own
+ *
+ * What an arena is made of:
+ *
+ *     main arena, contiguous             [sbrk_base ........ chunks ........ top]  = system_mem
+ *       with foreign sbrk                [ ... chunks | fence ][ gap ][ chunks ... top]
+ *     main arena, non-contiguous         several such pieces, most of them from mmap, no list of
+ * them thread arena, first heap           [heap_info][malloc_state][ chunks ... | fence ] later
+ * heaps                      [heap_info][ chunks ........................ top]
+ *
+ * Each piece is a struct region. The bytes of a region are its head (overhead), then chunks without
+ * a gap up to the top chunk or to a fence.
+ */
+#ifndef HW_ALLOC_GLIBC_GLIBC_H
+#define HW_ALLOC_GLIBC_GLIBC_H
+
+#include "alloc/allocator.h"
+#include "alloc/glibc/chunk.h"
+#include "alloc/glibc/fields.h"
+#include "target/window.h"
+
+extern const struct hw_allocator hw_allocator_glibc;
+
+/* What is known before the freeze. Filled by glibc_find_roots(). */
+struct glibc {
+    struct hw_image image;
+    struct hw_layout layout;
+    struct chunk_rules rules;
+    hw_addr main_arena, mp;
+    hw_addr curbrk;              /* address of libc's copy of the program break; 0 if unknown */
+    bool has_tcache;             /* the libc has one, and the two offsets below are known */
+    int64_t tcache_offset;       /* &tcache - thread pointer */
+    int64_t thread_arena_offset; /* &thread_arena - thread pointer */
+    const char *roots_source, *layout_source;
+    char *version, *libc_path, *libc_build_id;
+};
+
+/* NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. On success release with glibc_release_roots(). */
+int glibc_find_roots(struct glibc *g, struct hw_error *err);
+void glibc_release_roots(struct glibc *g);
+/* The module that is the C library, or NULL. */
+struct hw_module *glibc_find_libc(const struct hw_image *image);
+
+/* A piece of memory that an arena's chunks lie in. */
+struct region {
+    hw_addr start, end; /* as counted in system_mem */
+    hw_addr first;      /* the first chunk; start..first is overhead */
+    bool last_heap;     /* thread arenas: the heap that holds the top chunk */
+};
+
+/* A chunk that a tcache or a fastbin holds: 16 bytes, as there may be millions. */
+struct cached {
+    hw_addr address;
+    int32_t tid; /* 0 for a fastbin */
+    uint16_t bin;
+    uint8_t state; /* HW_CACHED or HW_PARKED */
+    bool seen;     /* by the linear walk */
+};
+
+/* Free chunks summed up so that two ways of counting them can be compared without remembering them.
+ */
+struct tally {
+    uint64_t chunks, bytes;
+    uint64_t digest; /* sum of a hash of address and size: equal sets have equal digests */
+};
+
+struct arena {
+    hw_addr address;
+    struct hw_object state; /* malloc_state */
+    hw_addr top;            /* 0 if never used */
+    uint64_t system_bytes;
+    bool main, contiguous;
+    HW_VEC(struct region) regions;
+    HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
+    struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
+};
+
+/* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
+enum link_kind { LINK_UNDECIDED, LINK_PLAIN, LINK_MANGLED };
+
+/* One walk of a frozen target. */
+struct walk {
+    const struct glibc *g;
+    struct hw_target *target;
+    const struct hw_layout *layout;
+    struct chunk_rules rules;
+    const struct hw_sink *sink;
+    struct hw_report *report;
+    struct hw_object mp;
+    hw_addr sbrk_base;
+    uint64_t heap_max; /* HEAP_MAX_SIZE */
+    struct hw_window window;
+    struct hw_seeker seeker;
+    enum link_kind link;
+    HW_VEC(struct arena) arenas;  /* same order as report->arenas */
+    HW_VEC(struct cached) cached; /* sorted by address once all lists are read */
+    bool stopped;                 /* the sink asked to stop */
+};
+
+/* ---- steps of a walk; each fails only where the whole walk must (NOMEM, GONE, CORRUPT) ----------
+ */
+
+/* params.c */
+int glibc_read_params(struct walk *w, struct hw_error *err);
+
+/* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
+int glibc_read_arenas(struct walk *w, struct hw_error *err);
+/* Index of the arena at this address, -1 if there is none. */
+int glibc_arena_index(const struct walk *w, hw_addr arena_address);
+
+/* verify.c: OK or CORRUPT with the reason in `err`. */
+int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err);
+int glibc_verify_arena(struct walk *w, const struct hw_object *state, bool main,
+                       struct hw_error *err);
+/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
+bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
+
+/* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
+ * w->cached, what bins hold is summed up. */
+int glibc_read_tcaches(struct walk *w, struct hw_error *err);
+int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
+int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
+
+/* links.c: the list link stored at `at`, whose bytes are `word`, as an address; 0 ends a list. */
+hw_addr glibc_next_link(struct walk *w, hw_addr at, const uint8_t *word);
+/* Sort w->cached by address and report what is in it twice. */
+void glibc_sort_cached(struct walk *w);
+/* Index of the first cached chunk at or above `address`. */
+size_t glibc_cached_from(const struct walk *w, hw_addr address);
+/* Report the cached chunks that the linear walk did not meet. */
+void glibc_report_unseen(struct walk *w);
+
+/* regions.c: the pieces of the main arena. */
+int glibc_find_main_regions(struct walk *w, struct hw_error *err);
+/* Where malloc's memory resumes behind a foreign sbrk gap that begins at `gap`; 0 if not found. */
+hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end);
+
+/* The end of the fence headers that begin at p in the main arena; 0 if that is no fence. */
+hw_addr glibc_main_fence_end(struct walk *w, hw_addr p, hw_addr end);
+
+/* walk.c */
+int glibc_walk_arena(struct walk *w, unsigned arena, struct hw_error *err);
+
+/* mmapped.c */
+int glibc_walk_mmapped(struct walk *w, struct hw_error *err);
+
+/* ---- small things shared by the steps
+ * ------------------------------------------------------------ */
+
+/* Hand a block to the sink; false if the walk must stop. */
+static inline bool glibc_emit(struct walk *w, const struct hw_block *b)
+{
+    if (w->sink->block(w->sink->ctx, b) != 0)
+        w->stopped = true;
+    return !w->stopped;
+}
+
+static inline void tally_add(struct tally *t, hw_addr address, uint64_t size)
+{
+    /* A multiplicative hash; sums of it commute, so order does not matter. */
+    uint64_t x = (address ^ (size << 40)) * 0x9e3779b97f4a7c15u;
+    t->chunks++;
+    t->bytes += size;
+    t->digest += x ^ (x >> 29);
+}
+
+/* Notices when following links has come back to where it was (Brent): memory of two words. */
+struct loop_guard {
+    hw_addr mark;
+    uint64_t steps, limit;
+};
+static inline bool loop_guard_repeats(struct loop_guard *guard, hw_addr here)
+{
+    if (guard->limit && here == guard->mark)
+        return true;
+    if (guard->steps++ == guard->limit) {
+        guard->mark = here;
+        guard->limit = guard->limit ? guard->limit * 2 : 1;
+    }
+    return false;
+}
+
+/* list links: the target of the link stored as `word` at address `at`. */
+static inline hw_addr link_decode(enum link_kind kind, hw_addr at, uint64_t word)
+{
+    return kind == LINK_MANGLED ? (at >> 12) ^ word : word;
+}
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Following the singly linked lists of tcache and fastbins, and remembering what they hold.
+ *
+ * Since glibc 2.32 a link is stored as (address of the link >> 12) XOR target ("safe-linking").
+ * Whether this libc does that is read from the lists themselves: a link decoded the wrong way is
+ * unaligned, or points out of all writable memory.
+ */
+#include "alloc/glibc/glibc.h"
+
+#include <inttypes.h>
+
+static bool plausible(const struct walk *w, hw_addr target)
+{
+    const struct hw_map *map;
+    if (target == 0)
+        return true;
+    if (target % w->rules.alignment != 0)
+        return false;
+    map = hw_map_at(w->target, target);
+    return map && (map->flags & HW_MAP_WRITE);
+}
+
+hw_addr glibc_next_link(struct walk *w, hw_addr at, const uint8_t *word)
+{
+    uint64_t stored;
+    memcpy(&stored, word, sizeof stored);
+    hw_addr mangled = link_decode(LINK_MANGLED, at, stored);
+    if (w->link == LINK_UNDECIDED) {
+        bool as_mangled = plausible(w, mangled), as_plain = plausible(w, stored);
+        if (as_mangled != as_plain)
+            w->link = as_mangled ? LINK_MANGLED : LINK_PLAIN;
+    }
+    return w->link == LINK_PLAIN ? stored : mangled;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct cached *x = a, *y = b;
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+void glibc_sort_cached(struct walk *w)
+{
+    size_t kept = 0;
+    if (w->cached.count)
+        qsort(w->cached.data, w->cached.count, sizeof *w->cached.data, by_address);
+    for (size_t i = 0; i < w->cached.count; i++) {
+        struct cached *c = &w->cached.data[i];
+        if (kept && w->cached.data[kept - 1].address == c->address) {
+            hw_report_add(
+                w->report, HW_FINDING_BAD_LIST, -1, hw_known(c->address), (struct hw_maybe){0},
+                "chunk %#" PRIx64 " is in two free lists at once: freed twice", c->address);
+            continue;
+        }
+        w->cached.data[kept++] = *c;
+    }
+    w->cached.count = kept;
+}
+
+size_t glibc_cached_from(const struct walk *w, hw_addr address)
+{
+    size_t low = 0, high = w->cached.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (w->cached.data[middle].address < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void glibc_report_unseen(struct walk *w)
+{
+    for (size_t i = 0; i < w->cached.count; i++) {
+        const struct cached *c = &w->cached.data[i];
+        if (!c->seen)
+            hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, -1, hw_known(c->address),
+                          (struct hw_maybe){0},
+                          "chunk %#" PRIx64 " is in a %s but the walk met no chunk there",
+                          c->address, c->state == HW_CACHED ? "tcache" : "fastbin");
+    }
+}

@@ -1,0 +1,43 @@
+/*
+ * mp_: glibc's parameters and its count of mmapped chunks.
+ */
+#include "alloc/glibc/glibc.h"
+
+/* 2 * DEFAULT_MMAP_THRESHOLD_MAX on 64-bit (malloc/arena.c, all versions). */
+#define HEAP_MAX_SIZE_64 ((uint64_t)64 << 20)
+
+static struct hw_maybe param(const struct walk *w, unsigned field)
+{
+    return hw_has(w->layout, field) ? hw_known(hw_fetch(&w->mp, field, 0)) : (struct hw_maybe){0};
+}
+
+int glibc_read_params(struct walk *w, struct hw_error *err)
+{
+    int rc = hw_object_read(&w->mp, w->layout, w->target, GLIBC_MALLOC_PAR, w->g->mp, err);
+    if (rc != HW_OK)
+        return rc;
+    w->sbrk_base = hw_fetch(&w->mp, GLIBC_F_MP_SBRK_BASE, 0);
+    /* glibc.malloc.hugetlb=2 makes heaps of four huge pages (malloc/arena.c, 2.35 to 2.41). */
+    uint64_t hp = hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0);
+    bool huge = hp >= w->target->who.page_size && hp <= (uint64_t)1 << 40 && (hp & (hp - 1)) == 0;
+    w->heap_max = huge ? 4 * hp : HEAP_MAX_SIZE_64;
+
+    struct hw_params *p = &w->report->params;
+    p->trim_threshold = param(w, GLIBC_F_MP_TRIM_THRESHOLD);
+    p->top_pad = param(w, GLIBC_F_MP_TOP_PAD);
+    p->mmap_threshold = param(w, GLIBC_F_MP_MMAP_THRESHOLD);
+    p->mmap_threshold_dynamic = hw_known(hw_fetch(&w->mp, GLIBC_F_MP_NO_DYN_THRESHOLD, 0) == 0);
+    p->arena_max = param(w, GLIBC_F_MP_ARENA_MAX);
+    p->arena_test = param(w, GLIBC_F_MP_ARENA_TEST);
+    p->n_mmaps = param(w, GLIBC_F_MP_N_MMAPS);
+    p->n_mmaps_max = param(w, GLIBC_F_MP_N_MMAPS_MAX);
+    p->mmapped_bytes = param(w, GLIBC_F_MP_MMAPPED_MEM);
+    p->tcache_count = param(w, GLIBC_F_MP_TCACHE_COUNT);
+    p->tcache_max_bytes = param(w, GLIBC_F_MP_TCACHE_MAX_BYTES);
+    p->max_n_mmaps = param(w, GLIBC_F_MP_MAX_N_MMAPS);
+    p->max_mmapped_bytes = param(w, GLIBC_F_MP_MAX_MMAPPED_MEM);
+    p->thp_pagesize = param(w, GLIBC_F_MP_THP_PAGESIZE);
+    p->heap_max_bytes = w->heap_max;
+    p->min_chunk_bytes = w->rules.min_size;
+    return HW_OK;
+}

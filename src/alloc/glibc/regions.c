@@ -1,0 +1,255 @@
+/*
+ * The pieces of memory that the main arena consists of.
+ *
+ * Contiguous: from mp_.sbrk_base to the end of top, and system_mem says how long that is. A program
+ * that calls sbrk() itself leaves gaps in it, and nothing records where malloc resumed behind one.
+ *
+ * Non-contiguous: once sbrk() failed, memory came from mmap, in pieces that no list names. What
+ * they have in common is that chunks follow each other without a flaw from a page boundary to a
+ * fence, or to top: too much of a coincidence to be anything else. The pieces must sum up to
+ * system_mem.
+ */
+#include "alloc/glibc/glibc.h"
+
+#include <inttypes.h>
+
+/* A search that tries many starts may not follow more headers than this in all. */
+#define SEARCH_BUDGET ((uint64_t)1 << 26)
+
+struct search {
+    struct walk *w;
+    const struct arena *a;
+    uint64_t budget;
+};
+
+static bool peek(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *h)
+{
+    const uint8_t *bytes = NULL;
+    if (p < end && end - p >= w->rules.header)
+        bytes = hw_window_at(&w->window, p, w->rules.header, end);
+    if (bytes)
+        *h = chunk_decode(bytes);
+    return bytes != NULL;
+}
+
+static bool is_fence_header(const struct walk *w, struct chunk_header h)
+{
+    return (h.raw & ~(uint64_t)CHUNK_P) == w->rules.header;
+}
+
+hw_addr glibc_main_fence_end(struct walk *w, hw_addr p, hw_addr end)
+{
+    struct chunk_header h;
+    hw_addr second = 0;
+    for (unsigned n = 1; n <= 3 && peek(w, p, end, &h) && is_fence_header(w, h); n++) {
+        p += w->rules.header;
+        if (n >= 2 && p % w->target->who.page_size == 0)
+            return p;
+        if (n == 2)
+            second = p;
+    }
+    return second; /* two headers that end on no page boundary: a break that was never aligned */
+}
+
+/* A free chunk of the main arena is in one of its bins: its neighbours in the list point back. */
+static bool is_linked(struct walk *w, hw_addr p)
+{
+    unsigned word = w->rules.word;
+    hw_addr links[2], back;
+    const uint8_t *bytes = hw_seeker_at(&w->seeker, p + w->rules.header, sizeof links);
+    if (!bytes)
+        return false;
+    memcpy(links, bytes, sizeof links);
+    if (!(bytes = hw_seeker_at(&w->seeker, links[0] + 3 * word, word)))
+        return false;
+    memcpy(&back, bytes, sizeof back);
+    return back == p;
+}
+
+/* No cached chunk begins strictly inside (p, q): chunks do not overlap. */
+static bool covers_no_cached(const struct walk *w, hw_addr p, hw_addr q)
+{
+    size_t i = glibc_cached_from(w, p + 1);
+    return i >= w->cached.count || w->cached.data[i].address >= q;
+}
+
+/* Follow chunks from p without tolerating a flaw. The end of the fence they lead to, or of top; 0
+ * if they lead nowhere. */
+static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit)
+{
+    struct walk *w = s->w;
+    struct chunk_header h, n;
+    if (!peek(w, p, limit, &h) || !(h.raw & CHUNK_P))
+        return 0;
+    while (s->budget && s->budget--) {
+        uint64_t size = chunk_size(h);
+        if (h.raw & (CHUNK_M | CHUNK_A))
+            return 0;
+        if (p == s->a->top)
+            return chunk_size_fits(&w->rules, size, p, limit) ? p + size : 0;
+        if (size == w->rules.header)
+            return glibc_main_fence_end(w, p, limit);
+        if (!chunk_size_fits(&w->rules, size, p, limit) || !peek(w, p + size, limit, &n) ||
+            !covers_no_cached(w, p, p + size))
+            return 0;
+        if (!(n.raw & CHUNK_P) && !is_fence_header(w, h) &&
+            (n.prev_size != size || !is_linked(w, p)))
+            return 0;
+        p += size;
+        h = n;
+    }
+    return 0;
+}
+
+hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end)
+{
+    struct search s = {.w = w, .a = a, .budget = SEARCH_BUDGET};
+    for (hw_addr p = chunk_first(&w->rules, gap); p < end && s.budget; p += w->rules.alignment)
+        if (chain_end(&s, p, end))
+            return p;
+    return 0;
+}
+
+/* ---- non-contiguous -------------------------------------------------------------------------- */
+
+static int add_region(struct walk *w, hw_addr start, hw_addr first, hw_addr end,
+                      struct hw_error *err)
+{
+    struct region region = {.start = start, .first = first, .end = end};
+    struct hw_heap heap = {.address = start, .bytes = end - start};
+    if (!hw_vec_push(&w->arenas.data[0].regions, region) ||
+        !hw_vec_push(&w->report->arenas.data[0].heaps, heap))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for regions");
+    return HW_OK;
+}
+
+static bool in_thread_heap(const struct walk *w, hw_addr p, hw_addr *end)
+{
+    for (size_t i = 1; i < w->arenas.count; i++)
+        for (size_t j = 0; j < w->arenas.data[i].regions.count; j++) {
+            const struct region *r = &w->arenas.data[i].regions.data[j];
+            if (p >= r->start && p < r->end) {
+                *end = r->end;
+                return true;
+            }
+        }
+    return false;
+}
+
+/* Try each page of one mapping as the start of a region. `left` is what is still to be found. */
+static int scan_map(struct search *s, const struct hw_map *map, uint64_t *left,
+                    struct hw_error *err)
+{
+    struct walk *w = s->w;
+    uint64_t page = w->target->who.page_size;
+    hw_addr p = hw_align_up(map->start, page), end;
+    int rc = HW_OK;
+    while (p < map->end && *left && s->budget && rc == HW_OK) {
+        if (in_thread_heap(w, p, &end)) {
+            p = end;
+        } else if ((end = chain_end(s, p, map->end)) != 0 && end - p <= *left) {
+            rc = add_region(w, p, p, end, err);
+            *left -= end - p;
+            p = end;
+        } else {
+            p += page;
+        }
+    }
+    return rc;
+}
+
+/*
+ * The part that came from sbrk: from sbrk_base to a fence or top, then maybe on behind foreign
+ * memory. Gaps count in system_mem only if malloc met them while it was still contiguous, which is
+ * not recorded: they are reported as regions' neighbours, not as theirs, and settled by
+ * settle_gaps().
+ */
+static int find_sbrk_part(struct search *s, uint64_t *left, struct hw_error *err)
+{
+    struct walk *w = s->w;
+    const struct hw_map *map = hw_map_at(w->target, w->sbrk_base);
+    hw_addr start = w->sbrk_base;
+    hw_addr first = chunk_first(&w->rules, start);
+    int rc = HW_OK;
+    while (map && first && *left && rc == HW_OK) {
+        hw_addr end = chain_end(s, first, map->end);
+        if (end == 0 || end - start > *left)
+            break;
+        rc = add_region(w, start, first, end, err);
+        *left -= end - start;
+        if (end >= map->end)
+            break;
+        start = first = glibc_resume_after_gap(w, s->a, end, map->end);
+    }
+    return rc;
+}
+
+/* What the pieces do not explain may be the gaps between those that came from sbrk: the oldest
+ * gaps, if any, are part of system_mem. */
+static void settle_gaps(struct walk *w, uint64_t *left)
+{
+    struct arena *a = &w->arenas.data[0];
+    struct hw_arena *row = &w->report->arenas.data[0];
+    for (size_t i = 0; i + 1 < a->regions.count && *left; i++) {
+        struct region *r = &a->regions.data[i], *next = r + 1;
+        const struct hw_map *map = hw_map_at(w->target, r->start);
+        if (next->start <= r->end || !map || next->start >= map->end)
+            continue;
+        uint64_t gap = next->start - r->end;
+        if (gap > *left)
+            return;
+        next->start -= gap; /* overhead in front of the next region */
+        row->heaps.data[i + 1].address -= gap;
+        row->heaps.data[i + 1].bytes += gap;
+        *left -= gap;
+    }
+}
+
+static int find_noncontiguous(struct walk *w, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[0];
+    struct search s = {.w = w, .a = a, .budget = SEARCH_BUDGET};
+    uint64_t left = a->system_bytes;
+    int rc = find_sbrk_part(&s, &left, err);
+    size_t from_sbrk = a->regions.count;
+    const struct hw_map *sbrk_map = hw_map_at(w->target, w->sbrk_base);
+    for (size_t i = 0; i < w->target->map_count && left && rc == HW_OK; i++) {
+        const struct hw_map *map = &w->target->maps[i];
+        bool candidate = (map->flags & HW_MAP_WRITE) && !(map->flags & HW_MAP_SHARED) &&
+                         hw_map_is_anonymous(map) && !hw_map_stack_of(w->target, map) &&
+                         !(map == sbrk_map && from_sbrk);
+        if (candidate)
+            rc = scan_map(&s, map, &left, err);
+    }
+    if (left)
+        settle_gaps(w, &left);
+    if (left)
+        hw_report_add(w->report, HW_FINDING_REGION_NOT_FOUND, 0, (struct hw_maybe){0},
+                      hw_known(left),
+                      "main arena: no region found for %" PRIu64 " of its %" PRIu64 " system bytes",
+                      left, a->system_bytes);
+    return rc;
+}
+
+int glibc_find_main_regions(struct walk *w, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[0];
+    if (a->top == 0)
+        return HW_OK;
+    if (!a->contiguous)
+        return find_noncontiguous(w, err);
+
+    struct chunk_header top;
+    hw_addr end = w->sbrk_base + a->system_bytes;
+    const uint8_t *bytes = hw_seeker_at(&w->seeker, a->top, w->rules.header);
+    if (bytes)
+        top = chunk_decode(bytes);
+    if (!bytes || a->top + chunk_size(top) != end || w->sbrk_base > a->top || end < a->top)
+        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
+                      "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
+                      a->top);
+    hw_addr first = chunk_first(&w->rules, w->sbrk_base);
+    if (first < w->sbrk_base || first > end)
+        return HW_OK;
+    return add_region(w, w->sbrk_base, first, end, err);
+}

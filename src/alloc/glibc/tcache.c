@@ -1,0 +1,107 @@
+/*
+ * The cache of each thread (tcache): chunks that were freed and will be handed out again by the
+ * same thread without a lock. To their neighbours and to mallinfo2(3) they look in use.
+ *
+ * An entry belongs to the thread that freed it, not to that thread's arena: a worker's tcache may
+ * hold chunks of any arena. Which one shows only in the linear walk, by address.
+ */
+#include "alloc/glibc/glibc.h"
+
+#include <inttypes.h>
+
+static void complain(struct walk *w, int tid, hw_addr at, const char *what)
+{
+    hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(at), (struct hw_maybe){0},
+                  "tcache of thread %d: %s at %#" PRIx64, tid, what, at);
+}
+
+/* One list of `count` entries. Entries are user pointers, as is the link's own place. */
+static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
+                     uint64_t count, struct hw_error *err)
+{
+    const struct chunk_rules *r = &w->rules;
+    for (uint64_t n = 0; n < count; n++) {
+        hw_addr chunk = entry - r->header;
+        const uint8_t *bytes = NULL;
+        if (entry > r->header && entry % r->alignment == 0)
+            bytes = hw_seeker_at(&w->seeker, chunk, r->header + r->word);
+        if (!bytes) {
+            complain(w, row->tid, entry, "a link that leads nowhere");
+            return HW_OK;
+        }
+        uint64_t size = chunk_size(chunk_decode(bytes));
+        if (size < r->min_size || (size - r->min_size) / r->alignment != bin) {
+            complain(w, row->tid, chunk, "a chunk of the wrong size");
+            return HW_OK;
+        }
+        struct cached c = {
+            .address = chunk, .tid = row->tid, .bin = (uint16_t)bin, .state = HW_CACHED};
+        if (!hw_vec_push(&w->cached, c))
+            return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
+        row->tcache_chunks.n++;
+        row->tcache_bytes.n += size;
+        entry = glibc_next_link(w, entry, bytes + r->header);
+    }
+    if (entry != 0)
+        complain(w, row->tid, entry, "a list longer than its count");
+    return HW_OK;
+}
+
+static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
+                      struct hw_error *err)
+{
+    struct hw_object tcache;
+    if (hw_object_read(&tcache, w->layout, w->target, GLIBC_TCACHE, cache, NULL) != HW_OK) {
+        hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, hw_known(cache), (struct hw_maybe){0},
+                      "tcache of thread %d at %#" PRIx64 " cannot be read", row->tid, cache);
+        return HW_OK;
+    }
+    row->tcache_bytes = row->tcache_chunks = hw_known(0);
+    int rc = HW_OK;
+    unsigned lists = w->layout->field[GLIBC_F_TCACHE_ENTRIES].count;
+    for (unsigned i = 0; i < lists && rc == HW_OK; i++)
+        rc = walk_list(w, row, i, hw_fetch(&tcache, GLIBC_F_TCACHE_ENTRIES, i),
+                       hw_fetch(&tcache, GLIBC_F_TCACHE_COUNTS, i), err);
+    hw_object_deinit(&tcache);
+    return rc;
+}
+
+/* Its thread_arena and its tcache, each a pointer in the thread's TLS block; NULL until first used.
+ */
+static int read_thread(struct walk *w, const struct hw_thread *thread, struct hw_error *err)
+{
+    struct hw_thread_row row = {.tid = thread->tid, .arena = -1};
+    uint64_t cache = 0, arena = 0;
+    hw_addr tp = thread->tp;
+    bool readable =
+        thread->regs_known && tp &&
+        hw_read_word(w->target, tp + (uint64_t)w->g->tcache_offset, &cache, NULL) == HW_OK &&
+        hw_read_word(w->target, tp + (uint64_t)w->g->thread_arena_offset, &arena, NULL) == HW_OK;
+    int rc = HW_OK;
+    if (!readable) {
+        hw_report_add(
+            w->report, HW_FINDING_THREAD_CACHE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+            "thread %d: its thread-local storage cannot be read; what its tcache holds is "
+            "counted as in use",
+            thread->tid);
+    } else {
+        row.arena = glibc_arena_index(w, arena);
+        row.tcache_bytes = row.tcache_chunks = hw_known(0);
+        if (cache)
+            rc = walk_cache(w, &row, cache, err);
+    }
+    if (rc == HW_OK && row.arena >= 0 &&
+        !hw_vec_push(&w->report->arenas.data[row.arena].tids, row.tid))
+        rc = hw_fail(err, HW_ERR_NOMEM, "no memory for threads");
+    if (rc == HW_OK && !hw_vec_push(&w->report->threads, row))
+        rc = hw_fail(err, HW_ERR_NOMEM, "no memory for threads");
+    return rc;
+}
+
+int glibc_read_tcaches(struct walk *w, struct hw_error *err)
+{
+    int rc = HW_OK;
+    for (size_t i = 0; i < w->target->thread_count && rc == HW_OK; i++)
+        rc = read_thread(w, &w->target->threads[i], err);
+    return rc;
+}

@@ -1,0 +1,104 @@
+/*
+ * Is this really an arena? Asked before a single figure is taken from it, so that a wrong root, a
+ * smashed ring or a half-written core ends in a finding and not in absurd totals.
+ */
+#include "alloc/glibc/glibc.h"
+
+#include <inttypes.h>
+
+/* No arena can hold more than there is: this keeps every total below the size of the image. */
+static uint64_t writable_bytes(const struct hw_target *t)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].flags & HW_MAP_WRITE)
+            sum += t->maps[i].end - t->maps[i].start;
+    return sum;
+}
+
+#define FLAGS_KNOWN 7 /* FASTCHUNKS, NONCONTIGUOUS, ARENA_CORRUPT (some versions) */
+
+static bool is_writable(const struct hw_target *t, hw_addr addr)
+{
+    const struct hw_map *map = hw_map_at(t, addr);
+    return map && (map->flags & HW_MAP_WRITE);
+}
+
+/* The head of a bin points to itself, or to a chunk that points back. */
+static bool bin_is_sane(struct walk *w, const struct hw_object *state, unsigned bin)
+{
+    unsigned word = w->rules.word;
+    hw_addr back;
+    hw_addr head = hw_field_addr(w->layout, GLIBC_F_BINS, state->address, 2 * (bin - 1)) - 2 * word;
+    hw_addr fd = hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1));
+    return fd == head ||
+           (is_writable(w->target, fd) &&
+            hw_read_word(w->target, fd + 3 * word, &back, NULL) == HW_OK && back == head);
+}
+
+/* A smashed list is a finding, made later. Most bins being wrong means that this is no arena. */
+static int verify_bins(struct walk *w, const struct hw_object *state, struct hw_error *err)
+{
+    unsigned lists = w->layout->field[GLIBC_F_BINS].count / 2, sane = 0;
+    for (unsigned bin = 1; bin <= lists; bin++)
+        sane += bin_is_sane(w, state, bin);
+    if (2 * sane > lists)
+        return HW_OK;
+    return hw_fail(err, HW_ERR_CORRUPT,
+                   "there is no arena at %#" PRIx64
+                   ": only %u of %u bins point to themselves or to "
+                   "chunks that point back",
+                   state->address, sane, lists);
+}
+
+int glibc_verify_arena(struct walk *w, const struct hw_object *state, bool main,
+                       struct hw_error *err)
+{
+    hw_addr top = hw_fetch(state, GLIBC_F_TOP, 0);
+    uint64_t flags = hw_fetch(state, GLIBC_F_FLAGS, 0);
+    uint64_t system = hw_fetch(state, GLIBC_F_SYSTEM_MEM, 0);
+    uint64_t max_system = hw_fetch(state, GLIBC_F_MAX_SYSTEM_MEM, 0);
+
+    if (flags & ~(uint64_t)FLAGS_KNOWN)
+        return hw_fail(err, HW_ERR_CORRUPT, "arena %#" PRIx64 " has impossible flags %#" PRIx64,
+                       state->address, flags);
+    if (max_system < system)
+        return hw_fail(err, HW_ERR_CORRUPT,
+                       "arena %#" PRIx64 " has system_mem %" PRIu64 " above its maximum %" PRIu64,
+                       state->address, system, max_system);
+    if (system > writable_bytes(w->target))
+        return hw_fail(err, HW_ERR_CORRUPT,
+                       "arena %#" PRIx64 " has system_mem %" PRIu64
+                       ", more than all writable memory",
+                       state->address, system);
+    if (main && top == 0)
+        return HW_OK; /* never used: bins are zero as well */
+    if (!is_writable(w->target, top))
+        return hw_fail(err, HW_ERR_CORRUPT,
+                       "arena %#" PRIx64 " has its top at %#" PRIx64
+                       ", where there is no writable memory",
+                       state->address, top);
+    return HW_OK;
+}
+
+int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err)
+{
+    int rc = glibc_verify_arena(w, state, true, err);
+    if (rc != HW_OK || hw_fetch(state, GLIBC_F_TOP, 0) == 0)
+        return rc;
+    return verify_bins(w, state, err);
+}
+
+bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info)
+{
+    *info = (struct hw_object){0};
+    if (hw_object_read(info, w->layout, w->target, GLIBC_HEAP_INFO, heap, NULL) != HW_OK)
+        return false;
+    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
+    uint64_t mprotect_size = hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0);
+    hw_addr prev = hw_fetch(info, GLIBC_F_HEAP_PREV, 0);
+    return hw_fetch(info, GLIBC_F_HEAP_ARENA, 0) == arena && prev % w->heap_max == 0 &&
+           prev != heap && size > w->layout->struct_size[GLIBC_HEAP_INFO] &&
+           size <= mprotect_size && mprotect_size <= w->heap_max &&
+           size % w->target->who.page_size == 0;
+}

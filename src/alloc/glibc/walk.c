@@ -1,0 +1,297 @@
+/*
+ * The linear walk: the one place where the state of every chunk of an arena is decided.
+ *
+ *     p                q = p + size(p)        q + size(q)
+ *     +----------------+----------------------+---- ...
+ *     | header p ...   | header q ...         |
+ *     +----------------+----------------------+
+ *
+ * A region is walked from its first chunk by adding sizes. The state of the chunk at p is decided,
+ * in this order (state_of() below):
+ *
+ *     top        p is the arena's top; ends the region
+ *     fence      p and the header behind it close a region that is not the last; see below
+ *     tcache     a thread's tcache holds p         } looks in use to its neighbour, so the lists
+ *     fastbin    a fastbin holds p                 } were read first
+ *     bin        P is clear in header q: p is free, and its size is repeated in front of q
+ *     in use     everything else
+ *
+ * Fences. When an arena goes on elsewhere, the rest of the old top is freed and what is behind it
+ * is closed by two headers that no chunk can have, so that nothing is ever merged across the end
+ * (sysmalloc in malloc/malloc.c, the same from 2.17 to 2.43):
+ *
+ *     thread heap    ... | size 16 or 32, no A | size 1 |    the last header ends the heap
+ *     main arena     ... | size 16 | size 16 |               maybe a third; ends on a page boundary
+ *
+ * In the contiguous main arena foreign memory may follow (a program that called sbrk() itself);
+ * where malloc's own chunks resume is written nowhere and is searched for (regions.c).
+ *
+ * Every step moves forward by at least MINSIZE, so a walk is bounded by the size of its region.
+ */
+#include "alloc/glibc/glibc.h"
+
+#include <inttypes.h>
+
+/* Where the walk of one region stands. */
+struct cursor {
+    struct walk *w;
+    struct arena *a;
+    unsigned index; /* of the arena */
+    const struct region *region;
+    struct hw_heap *heap; /* its row in the report */
+    size_t next_cached;   /* the first cached chunk not below p */
+    hw_addr p;
+    struct chunk_header h; /* at p */
+};
+
+static bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
+{
+    const uint8_t *bytes = NULL;
+    if (p < end && end - p >= w->rules.header)
+        bytes = hw_window_at(&w->window, p, w->rules.header, end);
+    if (bytes)
+        *ret = chunk_decode(bytes);
+    return bytes != NULL;
+}
+
+static bool emit(struct cursor *c, enum hw_state state, hw_addr address, uint64_t bytes)
+{
+    struct hw_block b = {.address = address,
+                         .bytes = bytes,
+                         .arena = (int32_t)c->index,
+                         .bin = HW_BIN_UNKNOWN,
+                         .state = (uint8_t)state};
+    return bytes == 0 || glibc_emit(c->w, &b);
+}
+
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+/* After damage at p: the only chunk behind it that is known for sure is top. */
+static void resume_at_top(struct cursor *c)
+{
+    hw_addr top = c->a->top;
+    bool ahead = c->p < top && top < c->region->end;
+    c->p = ahead && header_at(c->w, top, c->region->end, &c->h) ? top : c->region->end;
+}
+
+static void unreadable(struct cursor *c, hw_addr at)
+{
+    hw_addr from = c->p;
+    resume_at_top(c);
+    hw_report_add(
+        c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at), hw_known(c->p - from),
+        "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64 " bytes are not accounted for",
+        c->index, at, c->p - from);
+}
+
+static void bad_chunk(struct cursor *c, const char *what)
+{
+    hw_addr from = c->p;
+    uint64_t raw = c->h.raw;
+    resume_at_top(c);
+    hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
+                  hw_known(c->p - from),
+                  "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
+                  " bytes are not accounted for",
+                  c->index, what, from, raw, c->p - from);
+}
+
+/* ---- ends of a region ------------------------------------------------------------------------ */
+
+static void walk_top(struct cursor *c)
+{
+    uint64_t size = chunk_size(c->h);
+    uint64_t room = c->region->end - c->p;
+    if (size != room)
+        hw_report_add(
+            c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(room),
+            "arena %u: top at %#" PRIx64 " has size %" PRIu64 ", but %" PRIu64 " bytes are left",
+            c->index, c->p, size, room);
+    if (size > room)
+        size = room;
+    c->w->report->arenas.data[c->index].top.bytes = size;
+    emit(c, HW_TOP, c->p, size);
+    c->p = c->region->end;
+}
+
+/* A thread heap that is not the last: is p the fence? `n` is the header behind p. */
+static bool is_heap_fence(const struct cursor *c, hw_addr q, struct chunk_header n)
+{
+    return !c->a->main && !c->region->last_heap && q == c->region->end - c->w->rules.header &&
+           n.raw == CHUNK_P && !(c->h.raw & CHUNK_A) && chunk_size(c->h) <= c->w->rules.min_size;
+}
+
+static void walk_heap_fence(struct cursor *c)
+{
+    uint64_t fence = c->region->end - c->p;
+    bool free_before = !(c->h.raw & CHUNK_P) && c->h.prev_size <= c->p - c->region->first;
+    c->heap->tail_free_bytes = fence + (free_before ? c->h.prev_size : 0);
+    emit(c, HW_OVERHEAD, c->p, fence);
+    c->p = c->region->end;
+}
+
+/* The main arena: fence headers at p, then the end of the region, or a gap and more chunks. */
+static void walk_main_fence(struct cursor *c)
+{
+    hw_addr end = glibc_main_fence_end(c->w, c->p, c->region->end);
+    if (end == 0) {
+        bad_chunk(c, "a chunk of impossible size");
+        return;
+    }
+    if (!emit(c, HW_OVERHEAD, c->p, end - c->p))
+        return;
+    c->p = end;
+    if (end == c->region->end)
+        return;
+    hw_addr resume = glibc_resume_after_gap(c->w, c->a, end, c->region->end);
+    if (resume == 0 || !header_at(c->w, resume, c->region->end, &c->h)) {
+        hw_report_add(c->w->report, HW_FINDING_REGION_NOT_FOUND, (int)c->index, hw_known(end),
+                      hw_known(c->region->end - end),
+                      "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64, end);
+        resume_at_top(c);
+        return;
+    }
+    emit(c, HW_OVERHEAD, end, resume - end);
+    c->p = resume;
+}
+
+/* ---- ordinary chunks ------------------------------------------------------------------------- */
+
+static struct cached *find_cached(struct cursor *c)
+{
+    struct walk *w = c->w;
+    while (c->next_cached < w->cached.count && w->cached.data[c->next_cached].address < c->p)
+        c->next_cached++;
+    bool hit = c->next_cached < w->cached.count && w->cached.data[c->next_cached].address == c->p;
+    return hit ? &w->cached.data[c->next_cached] : NULL;
+}
+
+static bool is_unsorted(const struct arena *a, hw_addr p)
+{
+    size_t low = 0, high = a->unsorted.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (a->unsorted.data[middle] < p)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < a->unsorted.count && a->unsorted.data[low] == p;
+}
+
+/* Fill state and list of the chunk `b`; `n` is the header behind it. NULL, or what is wrong. */
+static const char *state_of(struct cursor *c, struct hw_block *b, struct chunk_header n)
+{
+    struct cached *cached = find_cached(c);
+    bool looks_used = n.raw & CHUNK_P;
+    if (cached) {
+        cached->seen = true;
+        b->state = cached->state;
+        b->bin = (int16_t)cached->bin;
+        b->tid = cached->tid;
+        return looks_used ? NULL : "a chunk both in a bin and in a tcache or fastbin";
+    }
+    if (looks_used) {
+        b->state = HW_USED;
+        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : "a chunk with a wrong arena flag";
+    }
+    b->state = HW_FREE;
+    if (c->w->sink->want_bins)
+        b->bin =
+            is_unsorted(c->a, b->address) ? 1 : (int16_t)chunk_bin_index(&c->w->rules, b->bytes);
+    tally_add(&c->a->walked, b->address, b->bytes);
+    return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
+}
+
+/* One chunk at p; moves on to the next. */
+static void walk_chunk(struct cursor *c)
+{
+    struct walk *w = c->w;
+    hw_addr end = c->region->end;
+    uint64_t size = chunk_size(c->h);
+    struct chunk_header n;
+
+    if (size == w->rules.header && c->a->main) {
+        walk_main_fence(c);
+        return;
+    }
+    bool possible = (size & (w->rules.alignment - 1)) == 0 && size >= w->rules.header &&
+                    size < end - c->p && !(c->h.raw & CHUNK_M);
+    if (!possible) {
+        bad_chunk(c, "a chunk of impossible size");
+        return;
+    }
+    hw_addr q = c->p + size;
+    if (!header_at(w, q, end, &n)) {
+        unreadable(c, q);
+        return;
+    }
+    if (is_heap_fence(c, q, n)) {
+        walk_heap_fence(c);
+        return;
+    }
+    if (size < w->rules.min_size) {
+        bad_chunk(c, "a chunk of impossible size");
+        return;
+    }
+    struct hw_block b = {
+        .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
+    const char *what = state_of(c, &b, n);
+    if (what)
+        hw_report_add(w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(0),
+                      "arena %u: %s at %#" PRIx64, c->index, what, c->p);
+    glibc_emit(w, &b);
+    c->p = q;
+    c->h = n;
+}
+
+static void walk_region(struct cursor *c)
+{
+    const struct region *r = c->region;
+    c->p = r->first;
+    c->next_cached = glibc_cached_from(c->w, r->first);
+    if (!emit(c, HW_OVERHEAD, r->start, r->first - r->start) || c->p >= r->end)
+        return;
+    if (!header_at(c->w, c->p, r->end, &c->h))
+        unreadable(c, c->p);
+    while (c->p < r->end && !c->w->stopped) {
+        if (c->p == c->a->top)
+            walk_top(c);
+        else
+            walk_chunk(c);
+    }
+}
+
+/* Bins and linear walk must have met the same chunks. */
+static void compare(struct walk *w, unsigned index)
+{
+    const struct tally *listed = &w->arenas.data[index].listed;
+    const struct tally *walked = &w->arenas.data[index].walked;
+    if (w->stopped || (listed->chunks == walked->chunks && listed->bytes == walked->bytes &&
+                       listed->digest == walked->digest))
+        return;
+    hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, (int)index, (struct hw_maybe){0},
+                  hw_known(listed->bytes > walked->bytes ? listed->bytes - walked->bytes
+                                                         : walked->bytes - listed->bytes),
+                  "arena %u: its bins hold %" PRIu64 " chunks (%" PRIu64
+                  " bytes), the walk met %" PRIu64 " free ones (%" PRIu64 " bytes)",
+                  index, listed->chunks, listed->bytes, walked->chunks, walked->bytes);
+}
+
+int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[index];
+    struct hw_arena *row = &w->report->arenas.data[index];
+    (void)err;
+    for (size_t i = 0; i < a->regions.count && !w->stopped; i++) {
+        struct cursor c = {.w = w,
+                           .a = a,
+                           .index = index,
+                           .region = &a->regions.data[i],
+                           .heap = &row->heaps.data[i]};
+        hw_window_reset(&w->window);
+        walk_region(&c);
+    }
+    compare(w, index);
+    return HW_OK;
+}

@@ -1,0 +1,111 @@
+/*
+ * The command: parse, open, do one thing, say how it went by the exit status.
+ */
+#include "options.h"
+#include "output.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int complain(const struct hw_error *err)
+{
+    fprintf(stderr, "heapwalk: %s", err->text[0] ? err->text : hw_code_text(err->code));
+    if (err->remedy[0])
+        fprintf(stderr, "; %s", err->remedy);
+    fputc('\n', stderr);
+    return err->code == HW_ERR_USAGE ? EXIT_USAGE : EXIT_NOTHING;
+}
+
+static unsigned terminal_width(int fd)
+{
+    struct winsize size;
+    const char *columns = getenv("COLUMNS");
+    if (columns && atoi(columns) > 0)
+        return (unsigned)atoi(columns);
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
+static void adapt_to_terminal(struct cli_options *o)
+{
+    const char *no_color = getenv("NO_COLOR");
+    bool terminal = !o->output && isatty(STDOUT_FILENO);
+    bool wanted = terminal && !(no_color && *no_color);
+    o->render.color = o->color == COLOR_ALWAYS || (o->color == COLOR_AUTO && wanted);
+    o->render.width = terminal_width(STDOUT_FILENO);
+}
+
+static int open_session(const struct cli_options *o, struct hw_session **ret, struct hw_error *err)
+{
+    if (o->pid)
+        return hw_open_pid(o->pid, &o->open, ret, err);
+    return hw_open_core(o->core, &o->open, ret, err);
+}
+
+static int report(const struct cli_options *o, struct hw_session *s, FILE *out,
+                  struct hw_report **ret, struct hw_error *err)
+{
+    if (o->chunks)
+        return hw_list_chunks(s, &o->render, out, ret, err);
+    if (o->whatis)
+        return hw_whatis(s, o->whatis_address, &o->render, out, ret, err);
+    int rc = hw_inspect(s, NULL, ret, err);
+    return rc == HW_OK ? hw_render(*ret, &o->render, out, err) : rc;
+}
+
+/* Warnings and the pause, on standard error; the report itself names the findings, too. */
+static void tell(const struct cli_options *o, const struct hw_report *r)
+{
+    const char *text;
+    int64_t pause = hw_report_pause_ns(r);
+    if (o->quiet)
+        return;
+    if (pause >= 0)
+        fprintf(stderr, "heapwalk: the process was stopped for %.1f ms\n", (double)pause / 1e6);
+    if (hw_report_complete(r) && !o->verbose)
+        return;
+    for (size_t i = 0; (text = hw_report_finding(r, i)) != NULL; i++)
+        fprintf(stderr, "heapwalk: %s\n", text);
+}
+
+static int run(const struct cli_options *o, struct hw_session *s)
+{
+    struct hw_error err = {0};
+    struct hw_report *r = NULL;
+    struct output out;
+    if (output_open(&out, o->output, &err) != HW_OK)
+        return complain(&err);
+    int rc = report(o, s, out.stream, &r, &err);
+    if (rc == HW_OK)
+        rc = output_commit(&out, &err);
+    int status;
+    if (rc == HW_OK) {
+        status = hw_report_complete(r) ? EXIT_COMPLETE : EXIT_PARTIAL;
+        tell(o, r);
+    } else {
+        output_discard(&out);
+        status = complain(&err);
+    }
+    hw_report_destroy(r);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct cli_options o;
+    struct hw_error err = {0};
+    struct hw_session *s;
+
+    setlocale(LC_CTYPE, "");
+    cli_parse(argc, argv, &o);
+    adapt_to_terminal(&o);
+    if (open_session(&o, &s, &err) != HW_OK)
+        return complain(&err);
+    int status = run(&o, s);
+    hw_close(s);
+    return status;
+}

@@ -1,0 +1,210 @@
+#include "options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPT_ARENA = 256,
+    OPT_ALL_ARENAS,
+    OPT_HISTOGRAM,
+    OPT_CHUNKS,
+    OPT_WHATIS,
+    OPT_COLOR,
+    OPT_DEBUGINFO,
+};
+
+const char *argp_program_version = "heapwalk " HW_VERSION_STRING;
+error_t argp_err_exit_status = EXIT_USAGE;
+
+static const char doc[] =
+    "Report what the glibc heap of a process or of a core file holds: how much, where, in which "
+    "sizes, and how much of it is free.\v"
+    "The process is stopped while its heap is read and then runs on; nothing is ever written into "
+    "it and no code runs in it.\n\n"
+    "Examples:\n"
+    "  heapwalk -p 1234                     a live process\n"
+    "  heapwalk core.1234                   a core file\n"
+    "  heapwalk -p 1234 -o report.json      the same as JSON\n"
+    "  heapwalk -p 1234 --chunks -f csv     every chunk\n"
+    "  heapwalk core --whatis 0x7f12a4c0    what is at this address?\n\n"
+    "Exit status:\n"
+    "  0   the report is complete\n"
+    "  1   partial: something was unreadable, inconsistent or skipped, and is named\n"
+    "  2   nothing could be reported (no such process, no permission, no glibc heap, not a core)\n"
+    "  64  usage error";
+
+static const struct argp_option options[] = {
+    {NULL, 0, NULL, 0, "What to read:", 1},
+    {"pid", 'p', "PID", 0, "Read a live process", 1},
+    {"exe", 'e', "FILE", 0, "Executable of a core that cannot be found by itself", 1},
+    {"debuginfo-path", OPT_DEBUGINFO, "PATH", 0, "Where to look for debug files", 1},
+    {NULL, 0, NULL, 0, "What to show:", 2},
+    {"arena", OPT_ARENA, "N", 0, "Show only arena N in lists and histograms", 2},
+    {"all-arenas", OPT_ALL_ARENAS, NULL, 0, "Show every arena, not only the worst 10", 2},
+    {"histogram", OPT_HISTOGRAM, NULL, 0, "Add the free sizes of each arena shown", 2},
+    {"chunks", OPT_CHUNKS, NULL, 0, "List every chunk, as text, csv or json (JSON Lines)", 2},
+    {"whatis", OPT_WHATIS, "ADDR", 0, "Say what is at an address", 2},
+    {NULL, 0, NULL, 0, "How to show it:", 3},
+    {"format", 'f', "NAME", 0, "text (default), json, malloc_info, malloc_stats or csv", 3},
+    {"json", 'J', NULL, 0, "Same as --format json", 3},
+    {"output", 'o', "FILE", 0,
+     "Write to FILE, which appears only when it is complete; the format follows its extension "
+     "(.json, .csv, .xml, .txt) unless -f is given; - is standard output",
+     3},
+    {"bytes", 'b', NULL, 0, "Exact bytes instead of KiB, MiB, GiB in text", 3},
+    {"color", OPT_COLOR, "WHEN", OPTION_ARG_OPTIONAL,
+     "auto (default: on a terminal, unless NO_COLOR is set), always, never", 3},
+    {"quiet", 'q', NULL, 0, "No warnings and no pause on standard error", 3},
+    {"verbose", 'v', NULL, 0, "Say more on standard error", 3},
+    {0},
+};
+
+static long parse_number(struct argp_state *state, const char *what, const char *text, long min,
+                         long max)
+{
+    char *end;
+    errno = 0;
+    long n = strtol(text, &end, 10);
+    if (errno || end == text || *end || n < min || n > max)
+        argp_error(state, "%s '%s' is not a number from %ld to %ld", what, text, min, max);
+    return n;
+}
+
+static hw_addr parse_address(struct argp_state *state, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 0);
+    if (errno || end == text || *end || *text == '-')
+        argp_error(state, "'%s' is not an address (0x7f...)", text);
+    return n;
+}
+
+static const struct hw_format *find_format(const char *name, bool by_extension)
+{
+    for (const struct hw_format *f = hw_formats(); f->name; f++) {
+        const char *key = by_extension ? f->extension : f->name;
+        if (key && strcmp(key, name) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+static void parse_color(struct argp_state *state, struct cli_options *o, const char *when)
+{
+    if (!when || strcmp(when, "always") == 0)
+        o->color = COLOR_ALWAYS;
+    else if (strcmp(when, "auto") == 0)
+        o->color = COLOR_AUTO;
+    else if (strcmp(when, "never") == 0)
+        o->color = COLOR_NEVER;
+    else
+        argp_error(state, "--color takes auto, always or never, not '%s'", when);
+}
+
+static void parse_target(struct argp_state *state, struct cli_options *o, char *arg)
+{
+    if (state->arg_num == 0)
+        o->core = arg;
+    else if (state->arg_num == 1 && !o->open.exe)
+        o->open.exe = arg;
+    else
+        argp_error(state, "too many arguments: '%s'", arg);
+}
+
+/* What only all options together can tell. */
+static void check(struct argp_state *state, struct cli_options *o)
+{
+    if (!o->pid && !o->core)
+        argp_error(state, "name a process with -p PID, or a core file");
+    if (o->pid && o->core)
+        argp_error(state, "either -p PID or a core file, not both");
+    if (o->chunks && o->whatis)
+        argp_error(state, "either --chunks or --whatis, not both");
+    const char *dot = o->output ? strrchr(o->output, '.') : NULL;
+    if (!o->render.format && dot) {
+        const struct hw_format *f = find_format(dot + 1, true);
+        o->render.format = f ? f->name : NULL;
+    }
+    const struct hw_format *f = find_format(o->render.format ? o->render.format : "text", false);
+    if (!f)
+        argp_error(state, "unknown format '%s'", o->render.format);
+    else if (o->chunks && !f->lists_chunks)
+        argp_error(state, "--chunks cannot be written as %s: use text, csv or json", f->name);
+    else if (o->whatis && strcmp(f->name, "text") != 0 && strcmp(f->name, "json") != 0)
+        argp_error(state, "--whatis answers in text or json, not %s", f->name);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct cli_options *o = state->input;
+    switch (key) {
+    case 'p':
+        o->pid = (int)parse_number(state, "pid", arg, 1, INT_MAX);
+        break;
+    case 'e':
+        o->open.exe = arg;
+        break;
+    case 'f':
+        o->render.format = arg;
+        break;
+    case 'J':
+        o->render.format = "json";
+        break;
+    case 'o':
+        o->output = strcmp(arg, "-") == 0 ? NULL : arg;
+        break;
+    case 'b':
+        o->render.exact = true;
+        break;
+    case 'q':
+        o->quiet = true;
+        break;
+    case 'v':
+        o->verbose = true;
+        break;
+    case OPT_ARENA:
+        o->render.only_arena = true;
+        o->render.arena = (int)parse_number(state, "arena", arg, 0, INT_MAX);
+        break;
+    case OPT_ALL_ARENAS:
+        o->render.all_arenas = true;
+        break;
+    case OPT_HISTOGRAM:
+        o->render.histogram = true;
+        break;
+    case OPT_CHUNKS:
+        o->chunks = true;
+        break;
+    case OPT_WHATIS:
+        o->whatis = true;
+        o->whatis_address = parse_address(state, arg);
+        break;
+    case OPT_COLOR:
+        parse_color(state, o, arg);
+        break;
+    case OPT_DEBUGINFO:
+        o->open.debuginfo_path = arg;
+        break;
+    case ARGP_KEY_ARG:
+        parse_target(state, o, arg);
+        break;
+    case ARGP_KEY_END:
+        check(state, o);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const struct argp parser = {options, parse, "-p PID\nCORE [EXE]", doc, NULL, NULL, NULL};
+
+void cli_parse(int argc, char **argv, struct cli_options *ret)
+{
+    *ret = (struct cli_options){0};
+    argp_parse(&parser, argc, argv, 0, NULL, ret);
+}

@@ -1,0 +1,31 @@
+/*
+ * The command line, parsed by argp.
+ */
+#ifndef HW_CLI_OPTIONS_H
+#define HW_CLI_OPTIONS_H
+
+#include <heapwalk/heapwalk.h>
+
+/* Exit status, part of the contract with scripts. */
+enum hw_exit { EXIT_COMPLETE = 0, EXIT_PARTIAL = 1, EXIT_NOTHING = 2, EXIT_USAGE = 64 };
+
+enum cli_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+/* Strings point into argv. */
+struct cli_options {
+    int pid;            /* 0: a core */
+    const char *core;   /* NULL: a process */
+    const char *output; /* NULL: stdout */
+    struct hw_options open;
+    struct hw_render_options render;
+    bool chunks;
+    bool whatis;
+    hw_addr whatis_address;
+    enum cli_color color;
+    bool quiet, verbose;
+};
+
+/* Exits with EXIT_USAGE, or with 0 after --help and -V. */
+void cli_parse(int argc, char **argv, struct cli_options *ret);
+
+#endif

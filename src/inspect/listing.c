@@ -1,0 +1,92 @@
+/*
+ * hw_list_chunks(): every chunk, as a stream.
+ *
+ * Nobody knows how fast the reader of our output is: it may be `less`, waiting for a key. A live
+ * target must not stand still for it. So its blocks go to an unlinked temporary file while it is
+ * stopped, and are formatted after it runs again. A core is formatted on the way.
+ */
+#include "base/cleanup.h"
+#include "inspect/session.h"
+#include "render/render.h"
+
+#include <errno.h>
+
+struct listing {
+    const struct hw_renderer *renderer;
+    const struct hw_render_options *opt;
+    FILE *out;
+    FILE *spool; /* NULL: write at once */
+    bool failed; /* to write the spool */
+};
+
+static void head(void *ctx, const struct hw_report *r)
+{
+    struct listing *l = ctx;
+    if (!l->spool && l->renderer->list_head)
+        l->renderer->list_head(r, l->opt, l->out);
+}
+
+static int list(void *ctx, const struct hw_report *r, const struct hw_block *b)
+{
+    struct listing *l = ctx;
+    if (!hw_shows_arena(l->opt, b->arena))
+        return 0;
+    if (l->spool)
+        l->failed = fwrite(b, sizeof *b, 1, l->spool) != 1;
+    else
+        l->renderer->list_block(r, l->opt, b, l->out);
+    return l->failed || ferror(l->out);
+}
+
+static int print_spool(struct listing *l, const struct hw_report *r, struct hw_error *err)
+{
+    struct hw_block b;
+    if (l->failed || fflush(l->spool) != 0 || fseek(l->spool, 0, SEEK_SET) != 0) {
+        hw_fail_errno(err, HW_ERR_SYSTEM, "cannot write a temporary file for the chunks");
+        return hw_remedy(err, "make room in /tmp, or take a core and list that");
+    }
+    if (l->renderer->list_head)
+        l->renderer->list_head(r, l->opt, l->out);
+    while (!ferror(l->out) && fread(&b, sizeof b, 1, l->spool) == 1)
+        l->renderer->list_block(r, l->opt, &b, l->out);
+    return HW_OK;
+}
+
+static int check_arena(const struct hw_render_options *opt, const struct hw_report *r,
+                       struct hw_error *err)
+{
+    if (!opt->only_arena || (opt->arena >= 0 && (size_t)opt->arena < r->arenas.count))
+        return HW_OK;
+    return hw_fail(err, HW_ERR_USAGE, "there is no arena %d: this heap has arenas 0 to %zu",
+                   opt->arena, r->arenas.count - 1);
+}
+
+int hw_list_chunks(struct hw_session *s, const struct hw_render_options *opt, FILE *out,
+                   struct hw_report **ret, struct hw_error *err)
+{
+    struct listing l = {.renderer = hw_renderer_find(opt->format), .opt = opt, .out = out};
+    *ret = NULL;
+    if (!l.renderer || !l.renderer->list_block)
+        return hw_fail(err, HW_ERR_USAGE, "format %s cannot list chunks: use text, csv or json",
+                       opt->format ? opt->format : "text");
+    hw_autofile FILE *spool = NULL;
+    if (s->image.target->who.kind == HW_TARGET_LIVE && !(spool = tmpfile()))
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot create a temporary file");
+    l.spool = spool;
+
+    struct hw_walker walker = {.ready = head, .block = list, .ctx = &l, .want_bins = true};
+    struct hw_report *r;
+    int rc = hw_session_walk(s, &walker, &r, err);
+    if (rc != HW_OK)
+        return rc;
+    rc = check_arena(opt, r, err);
+    if (rc == HW_OK && spool)
+        rc = print_spool(&l, r, err);
+    if (rc == HW_OK && (fflush(out) != 0 || ferror(out)))
+        rc = hw_fail_errno(err, HW_ERR_OUTPUT, "cannot write the chunks");
+    if (rc == HW_OK)
+        *ret = r;
+    else
+        hw_report_destroy(r);
+    return rc;
+}

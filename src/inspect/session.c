@@ -1,0 +1,212 @@
+/*
+ * From PID or core to a report:
+ *
+ *     open target -> modules -> detect allocator -> its roots and layout      hw_open_*()
+ *     -> [freeze] -> walk, analyses listening -> [thaw] -> finish -> report   hw_session_walk()
+ *
+ * All symbol work is done before the freeze, all formatting after the thaw.
+ */
+#include "inspect/session.h"
+
+#include "analysis/analysis.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void hw_close(struct hw_session *s)
+{
+    if (!s)
+        return;
+    if (s->allocator)
+        s->allocator->close(s->backend);
+    hw_modules_close(s->image.modules);
+    hw_target_close(s->image.target);
+    free(s);
+}
+
+/* Takes over `target`, also on failure. */
+static int open_session(struct hw_target *target, const struct hw_options *opt,
+                        struct hw_session **ret, struct hw_error *err)
+{
+    struct hw_session *s = calloc(1, sizeof *s);
+    if (!s) {
+        hw_target_close(target);
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for a session");
+    }
+    s->image.target = target;
+    struct hw_modules_options mopt = {0};
+    if (opt)
+        mopt = (struct hw_modules_options){.exe = opt->exe, .debuginfo_path = opt->debuginfo_path};
+    int rc = hw_modules_open(target, &mopt, &s->image.modules, err);
+    if (rc == HW_OK) {
+        s->allocator = hw_allocator_detect(&s->image);
+        if (s->allocator) {
+            rc = s->allocator->open(&s->image, &s->backend, err);
+        } else {
+            rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
+            hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
+        }
+    }
+    if (rc == HW_OK)
+        *ret = s;
+    else
+        hw_close(s);
+    return rc;
+}
+
+int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
+                struct hw_error *err)
+{
+    struct hw_target *target;
+    *ret = NULL;
+    int rc = hw_target_open_live(pid, &target, err);
+    return rc == HW_OK ? open_session(target, opt, ret, err) : rc;
+}
+
+int hw_open_core(const char *path, const struct hw_options *opt, struct hw_session **ret,
+                 struct hw_error *err)
+{
+    struct hw_target *target;
+    *ret = NULL;
+    int rc = hw_target_open_core(path, &target, err);
+    return rc == HW_OK ? open_session(target, opt, ret, err) : rc;
+}
+
+/* ---- one walk -------------------------------------------------------------------------------- */
+
+struct dispatch {
+    struct hw_report *report;
+    const struct hw_walker *walker;
+};
+
+static void on_ready(void *ctx)
+{
+    struct dispatch *d = ctx;
+    hw_analyses_begin(d->report);
+    if (d->walker->ready)
+        d->walker->ready(d->walker->ctx, d->report);
+}
+
+static int on_block(void *ctx, const struct hw_block *b)
+{
+    struct dispatch *d = ctx;
+    hw_analyses_block(d->report, b);
+    return d->walker->block ? d->walker->block(d->walker->ctx, d->report, b) : 0;
+}
+
+static char *copy(const char *s)
+{
+    return s ? strdup(s) : NULL;
+}
+
+static void describe_target(const struct hw_target *t, struct hw_report *r)
+{
+    r->target.live = t->who.kind == HW_TARGET_LIVE;
+    r->target.pid = t->who.pid;
+    r->target.comm = copy(t->who.comm);
+    r->target.exe = copy(t->who.exe);
+    r->target.core = copy(t->who.core);
+    r->target.arch = copy(t->who.arch);
+    r->target.word = t->who.word;
+    r->target.threads = t->thread_count;
+    r->target.page_size = t->who.page_size;
+}
+
+/* What the target itself knows to be missing. */
+static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
+{
+    if (t->missed_threads)
+        hw_report_add(r, HW_FINDING_THREAD_MISSED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "%zu threads did not stop in time (they sleep in the kernel); what their "
+                      "tcaches hold is counted as in use",
+                      t->missed_threads);
+    if (t->truncated)
+        hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the core file ends before its segments do: it was truncated when it was "
+                      "written");
+}
+
+/* A process that is killed while we read it turns into one big hole. */
+static int check_alive(struct hw_target *t, const struct hw_report *r, struct hw_error *err)
+{
+    char byte;
+    ssize_t n = hw_read(t, r->allocator.main_arena, &byte, 1, err);
+    return n < 0 ? (int)n : HW_OK;
+}
+
+static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, struct hw_report *r,
+                       struct hw_error *err)
+{
+    struct hw_target *t = s->image.target;
+    struct dispatch d = {.report = r, .walker = walker};
+    struct hw_sink sink = {.report = r,
+                           .ready = on_ready,
+                           .block = on_block,
+                           .ctx = &d,
+                           .want_bins = walker->want_bins};
+    uint64_t read_before = t->bytes_read;
+    int64_t start = now_ns();
+    describe_target(t, r);
+    int rc = s->allocator->walk(s->backend, &sink, err);
+    r->method.walk_ns = (uint64_t)(now_ns() - start);
+    r->method.bytes_read = t->bytes_read - read_before;
+    if (rc == HW_OK)
+        rc = check_alive(t, r, err);
+    if (rc == HW_OK && walker->standing)
+        walker->standing(walker->ctx, r);
+    return rc;
+}
+
+int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
+                    struct hw_error *err)
+{
+    struct hw_target *t = s->image.target;
+    *ret = NULL;
+    struct hw_report *r = hw_report_create();
+    if (!r)
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for a report");
+    int rc = hw_target_freeze(t, err);
+    if (rc == HW_OK) {
+        rc = walk_frozen(s, walker, r, err);
+        hw_target_thaw(t);
+    }
+    if (rc != HW_OK) {
+        hw_report_destroy(r);
+        return rc;
+    }
+    bool live = t->who.kind == HW_TARGET_LIVE;
+    r->method.mode = live ? HW_MODE_STOPPED : HW_MODE_CORE;
+    if (live)
+        r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
+    report_target_flaws(t, r);
+    hw_analyses_end(r);
+    *ret = r;
+    return HW_OK;
+}
+
+static int tell_listener(void *ctx, const struct hw_report *r, const struct hw_block *b)
+{
+    const struct hw_listener *listener = ctx;
+    (void)r;
+    return listener->block ? listener->block(b, listener->arg) : 0;
+}
+
+int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct hw_report **ret,
+               struct hw_error *err)
+{
+    struct hw_listener nobody = {0};
+    if (!listener)
+        listener = &nobody;
+    struct hw_walker walker = {.block = tell_listener,
+                               .ctx = (void *)(uintptr_t)listener,
+                               .want_bins = listener->want_bins};
+    return hw_session_walk(s, &walker, ret, err);
+}

@@ -1,0 +1,33 @@
+/*
+ * A session ties the layers together: target, modules, allocator. The public functions of
+ * <heapwalk/heapwalk.h> are implemented here and in listing.c and whatis.c.
+ */
+#ifndef HW_INSPECT_SESSION_H
+#define HW_INSPECT_SESSION_H
+
+#include "alloc/allocator.h"
+
+struct hw_session {
+    struct hw_image image;
+    const struct hw_allocator *allocator;
+    void *backend; /* the allocator's state */
+};
+
+/*
+ * One walk. `ready` is called when the report has its arenas, before the first block; `block` for
+ * each block, not 0 to stop. `standing` is called after the last block while the target still
+ * stands still. Each may be NULL.
+ */
+struct hw_walker {
+    void (*ready)(void *ctx, const struct hw_report *r);
+    int (*block)(void *ctx, const struct hw_report *r, const struct hw_block *b);
+    void (*standing)(void *ctx, const struct hw_report *r);
+    void *ctx;
+    bool want_bins;
+};
+
+/* hw_inspect() in its general form. */
+int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
+                    struct hw_error *err);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * hw_whatis(): what one address is. The walk tells which block contains it; maps, threads and
+ * modules tell the rest.
+ */
+#include "inspect/session.h"
+#include "render/render.h"
+
+#include <string.h>
+
+static int look_at_block(void *ctx, const struct hw_report *r, const struct hw_block *b)
+{
+    struct hw_whatis *what = ctx;
+    (void)r;
+    hw_addr start = b->address - b->lead;
+    if (what->address >= start && what->address - start < b->lead + b->bytes) {
+        what->in_block = true;
+        what->block = *b;
+    }
+    return 0; /* to the end: the report is wanted too */
+}
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+    snprintf(to, size, "%s", from ? from : "");
+}
+
+/* While the target stands still: maps and threads are those of this moment. */
+static void look_at_maps(struct hw_whatis *what, struct hw_target *t)
+{
+    const struct hw_map *map = hw_map_at(t, what->address);
+    if (!map)
+        return;
+    what->mapped = true;
+    what->map_start = map->start;
+    what->map_end = map->end;
+    snprintf(what->permissions, sizeof what->permissions, "%c%c%c%c",
+             map->flags & HW_MAP_READ ? 'r' : '-', map->flags & HW_MAP_WRITE ? 'w' : '-',
+             map->flags & HW_MAP_EXEC ? 'x' : '-', map->flags & HW_MAP_SHARED ? 's' : 'p');
+    copy_text(what->path, sizeof what->path, map->path);
+    const struct hw_thread *thread = hw_map_stack_of(t, map);
+    if (thread)
+        what->stack_tid = thread->tid;
+}
+
+static void look_at_modules(struct hw_whatis *what, struct hw_modules *modules)
+{
+    struct hw_module *mod = hw_modules_at(modules, what->address);
+    if (!mod)
+        return;
+    what->in_module = true;
+    copy_text(what->path, sizeof what->path, mod->path);
+    if (hw_module_load(modules, mod, NULL) == HW_OK)
+        copy_text(what->symbol, sizeof what->symbol,
+                  hw_module_name_of(mod, what->address, &what->symbol_offset));
+}
+
+static void look_at_heaps(struct hw_whatis *what, const struct hw_report *r)
+{
+    if (!what->in_block || what->block.arena < 0)
+        return;
+    const struct hw_arena *arena = &r->arenas.data[what->block.arena];
+    for (size_t i = 0; i < arena->heaps.count; i++) {
+        const struct hw_heap *heap = &arena->heaps.data[i];
+        if (what->address >= heap->address && what->address - heap->address < heap->bytes)
+            what->heap = heap->address;
+    }
+}
+
+struct question {
+    struct hw_whatis what;
+    struct hw_target *target;
+};
+
+static int on_block(void *ctx, const struct hw_report *r, const struct hw_block *b)
+{
+    return look_at_block(&((struct question *)ctx)->what, r, b);
+}
+
+static void on_standing(void *ctx, const struct hw_report *r)
+{
+    struct question *q = ctx;
+    (void)r;
+    look_at_maps(&q->what, q->target);
+}
+
+int hw_whatis(struct hw_session *s, hw_addr address, const struct hw_render_options *opt, FILE *out,
+              struct hw_report **ret, struct hw_error *err)
+{
+    struct question q = {.what.address = address, .target = s->image.target};
+    struct hw_walker walker = {
+        .block = on_block, .standing = on_standing, .ctx = &q, .want_bins = true};
+    struct hw_report *r;
+    *ret = NULL;
+    int rc = hw_session_walk(s, &walker, &r, err);
+    if (rc != HW_OK)
+        return rc;
+    look_at_modules(&q.what, s->image.modules);
+    look_at_heaps(&q.what, r);
+    rc = hw_render_whatis(&q.what, r, opt, out, err);
+    if (rc == HW_OK)
+        *ret = r;
+    else
+        hw_report_destroy(r);
+    return rc;
+}

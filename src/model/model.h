@@ -1,0 +1,265 @@
+/*
+ * The report: everything heapwalk knows about one heap, as plain values. No I/O, no pointers into
+ * the target. A backend and the analyses fill it, renderers print it.
+ *
+ *     struct hw_report
+ *       who, method, allocator, params      where it comes from, how it was read
+ *       totals, histogram, in_use_histogram one column of figures
+ *       arenas[] -> figures, heaps, lists   the same figures for each arena
+ *       threads[]                           which arena, how much in the cache
+ *       findings[]                          whatever was unreadable, inconsistent or skipped
+ */
+#ifndef HW_MODEL_MODEL_H
+#define HW_MODEL_MODEL_H
+
+#include "base/err.h"
+#include "base/vec.h"
+
+/* A number that may be unknown (null in JSON). */
+struct hw_maybe {
+    bool known;
+    uint64_t n;
+};
+static inline struct hw_maybe hw_known(uint64_t n)
+{
+    return (struct hw_maybe){true, n};
+}
+
+/* ---- findings -------------------------------------------------------------------------------- */
+
+/* X(id, name). A finding makes a report partial, unless it is HW_FINDING_NOTE. */
+#define HW_FINDINGS(X)                                                                             \
+    X(NOTE, "note")                         /* worth knowing, nothing is missing */                \
+    X(UNREADABLE, "unreadable")             /* bytes of a heap that could not be read */           \
+    X(TRUNCATED_CORE, "truncated_core")     /* the core file ends too early */                     \
+    X(THREAD_MISSED, "thread_missed")       /* a thread that did not stop */                       \
+    X(THREAD_CACHE, "thread_cache")         /* a tcache that cannot be read or trusted */          \
+    X(ARENA_RING, "arena_ring")             /* the ring of arenas does not close */                \
+    X(ARENA_HEAPS, "arena_heaps")           /* heap_info chain or sizes contradict system_mem */   \
+    X(BAD_CHUNK, "bad_chunk")               /* a chunk header that cannot be right */              \
+    X(BAD_LIST, "bad_list")                 /* a bin, fastbin or tcache list that is broken */     \
+    X(LIST_MISMATCH, "list_mismatch")       /* lists and linear walk disagree */                   \
+    X(REGION_NOT_FOUND, "region_not_found") /* system bytes that no region explains */             \
+    X(MMAPPED_MISMATCH, "mmapped_mismatch") /* mmapped chunks found differ from mp_ */             \
+    X(STOPPED_EARLY, "stopped_early")       /* the listener ended the walk */
+
+enum hw_finding_kind {
+#define HW_FINDING_ENUM_(id, name) HW_FINDING_##id,
+    HW_FINDINGS(HW_FINDING_ENUM_)
+#undef HW_FINDING_ENUM_
+        HW_FINDINGS_
+};
+
+struct hw_finding {
+    enum hw_finding_kind kind;
+    int arena;               /* -1: none in particular */
+    struct hw_maybe address; /* where in the target */
+    struct hw_maybe bytes;   /* how many bytes it concerns */
+    char text[256];          /* one line: what is wrong, without kind, place and size */
+    char line[512];          /* all of the above as one line; set by hw_report_add() */
+};
+
+/* "note", "unreadable", ...; never NULL. */
+const char *hw_finding_name(enum hw_finding_kind kind);
+
+/* ---- histograms ------------------------------------------------------------------------------ */
+
+/* Bucket i counts chunks of 2^i .. 2^(i+1)-1 bytes. */
+#define HW_BUCKETS 64
+struct hw_histogram {
+    uint64_t chunks[HW_BUCKETS];
+    uint64_t bytes[HW_BUCKETS];
+};
+
+/* ---- arenas ---------------------------------------------------------------------------------- */
+
+enum hw_arena_kind { HW_ARENA_MAIN, HW_ARENA_THREAD };
+
+/* A contiguous piece of an arena. */
+struct hw_heap {
+    hw_addr address;
+    uint64_t bytes;
+    struct hw_maybe mprotect_bytes; /* thread arenas: heap_info.mprotect_size */
+    uint64_t
+        tail_free_bytes; /* thread arenas: what heap_trim() would get back at the end of this heap,
+                            its closing fence and the free chunk before it; 0 in the last heap */
+};
+
+/* One free list as glibc keeps it, summed up: what malloc_info(3) needs. */
+struct hw_list {
+    uint64_t chunks;
+    uint64_t bytes;     /* sum of chunk sizes, flag bits masked */
+    uint64_t raw_bytes; /* bins: sum of the size words, flag bits and all */
+    uint64_t from,
+        to; /* smallest and largest size word in bins; 0 if empty. Fastbins: the chunk size */
+};
+#define HW_FAST_LISTS 11  /* i386 has the most */
+#define HW_BIN_LISTS  128 /* [1] unsorted, [2..126] small and large; [0] unused */
+
+enum hw_trim_reason {
+    HW_TRIM_NONE, /* there is something to give back */
+    HW_TRIM_BELOW_THRESHOLD,
+    HW_TRIM_BRK_MOVED,
+    HW_TRIM_NONCONTIGUOUS,
+    HW_TRIM_SUB_PAGE,
+    HW_TRIM_THREAD_ARENA,
+    HW_TRIM_NOT_LAST_HEAP,
+    HW_TRIM_UNUSED, /* no top yet */
+};
+/* "below_threshold", ...; NULL for HW_TRIM_NONE. */
+const char *hw_trim_reason_name(enum hw_trim_reason reason);
+
+struct hw_top {
+    hw_addr address; /* 0: the arena was never used */
+    uint64_t bytes;
+    struct hw_maybe resident_bytes, trimmable_bytes, malloc_trim_bytes;
+    enum hw_trim_reason reason;
+};
+
+struct hw_arena {
+    unsigned index;
+    hw_addr address;
+    enum hw_arena_kind kind;
+    bool locked;                      /* its mutex was held */
+    bool contiguous;                  /* main arena only: its top may grow by brk */
+    struct hw_maybe attached_threads; /* not kept before glibc 2.23 */
+    HW_VEC(int) tids;                 /* threads whose thread_arena this is */
+    HW_VEC(struct hw_heap) heaps;     /* in the order the arena got them; top lies in the last */
+    struct hw_top top;
+    struct hw_maybe brk; /* main arena: the program break */
+    uint64_t granule;    /* unit in which the top can shrink: page size, or a huge page */
+    uint64_t max_system_bytes;
+    struct hw_list fast[HW_FAST_LISTS], bins[HW_BIN_LISTS];
+    struct hw_figure figures[HW_METRICS_];
+    struct hw_histogram histogram; /* free chunks in fastbins and bins */
+};
+
+/* ---- the rest of a report -------------------------------------------------------------------- */
+
+struct hw_thread_row {
+    int tid;
+    int arena; /* -1: none yet */
+    struct hw_maybe tcache_bytes, tcache_chunks;
+};
+
+/* mallinfo2(3), in its own order: X(field). */
+#define HW_MALLINFO2(X)                                                                            \
+    X(arena)                                                                                       \
+    X(ordblks)                                                                                     \
+    X(smblks) X(hblks) X(hblkhd) X(usmblks) X(fsmblks) X(uordblks) X(fordblks) X(keepcost)
+struct hw_mallinfo2 {
+#define HW_MALLINFO2_FIELD_(f) uint64_t f;
+    HW_MALLINFO2(HW_MALLINFO2_FIELD_)
+#undef HW_MALLINFO2_FIELD_
+};
+
+/* The allocator's parameters, in the order of the JSON object: X(field, json_name). */
+#define HW_PARAMS(X)                                                                               \
+    X(trim_threshold)                                                                              \
+    X(top_pad)                                                                                     \
+    X(mmap_threshold) X(mmap_threshold_dynamic) X(arena_max) X(arena_test) X(n_mmaps)              \
+        X(n_mmaps_max) X(mmapped_bytes) X(tcache_count) X(tcache_max_bytes)
+struct hw_params {
+#define HW_PARAM_FIELD_(f) struct hw_maybe f;
+    HW_PARAMS(HW_PARAM_FIELD_)
+#undef HW_PARAM_FIELD_
+    /* Not printed as parameters, but needed by formulas. */
+    struct hw_maybe max_n_mmaps, max_mmapped_bytes; /* malloc_stats(3) */
+    struct hw_maybe thp_pagesize;                   /* unit of systrim() where not 0 */
+    uint64_t heap_max_bytes;                        /* HEAP_MAX_SIZE */
+    uint64_t min_chunk_bytes;                       /* MINSIZE */
+};
+
+enum hw_mode { HW_MODE_STOPPED, HW_MODE_RUNNING, HW_MODE_SNAPSHOT, HW_MODE_CORE };
+/* "stopped", "running", "snapshot", "core". */
+const char *hw_mode_name(enum hw_mode mode);
+
+struct hw_report {
+    struct {
+        bool live;
+        int pid;
+        char *comm, *exe, *core;
+        char *arch;
+        unsigned word;
+        uint64_t threads, page_size;
+    } target;
+    struct {
+        const char *name; /* "glibc"; static */
+        char *version;    /* "2.36"; NULL if unknown */
+        char *libc_path;
+        char *libc_build_id;                      /* hex; NULL if unknown */
+        const char *layout_source, *roots_source; /* static */
+        hw_addr main_arena;
+        bool unused; /* nothing was ever allocated from it */
+    } allocator;
+    struct {
+        enum hw_mode mode;
+        struct hw_maybe pause_ns;
+        uint64_t bytes_read, walk_ns;
+    } method;
+    struct hw_params params;
+    struct hw_mallinfo2 mallinfo2;
+    struct hw_figure totals[HW_METRICS_];
+    struct hw_histogram histogram, in_use_histogram;
+    HW_VEC(struct hw_arena) arenas;
+    HW_VEC(struct hw_thread_row) threads;
+    HW_VEC(struct hw_finding) findings;    /* at most HW_FINDINGS_KEPT of each kind are kept ... */
+    uint64_t finding_counts[HW_FINDINGS_]; /* ... but all are counted */
+};
+#define HW_FINDINGS_KEPT 32
+
+/* ---- one address ----------------------------------------------------------------------------- */
+
+/* What an address is (--whatis). Plain data; strings are cut to fit. */
+struct hw_whatis {
+    hw_addr address;
+    bool in_block;
+    struct hw_block block; /* where in_block */
+    hw_addr heap;          /* the heap the block lies in; 0 for an mmapped chunk */
+    bool mapped;
+    hw_addr map_start, map_end;
+    char permissions[5];  /* "rw-p" */
+    char path[256];       /* of the mapping, "" if anonymous */
+    int stack_tid;        /* the thread whose stack this is, 0 if none */
+    bool in_module;       /* `path` is an ELF file mapped here */
+    char symbol[128];     /* nearest symbol at or below the address, "" if unknown */
+    uint64_t symbol_offset;
+};
+
+/* NOMEM gives NULL. */
+struct hw_report *hw_report_create(void);
+
+/* The N of a glibc "2.N..."; -1 where the version is unknown or another. What malloc_info(3) prints
+ * and when heap_trim() acts depends on it. */
+int hw_report_glibc_minor(const struct hw_report *r);
+
+/*
+ * Add a finding. Beyond HW_FINDINGS_KEPT of a kind it is only counted, and it is dropped (but
+ * counted) when memory is out. `address` and `bytes` may be unknown.
+ */
+void hw_report_add(struct hw_report *r, enum hw_finding_kind kind, int arena,
+                   struct hw_maybe address, struct hw_maybe bytes, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+
+static inline void hw_set(struct hw_figure *figures, enum hw_metric m, int64_t n)
+{
+    figures[m].known = true;
+    figures[m].n = n;
+}
+static inline void hw_add(struct hw_figure *figures, enum hw_metric m, uint64_t n)
+{
+    figures[m].known = true;
+    figures[m].n = (int64_t)((uint64_t)figures[m].n + n); /* damaged sizes may wrap, not trap */
+}
+static inline int64_t hw_get(const struct hw_figure *figures, enum hw_metric m)
+{
+    return figures[m].known ? figures[m].n : 0;
+}
+/* What the allocator itself counts, where that is known, else what the walk found. */
+static inline uint64_t hw_own_count(struct hw_maybe own, const struct hw_report *r,
+                                    enum hw_metric found)
+{
+    return own.known ? own.n : (uint64_t)hw_get(r->totals, found);
+}
+
+#endif

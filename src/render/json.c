@@ -1,0 +1,430 @@
+/*
+ * The report as one JSON object, the chunks as JSON Lines. docs/report.schema.json describes it and
+ * is to be changed together with it: keys are only ever added.
+ *
+ * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names
+ * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
+ */
+#include "render/render.h"
+#include "render/row.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* jansson answers NULL when memory is out, and takes NULL for a failed value: one flag for all. */
+struct doc {
+    const struct hw_report *r;
+    const struct hw_render_options *opt;
+    bool nomem;
+};
+
+static void put(struct doc *d, json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) != 0)
+        d->nomem = true;
+}
+
+static void append(struct doc *d, json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) != 0)
+        d->nomem = true;
+}
+
+/* ---- values ---------------------------------------------------------------------------------- */
+
+/* JSON integers end at 2^63 - 1 here; glibc's "never" (a threshold of -1) lies beyond that. */
+static json_t *integer(uint64_t n)
+{
+    return json_integer(n <= INT64_MAX ? (json_int_t)n : INT64_MAX);
+}
+
+static json_t *maybe(struct hw_maybe m)
+{
+    return m.known ? integer(m.n) : json_null();
+}
+
+static json_t *address(hw_addr a)
+{
+    char text[24];
+    snprintf(text, sizeof text, "0x%" PRIx64, a);
+    return json_string(text);
+}
+
+static json_t *address_or_null(hw_addr a)
+{
+    return a ? address(a) : json_null();
+}
+
+/* Bytes of the UTF-8 character at `s`; 0 if there is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    for (size_t more = 0; more < 4; more++) {
+        if ((s[0] & forms[more].mask) != forms[more].lead)
+            continue;
+        uint32_t c = s[0] & (unsigned char)~forms[more].mask;
+        for (size_t i = 1; i <= more; i++) {
+            if ((s[i] & 0xc0) != 0x80) /* also at the end of the string */
+                return 0;
+            c = c << 6 | (s[i] & 0x3f);
+        }
+        bool valid = c >= forms[more].least && c <= 0x10ffff && !(c >= 0xd800 && c <= 0xdfff);
+        return valid ? more + 1 : 0;
+    }
+    return 0;
+}
+
+static json_t *text(const char *s)
+{
+    if (!s)
+        return json_null();
+    json_t *clean = json_string(s);
+    if (clean)
+        return clean;
+    size_t len = strlen(s);
+    if (len > (SIZE_MAX - 1) / 3)
+        return NULL;
+    char *copy = malloc(3 * len + 1), *out = copy;
+    if (!copy)
+        return NULL;
+    while (*s) {
+        size_t n = utf8_length((const unsigned char *)s);
+        memcpy(out, n ? s : "\xef\xbf\xbd", n ? n : 3);
+        out += n ? n : 3;
+        s += n ? n : 1;
+    }
+    clean = json_stringn(copy, (size_t)(out - copy));
+    free(copy);
+    return clean;
+}
+
+static json_t *figure(const struct hw_figure *f, enum hw_unit unit)
+{
+    if (!f->known)
+        return json_null();
+    if (unit == HW_UNIT_RATIO)
+        return isfinite(f->ratio) ? json_real(f->ratio) : json_null();
+    return json_integer(f->n);
+}
+
+/* ---- where it comes from --------------------------------------------------------------------- */
+
+static json_t *target(struct doc *d)
+{
+    const struct hw_report *r = d->r;
+    json_t *o = json_object();
+    put(d, o, "kind", json_string(r->target.live ? "live" : "core"));
+    put(d, o, "pid", r->target.pid > 0 ? json_integer(r->target.pid) : json_null());
+    put(d, o, "comm", text(r->target.comm));
+    put(d, o, "exe", text(r->target.exe));
+    put(d, o, "core", text(r->target.core));
+    put(d, o, "arch", text(r->target.arch));
+    put(d, o, "threads", integer(r->target.threads));
+    put(d, o, "page_size", r->target.page_size ? integer(r->target.page_size) : json_null());
+    return o;
+}
+
+static json_t *allocator(struct doc *d)
+{
+    const struct hw_report *r = d->r;
+    json_t *o = json_object(), *libc = json_object();
+    put(d, libc, "path", text(r->allocator.libc_path));
+    put(d, libc, "build_id", text(r->allocator.libc_build_id));
+    put(d, o, "name", text(r->allocator.name));
+    put(d, o, "version", text(r->allocator.version));
+    put(d, o, "libc", libc);
+    put(d, o, "layout_source", text(r->allocator.layout_source));
+    put(d, o, "roots_source", text(r->allocator.roots_source));
+    put(d, o, "main_arena", address_or_null(r->allocator.main_arena));
+    put(d, o, "unused", json_boolean(r->allocator.unused));
+    return o;
+}
+
+static json_t *method(struct doc *d)
+{
+    const struct hw_report *r = d->r;
+    json_t *o = json_object();
+    put(d, o, "mode", json_string(hw_mode_name(r->method.mode)));
+    put(d, o, "pause_ns", maybe(r->method.pause_ns));
+    put(d, o, "bytes_read", integer(r->method.bytes_read));
+    put(d, o, "walk_ns", integer(r->method.walk_ns));
+    return o;
+}
+
+static json_t *findings(struct doc *d)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < d->r->findings.count; i++) {
+        const struct hw_finding *f = &d->r->findings.data[i];
+        json_t *o = json_object();
+        put(d, o, "kind", json_string(hw_finding_name(f->kind)));
+        put(d, o, "arena", f->arena >= 0 ? json_integer(f->arena) : json_null());
+        put(d, o, "address", f->address.known ? address(f->address.n) : json_null());
+        put(d, o, "bytes", maybe(f->bytes));
+        put(d, o, "text", text(f->text));
+        append(d, list, o);
+    }
+    return list;
+}
+
+/* How many there were of each kind: more than `findings` lists where a kind came too often. */
+static json_t *finding_counts(struct doc *d)
+{
+    json_t *o = json_object();
+    for (size_t kind = 0; kind < HW_FINDINGS_; kind++)
+        if (d->r->finding_counts[kind])
+            put(d, o, hw_finding_name((enum hw_finding_kind)kind),
+                integer(d->r->finding_counts[kind]));
+    return o;
+}
+
+static json_t *params(struct doc *d)
+{
+    const struct hw_params *p = &d->r->params;
+    const struct hw_maybe *yes_or_no = &p->mmap_threshold_dynamic;
+    json_t *o = json_object();
+#define PUT_PARAM_(field)                                                                          \
+    put(d, o, #field,                                                                              \
+        &p->field == yes_or_no && p->field.known ? json_boolean(p->field.n) : maybe(p->field));
+    HW_PARAMS(PUT_PARAM_)
+#undef PUT_PARAM_
+    return o;
+}
+
+static json_t *mallinfo2(struct doc *d)
+{
+    json_t *o = json_object();
+#define PUT_FIELD_(field) put(d, o, #field, integer(d->r->mallinfo2.field));
+    HW_MALLINFO2(PUT_FIELD_)
+#undef PUT_FIELD_
+    return o;
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+/* An object of what is not measured yet. */
+static json_t *nulls(struct doc *d, const char *const *keys, size_t count)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; i < count; i++)
+        put(d, o, keys[i], json_null());
+    return o;
+}
+
+static json_t *stays(struct doc *d)
+{
+    static const char *const keys[] = {"shared_page_bytes", "tcache_bytes", "thread_top_bytes",
+                                       "main_top_bytes", "other_bytes"};
+    return nulls(d, keys, sizeof keys / sizeof *keys);
+}
+
+static json_t *rss(struct doc *d)
+{
+    static const char *const keys[] = {"rss_bytes",       "glibc_heap_bytes", "mmapped_chunk_bytes",
+                                       "stack_bytes",     "file_bytes",       "shmem_bytes",
+                                       "other_anon_bytes"};
+    return nulls(d, keys, sizeof keys / sizeof *keys);
+}
+
+static json_t *totals(struct doc *d)
+{
+    json_t *o = json_object();
+    for (size_t m = 0; m < HW_METRICS_; m++) {
+        const struct hw_metric_info *info = hw_metric_info((enum hw_metric)m);
+        put(d, o, info->name, figure(&d->r->totals[m], info->unit));
+        if (m == HW_M_TRIM_BYTES)
+            put(d, o, "stays", stays(d));
+    }
+    return o;
+}
+
+/* From the first to the last bucket that is not empty. */
+static json_t *histogram(struct doc *d, const struct hw_histogram *h)
+{
+    json_t *list = json_array();
+    size_t from = 0, to = HW_BUCKETS;
+    while (from < to && h->chunks[from] == 0)
+        from++;
+    while (to > from && h->chunks[to - 1] == 0)
+        to--;
+    for (size_t i = from; i < to; i++) {
+        uint64_t least = (uint64_t)1 << i;
+        json_t *o = json_object();
+        put(d, o, "from", integer(least));
+        put(d, o, "to", integer(least + (least - 1)));
+        put(d, o, "chunks", integer(h->chunks[i]));
+        put(d, o, "bytes", integer(h->bytes[i]));
+        append(d, list, o);
+    }
+    return list;
+}
+
+/* ---- arenas and threads ---------------------------------------------------------------------- */
+
+static json_t *heaps(struct doc *d, const struct hw_arena *a)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < a->heaps.count; i++) {
+        const struct hw_heap *heap = &a->heaps.data[i];
+        json_t *o = json_object();
+        put(d, o, "address", address(heap->address));
+        put(d, o, "bytes", integer(heap->bytes));
+        put(d, o, "mprotect_bytes", maybe(heap->mprotect_bytes));
+        append(d, list, o);
+    }
+    return list;
+}
+
+static json_t *top(struct doc *d, const struct hw_top *t)
+{
+    json_t *o = json_object();
+    put(d, o, "address", address_or_null(t->address));
+    put(d, o, "bytes", integer(t->bytes));
+    put(d, o, "resident_bytes", maybe(t->resident_bytes));
+    put(d, o, "trimmable_bytes", maybe(t->trimmable_bytes));
+    put(d, o, "malloc_trim_bytes", maybe(t->malloc_trim_bytes));
+    put(d, o, "reason", text(hw_trim_reason_name(t->reason)));
+    return o;
+}
+
+static json_t *arena(struct doc *d, const struct hw_arena *a)
+{
+    bool main = a->kind == HW_ARENA_MAIN;
+    json_t *o = json_object(), *tids = json_array();
+    for (size_t i = 0; i < a->tids.count; i++)
+        append(d, tids, json_integer(a->tids.data[i]));
+    put(d, o, "index", json_integer(a->index));
+    put(d, o, "address", address(a->address));
+    put(d, o, "kind", json_string(main ? "main" : "thread"));
+    put(d, o, "locked", json_boolean(a->locked));
+    put(d, o, "attached_threads", maybe(a->attached_threads));
+    put(d, o, "tids", tids);
+    put(d, o, "heaps", heaps(d, a));
+    put(d, o, "top", top(d, &a->top));
+    put(d, o, "max_system_bytes", integer(a->max_system_bytes));
+    for (size_t m = 0; m < HW_METRICS_; m++) {
+        const struct hw_metric_info *info = hw_metric_info((enum hw_metric)m);
+        if (info->scope == HW_SCOPE_EVERY)
+            put(d, o, info->name, figure(&a->figures[m], info->unit));
+    }
+    put(d, o, "histogram", histogram(d, &a->histogram));
+    put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
+    put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());
+    return o;
+}
+
+static json_t *arenas(struct doc *d)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < d->r->arenas.count; i++)
+        if (hw_shows_arena(d->opt, (int)i))
+            append(d, list, arena(d, &d->r->arenas.data[i]));
+    return list;
+}
+
+static json_t *threads(struct doc *d)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < d->r->threads.count; i++) {
+        const struct hw_thread_row *t = &d->r->threads.data[i];
+        json_t *o = json_object();
+        put(d, o, "tid", json_integer(t->tid));
+        put(d, o, "arena", t->arena >= 0 ? json_integer(t->arena) : json_null());
+        put(d, o, "tcache_bytes", maybe(t->tcache_bytes));
+        put(d, o, "tcache_chunks", maybe(t->tcache_chunks));
+        append(d, list, o);
+    }
+    return list;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+static json_t *whole(struct doc *d)
+{
+    const struct hw_report *r = d->r;
+    json_t *o = json_object(), *heapwalk = json_object();
+    put(d, heapwalk, "version", json_string(HW_VERSION_STRING));
+    put(d, o, "schema_version", json_integer(1));
+    put(d, o, "heapwalk", heapwalk);
+    put(d, o, "target", target(d));
+    put(d, o, "allocator", allocator(d));
+    put(d, o, "method", method(d));
+    put(d, o, "complete", json_boolean(hw_report_complete(r)));
+    put(d, o, "findings", findings(d));
+    put(d, o, "params", params(d));
+    put(d, o, "mallinfo2", mallinfo2(d));
+    put(d, o, "totals", totals(d));
+    put(d, o, "histogram", histogram(d, &r->histogram));
+    put(d, o, "in_use_histogram", histogram(d, &r->in_use_histogram));
+    put(d, o, "arenas", arenas(d));
+    put(d, o, "threads", threads(d));
+    put(d, o, "rss", rss(d));
+    put(d, o, "verdict", json_array());
+    put(d, o, "finding_counts", finding_counts(d));
+    return o;
+}
+
+static int report(const struct hw_report *r, const struct hw_render_options *opt, FILE *out,
+                  struct hw_error *err)
+{
+    struct doc d = {.r = r, .opt = opt};
+    json_t *root = whole(&d);
+    int rc = HW_OK;
+    if (!root || d.nomem)
+        rc = hw_fail(err, HW_ERR_NOMEM, "no memory for the JSON report");
+    else if (json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) != 0 ||
+             putc('\n', out) == EOF)
+        rc = hw_fail_errno(err, HW_ERR_OUTPUT, "cannot write the report");
+    json_decref(root);
+    return rc;
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+/* ,"key":n   or   ,"key":null */
+static void put_number(struct hw_row *row, const char *key, int n, bool known)
+{
+    hw_row_text(row, key);
+    if (known)
+        hw_row_decimal(row, (uint64_t)n);
+    else
+        hw_row_text(row, "null");
+}
+
+static void list_block(const struct hw_report *r, const struct hw_render_options *opt,
+                       const struct hw_block *b, FILE *out)
+{
+    (void)opt;
+    struct hw_row row;
+    row.len = 0;
+    hw_row_text(&row, "{\"address\":\"");
+    hw_row_hex(&row, b->address);
+    if (hw_has_pointer(b)) {
+        hw_row_text(&row, "\",\"pointer\":\"");
+        hw_row_hex(&row, b->address + hw_header_bytes(r));
+        hw_row_text(&row, "\",\"bytes\":");
+    } else {
+        hw_row_text(&row, "\",\"pointer\":null,\"bytes\":");
+    }
+    hw_row_decimal(&row, b->bytes);
+    hw_row_text(&row, ",\"state\":\"");
+    hw_row_text(&row, hw_state_name((enum hw_state)b->state));
+    hw_row_text(&row, "\"");
+    put_number(&row, ",\"arena\":", b->arena, b->arena >= 0);
+    put_number(&row, ",\"bin\":", b->bin, b->bin >= 0);
+    put_number(&row, ",\"tid\":", b->tid, b->tid > 0);
+    hw_row_text(&row, "}\n");
+    hw_row_write(&row, out);
+}
+
+const struct hw_renderer hw_render_json = {
+    .format = HW_FORMAT_JSON,
+    .report = report,
+    .list_block = list_block,
+};

@@ -1,0 +1,118 @@
+/*
+ * The report for people: how much, where, which sizes. This file has the first lines and the order
+ * of the sections; each text_*.c has one part.
+ */
+#include "render/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void put_origin(struct hw_flow *f, const struct hw_report *r)
+{
+    const char *comm = r->target.comm && *r->target.comm ? r->target.comm : "?";
+    if (r->target.live)
+        hw_flow_piece(f, "heapwalk: %s (pid %d)", comm, r->target.pid);
+    else if (r->target.pid > 0)
+        hw_flow_piece(f, "heapwalk: core of %s (pid %d)", comm, r->target.pid);
+    else
+        hw_flow_piece(f, "heapwalk: core of %s", comm);
+}
+
+static void put_method(struct hw_flow *f, const struct hw_report *r)
+{
+    char buf[HW_TEXT_NUMBER];
+    const char *pause = r->method.pause_ns.known ? hw_text_time(buf, r->method.pause_ns.n) : NULL;
+    switch (r->method.mode) {
+    case HW_MODE_STOPPED:
+        if (pause)
+            hw_flow_piece(f, "stopped for %s", pause);
+        break;
+    case HW_MODE_RUNNING:
+        hw_flow_piece(f, "read while it ran: figures may be torn");
+        break;
+    case HW_MODE_SNAPSHOT:
+        if (pause)
+            hw_flow_piece(f, "snapshot, stopped for %s", pause);
+        else
+            hw_flow_piece(f, "snapshot");
+        break;
+    case HW_MODE_CORE:
+        if (r->target.core)
+            hw_flow_piece(f, "from %s", r->target.core);
+        break;
+    }
+}
+
+void hw_text_header(struct hw_text *t)
+{
+    const struct hw_report *r = t->r;
+    char buf[HW_TEXT_NUMBER];
+    fputs(hw_text_on(t, HW_STYLE_HEAD), t->out);
+    struct hw_flow f = hw_flow_begin(t, 0, strlen("heapwalk: "), 2);
+    f.limit = t->width;
+    put_origin(&f, r);
+    hw_flow_piece(&f, "%s %s", r->allocator.name ? r->allocator.name : "glibc",
+                  r->allocator.version ? r->allocator.version : "(version unknown)");
+    size_t arenas = r->arenas.count;
+    if (r->target.threads)
+        hw_flow_piece(&f, "%s thread%s", hw_text_count(t, buf, hw_text_signed(r->target.threads)),
+                      r->target.threads == 1 ? "" : "s");
+    if (arenas)
+        hw_flow_piece(&f, "%s arena%s", hw_text_count(t, buf, (int64_t)arenas),
+                      arenas == 1 ? "" : "s");
+    put_method(&f, r);
+    fputs(hw_text_off(t), t->out);
+    hw_flow_end(&f);
+}
+
+static void unused(struct hw_text *t)
+{
+    putc('\n', t->out);
+    hw_text_say(t, 0, 0, "glibc's malloc was never used in this process.");
+    hw_text_say(t, 0, 0,
+                "Its memory comes from elsewhere: another allocator (jemalloc, tcmalloc, mimalloc, "
+                "a JVM, Go) or mmap() calls of its own.");
+}
+
+/* ---- the report ------------------------------------------------------------------------------ */
+
+typedef void (*section_fn)(struct hw_text *t);
+
+static const section_fn sections[] = {
+    hw_text_header, hw_text_partial, hw_text_totals,   hw_text_facts,
+    hw_text_arenas, hw_text_sizes,   hw_text_settings, hw_text_findings,
+};
+
+/* Where there is no heap to describe. */
+static const section_fn unused_sections[] = {
+    hw_text_header, hw_text_partial, unused, hw_text_settings, hw_text_findings,
+};
+
+static unsigned usable_width(unsigned wanted)
+{
+    if (wanted == 0)
+        return 80;
+    return wanted < HW_TEXT_MIN_WIDTH ? HW_TEXT_MIN_WIDTH : wanted;
+}
+
+static int report(const struct hw_report *r, const struct hw_render_options *opt, FILE *out,
+                  struct hw_error *err)
+{
+    struct hw_text t = {.r = r, .opt = opt, .out = out, .width = usable_width(opt->width)};
+    const section_fn *list = r->allocator.unused ? unused_sections : sections;
+    size_t count = r->allocator.unused ? sizeof unused_sections / sizeof *unused_sections
+                                       : sizeof sections / sizeof *sections;
+    for (size_t i = 0; i < count; i++)
+        list[i](&t);
+
+    if (t.nomem)
+        return hw_fail(err, HW_ERR_NOMEM, "out of memory while the report was written");
+    return HW_OK;
+}
+
+const struct hw_renderer hw_render_text = {
+    .format = HW_FORMAT_TEXT,
+    .report = report,
+    .list_head = hw_text_list_head,
+    .list_block = hw_text_list_block,
+};

@@ -1,0 +1,353 @@
+/*
+ * Where: a table of the arenas with most free memory, or all about the one that was asked for.
+ */
+#include "render/text.h"
+
+#include "base/cleanup.h"
+
+#include <inttypes.h>
+#include <libsmartcols/libsmartcols.h>
+#include <string.h>
+
+#define WORST      10
+#define TIDS_SHOWN 20
+
+/* ---- which arenas ---------------------------------------------------------------------------- */
+
+char *hw_text_arena_name(char buf[HW_TEXT_NAME], const struct hw_arena *a)
+{
+    if (a->kind == HW_ARENA_MAIN)
+        snprintf(buf, HW_TEXT_NAME, "main");
+    else
+        snprintf(buf, HW_TEXT_NAME, "%u", a->index);
+    return buf;
+}
+
+/* What makes an arena bad: free memory that costs RAM where that is known, else free memory. */
+static enum hw_metric badness(const struct hw_report *r)
+{
+    return r->totals[HW_M_FREE_RESIDENT_BYTES].known ? HW_M_FREE_RESIDENT_BYTES : HW_M_FREE_BYTES;
+}
+
+static int compare_badness(const void *left, const void *right, void *metric)
+{
+    const struct hw_arena *a = *(const struct hw_arena *const *)left;
+    const struct hw_arena *b = *(const struct hw_arena *const *)right;
+    int64_t x = hw_get(a->figures, *(enum hw_metric *)metric);
+    int64_t y = hw_get(b->figures, *(enum hw_metric *)metric);
+    if (x != y)
+        return x > y ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+const struct hw_arena **hw_text_worst(struct hw_text *t, size_t *shown, size_t *count)
+{
+    *shown = *count = 0;
+    if (t->r->arenas.count == 0)
+        return NULL;
+    const struct hw_arena **list = calloc(t->r->arenas.count, sizeof(struct hw_arena *));
+    if (!list) {
+        t->nomem = true;
+        return NULL;
+    }
+    for (size_t i = 0; i < t->r->arenas.count; i++)
+        if (hw_shows_arena(t->opt, (int)i))
+            list[(*count)++] = &t->r->arenas.data[i];
+    enum hw_metric metric = badness(t->r);
+    qsort_r(list, *count, sizeof(struct hw_arena *), compare_badness, &metric);
+    *shown = t->opt->all_arenas || *count < WORST ? *count : WORST;
+    return list;
+}
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+/*
+ * A cell's text; false where it is unknown. `compact` sizes read "1.2G" instead of "1.2 GiB".
+ */
+struct cell_style {
+    const struct hw_text *t;
+    bool compact;
+};
+typedef bool (*cell_fn)(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                        char buf[HW_TEXT_NUMBER]);
+
+static void shorten(char *size)
+{
+    char *blank = strchr(size, ' ');
+    if (blank) {
+        blank[0] = blank[1];
+        blank[1] = '\0';
+    }
+}
+
+static bool size_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                      char buf[HW_TEXT_NUMBER])
+{
+    if (!a->figures[metric].known)
+        return false;
+    hw_text_size(s->t, buf, a->figures[metric].n);
+    if (s->compact)
+        shorten(buf);
+    return true;
+}
+
+static bool ratio_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                       char buf[HW_TEXT_NUMBER])
+{
+    (void)s;
+    double ratio;
+    return hw_text_ratio(a->figures[metric], &ratio) && hw_text_percent(buf, ratio);
+}
+
+static bool name_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                      char buf[HW_TEXT_NUMBER])
+{
+    (void)s;
+    (void)metric;
+    char name[HW_TEXT_NAME];
+    snprintf(buf, HW_TEXT_NUMBER, "%s%s", a->locked ? "*" : "", hw_text_arena_name(name, a));
+    return true;
+}
+
+static bool heaps_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                       char buf[HW_TEXT_NUMBER])
+{
+    (void)metric;
+    hw_text_count(s->t, buf, hw_text_signed(a->heaps.count));
+    return true;
+}
+
+static bool threads_cell(const struct cell_style *s, const struct hw_arena *a,
+                         enum hw_metric metric, char buf[HW_TEXT_NUMBER])
+{
+    (void)metric;
+    if (!a->attached_threads.known && a->tids.count == 0)
+        return false;
+    hw_text_count(s->t, buf,
+                  a->attached_threads.known ? hw_text_signed(a->attached_threads.n)
+                                            : hw_text_signed(a->tids.count));
+    return true;
+}
+
+struct column {
+    const char *title;
+    cell_fn cell;
+    enum hw_metric metric;
+    unsigned expendable; /* the largest is left out first where room is short; 0: never */
+};
+
+static const struct column columns[] = {
+    {"ARENA", name_cell, HW_METRICS_, 0},
+    {"HEAPS", heaps_cell, HW_METRICS_, 8},
+    {"SYSTEM", size_cell, HW_M_SYSTEM_BYTES, 3},
+    {"IN USE", size_cell, HW_M_IN_USE_BYTES, 2},
+    {"FREE", size_cell, HW_M_FREE_BYTES, 0},
+    {"FREE-RES", size_cell, HW_M_FREE_RESIDENT_BYTES, 1},
+    {"TRIM", size_cell, HW_M_TRIM_BYTES, 4},
+    {"LARGEST", size_cell, HW_M_LARGEST_FREE_BYTES, 6},
+    {"TOP", size_cell, HW_M_TOP_BYTES, 9},
+    {"FRAG", ratio_cell, HW_M_EXTERNAL_FRAGMENTATION, 5},
+    {"THREADS", threads_cell, HW_METRICS_, 7},
+};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+/* ---- fitting the table into the width -------------------------------------------------------- */
+
+struct fit {
+    struct cell_style style;
+    unsigned widths[COLUMNS]; /* 0: the column is left out */
+    unsigned gap;
+};
+
+static unsigned measure(struct fit *f, const struct hw_arena **list, size_t shown)
+{
+    unsigned total = 0;
+    char buf[HW_TEXT_NUMBER];
+    for (unsigned c = 0; c < COLUMNS; c++) {
+        bool any = false;
+        size_t widest = strlen(columns[c].title);
+        for (size_t i = 0; i < shown; i++) {
+            if (!columns[c].cell(&f->style, list[i], columns[c].metric, buf))
+                continue;
+            any = true;
+            if (strlen(buf) > widest)
+                widest = strlen(buf);
+        }
+        f->widths[c] = any ? (unsigned)widest : 0;
+        total += any ? f->widths[c] + f->gap : 0;
+    }
+    return total;
+}
+
+/* First smaller units, then smaller gaps, and only then fewer columns. */
+static void fit_columns(struct fit *f, const struct hw_arena **list, size_t shown)
+{
+    static const struct {
+        bool compact;
+        unsigned gap;
+    } ways[] = {{false, 2}, {true, 2}, {true, 1}};
+    unsigned total = 0;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        f->style.compact = ways[i].compact && !f->style.t->opt->exact;
+        f->gap = ways[i].gap;
+        total = measure(f, list, shown);
+        if (total <= f->style.t->width)
+            return;
+    }
+    for (unsigned rank = COLUMNS; rank > 0 && total > f->style.t->width; rank--) {
+        for (unsigned c = 0; c < COLUMNS; c++) {
+            if (columns[c].expendable != rank || f->widths[c] == 0)
+                continue;
+            total -= f->widths[c] + f->gap;
+            f->widths[c] = 0;
+        }
+    }
+}
+
+/* ---- printing -------------------------------------------------------------------------------- */
+
+static bool fill_table(struct libscols_table *table, const struct fit *f,
+                       const struct hw_arena **list, size_t shown)
+{
+    char buf[HW_TEXT_NUMBER];
+    for (unsigned c = 0; c < COLUMNS; c++)
+        if (f->widths[c] &&
+            !scols_table_new_column(table, columns[c].title, (double)f->widths[c], SCOLS_FL_RIGHT))
+            return false;
+    for (size_t i = 0; i < shown; i++) {
+        struct libscols_line *line = scols_table_new_line(table, NULL);
+        if (!line)
+            return false;
+        size_t cell = 0;
+        for (unsigned c = 0; c < COLUMNS; c++) {
+            if (!f->widths[c])
+                continue;
+            bool known = columns[c].cell(&f->style, list[i], columns[c].metric, buf);
+            if (scols_line_set_data(line, cell++, known ? buf : "-") != 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Indented, the first line in bold: simpler than teaching libsmartcols about either. */
+static void print_lines(struct hw_text *t, char *text, unsigned indent)
+{
+    char *rest = text;
+    bool head = true;
+    for (char *line; (line = strsep(&rest, "\n")) != NULL; head = false) {
+        if (*line)
+            fprintf(t->out, "%s%*s%s%s\n", head ? hw_text_on(t, HW_STYLE_HEAD) : "", (int)indent,
+                    "", line, head ? hw_text_off(t) : "");
+    }
+}
+
+static void print_table(struct hw_text *t, const struct hw_arena **list, size_t shown)
+{
+    struct fit f = {.style.t = t};
+    fit_columns(&f, list, shown);
+    struct libscols_table *table = scols_new_table();
+    hw_autofree char *text = NULL;
+    if (!table || scols_table_set_column_separator(table, f.gap == 2 ? "  " : " ") != 0 ||
+        scols_table_set_termforce(table, SCOLS_TERMFORCE_ALWAYS) != 0 ||
+        scols_table_set_termwidth(table, t->width - f.gap) != 0 ||
+        !fill_table(table, &f, list, shown) || scols_print_table_to_string(table, &text) != 0)
+        t->nomem = true;
+    else
+        print_lines(t, text, f.gap);
+    scols_unref_table(table);
+}
+
+static void say_left_out(struct hw_text *t, const struct hw_arena **rest, size_t count)
+{
+    int64_t held = 0;
+    for (size_t i = 0; i < count; i++)
+        if (__builtin_add_overflow(held, hw_get(rest[i]->figures, HW_M_FREE_BYTES), &held))
+            held = INT64_MAX; /* only in nonsense */
+    char number[HW_TEXT_NUMBER], size[HW_TEXT_NUMBER];
+    hw_text_say(t, 2, 4, "... %s more arena%s, holding %s free (--all-arenas shows them)",
+                hw_text_count(t, number, (int64_t)count), count == 1 ? "" : "s",
+                hw_text_amount(t, size, held));
+}
+
+static void say_locked(struct hw_text *t)
+{
+    fputs(hw_text_on(t, HW_STYLE_WARN), t->out);
+    hw_text_say(t, 2, 4,
+                "* locked: a thread was inside malloc or free there when it was read, so these "
+                "figures may be those of a half-made change");
+    fputs(hw_text_off(t), t->out);
+}
+
+/* ---- one arena ------------------------------------------------------------------------------- */
+
+static void list_threads(struct hw_text *t, const struct hw_arena *a)
+{
+    struct hw_flow f = hw_flow_begin(t, 2, 4, 1);
+    hw_flow_words(&f, "used by thread%s", a->tids.count == 1 ? "" : "s");
+    size_t shown = a->tids.count < TIDS_SHOWN ? a->tids.count : TIDS_SHOWN;
+    for (size_t i = 0; i < shown; i++)
+        hw_flow_piece(&f, "%d", a->tids.data[i]);
+    if (shown < a->tids.count)
+        hw_flow_words(&f, "and %zu more", a->tids.count - shown);
+    hw_flow_end(&f);
+}
+
+static void describe(struct hw_text *t, const struct hw_arena *a)
+{
+    char buf[HW_TEXT_NUMBER];
+    struct hw_flow f = hw_flow_begin(t, 2, 4, 2);
+    hw_flow_piece(&f, "at %#" PRIx64, a->address);
+    hw_flow_piece(&f, "%zu heap%s", a->heaps.count, a->heaps.count == 1 ? "" : "s");
+    if (a->figures[HW_M_LARGEST_FREE_BYTES].known)
+        hw_flow_piece(&f, "largest free chunk %s",
+                      hw_text_amount(t, buf, a->figures[HW_M_LARGEST_FREE_BYTES].n));
+    double ratio;
+    if (hw_text_ratio(a->figures[HW_M_EXTERNAL_FRAGMENTATION], &ratio))
+        hw_flow_piece(&f, "external fragmentation %s", hw_text_percent(buf, ratio));
+    if (a->max_system_bytes)
+        hw_flow_piece(&f, "never held more than %s",
+                      hw_text_amount(t, buf, hw_text_signed(a->max_system_bytes)));
+    if (a->attached_threads.known)
+        hw_flow_piece(&f, "%s attached thread%s",
+                      hw_text_count(t, buf, hw_text_signed(a->attached_threads.n)),
+                      a->attached_threads.n == 1 ? "" : "s");
+    hw_flow_end(&f);
+    if (a->tids.count)
+        list_threads(t, a);
+    if (a->kind == HW_ARENA_THREAD) /* that of the main arena is told in any case */
+        hw_text_top(t, a);
+}
+
+static void one_arena(struct hw_text *t, const struct hw_arena *a)
+{
+    char title[HW_TEXT_NAME + 8], name[HW_TEXT_NAME];
+    snprintf(title, sizeof title, "ARENA %s%s", a->locked ? "*" : "", hw_text_arena_name(name, a));
+    hw_text_breakdown(t, title, a->figures);
+    putc('\n', t->out);
+    describe(t, a);
+    if (a->locked)
+        say_locked(t);
+}
+
+void hw_text_arenas(struct hw_text *t)
+{
+    size_t shown, count;
+    hw_autofree const struct hw_arena **list = hw_text_worst(t, &shown, &count);
+    if (!list)
+        return;
+    putc('\n', t->out);
+    if (t->opt->only_arena) {
+        one_arena(t, list[0]);
+        return;
+    }
+    print_table(t, list, shown);
+    if (shown < count)
+        say_left_out(t, list + shown, count - shown);
+    for (size_t i = 0; i < shown; i++) {
+        if (list[i]->locked) {
+            say_locked(t);
+            break;
+        }
+    }
+}

@@ -1,0 +1,156 @@
+/*
+ * --whatis: one address in a few lines of text, or as one JSON object.
+ */
+#include "render/render.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+
+/* "in use", "free, in the unsorted bin", "in the tcache of thread 12, bin 3". */
+static const char *describe_state(const struct hw_block *b, char *buf, size_t size)
+{
+    switch ((enum hw_state)b->state) {
+    case HW_CACHED:
+        snprintf(buf, size, "free, in the tcache of thread %d, bin %d", b->tid, b->bin);
+        break;
+    case HW_PARKED:
+        snprintf(buf, size, "free, in fastbin %d", b->bin);
+        break;
+    case HW_FREE:
+        if (b->bin == 1)
+            snprintf(buf, size, "free, in the unsorted bin");
+        else
+            snprintf(buf, size, "free, in bin %d", b->bin);
+        break;
+    case HW_TOP:
+        snprintf(buf, size, "top, the free end of its arena");
+        break;
+    case HW_OVERHEAD:
+        snprintf(buf, size, "overhead of malloc: a header, a fence, alignment or foreign memory");
+        break;
+    case HW_MMAPPED:
+        snprintf(buf, size, "in use, with a mapping of its own");
+        break;
+    case HW_USED:
+    case HW_STATES_:
+        snprintf(buf, size, "in use");
+        break;
+    }
+    return buf;
+}
+
+static void print_block(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
+{
+    const struct hw_block *b = &w->block;
+    char buf[128], size[HW_SIZE_TEXT];
+    hw_addr pointer = b->address + hw_header_bytes(r);
+    fprintf(out, "  chunk    %#" PRIx64 ", %s, %s\n", b->address,
+            hw_format_size(size, b->bytes, exact), describe_state(b, buf, sizeof buf));
+    if (b->state != HW_TOP && b->state != HW_OVERHEAD) {
+        if (w->address >= pointer)
+            fprintf(out, "  pointer  %#" PRIx64 " (the address is %" PRIu64 " bytes into it)\n",
+                    pointer, w->address - pointer);
+        else
+            fprintf(out, "  pointer  %#" PRIx64 " (the address is in the header before it)\n",
+                    pointer);
+    }
+    if (b->arena < 0)
+        return;
+    const struct hw_arena *arena = &r->arenas.data[b->arena];
+    if (arena->kind == HW_ARENA_MAIN)
+        fprintf(out, "  arena    main, at %#" PRIx64, arena->address);
+    else
+        fprintf(out, "  arena    %d, at %#" PRIx64, b->arena, arena->address);
+    fprintf(out, ", heap %#" PRIx64 "%s\n", w->heap, arena->locked ? ", locked" : "");
+}
+
+static void print_text(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
+{
+    fprintf(out, "%#" PRIx64 " is ", w->address);
+    if (w->in_block)
+        fputs("in the heap\n", out);
+    else if (w->stack_tid)
+        fprintf(out, "in the stack of thread %d\n", w->stack_tid);
+    else if (w->symbol[0] && w->in_module)
+        fprintf(out, "%s+%#" PRIx64 "\n", w->symbol, w->symbol_offset);
+    else if (w->in_module)
+        fputs("in a module\n", out);
+    else if (w->mapped)
+        fputs("mapped, but no memory of malloc\n", out);
+    else
+        fputs("not mapped\n", out);
+    if (w->in_block)
+        print_block(w, r, exact, out);
+    if (w->mapped)
+        fprintf(out, "  mapping  %#" PRIx64 "-%#" PRIx64 " %s %s\n", w->map_start, w->map_end,
+                w->permissions, w->path[0] ? w->path : "anonymous");
+    else if (w->in_module)
+        fprintf(out, "  module   %s\n", w->path);
+}
+
+static const char *kind_of(const struct hw_whatis *w)
+{
+    if (w->in_block)
+        return "chunk";
+    if (w->stack_tid)
+        return "stack";
+    if (w->in_module)
+        return "module";
+    return w->mapped ? "mapping" : "unmapped";
+}
+
+static json_t *address_text(hw_addr address)
+{
+    return json_sprintf("0x%" PRIx64, address);
+}
+
+static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r)
+{
+    const struct hw_block *b = &w->block;
+    if (!w->in_block)
+        return json_null();
+    return json_pack("{so so sI ss so so so so}", "address", address_text(b->address), "pointer",
+                     address_text(b->address + hw_header_bytes(r)), "bytes", (json_int_t)b->bytes,
+                     "state", hw_state_name(b->state), "arena",
+                     b->arena < 0 ? json_null() : json_integer(b->arena), "heap",
+                     w->heap ? address_text(w->heap) : json_null(), "bin",
+                     b->bin == HW_BIN_UNKNOWN ? json_null() : json_integer(b->bin), "tid",
+                     b->tid ? json_integer(b->tid) : json_null());
+}
+
+static int print_json(const struct hw_whatis *w, const struct hw_report *r, FILE *out,
+                      struct hw_error *err)
+{
+    json_t *mapping = w->mapped ? json_pack("{so so ss ss*}", "start", address_text(w->map_start),
+                                            "end", address_text(w->map_end), "permissions",
+                                            w->permissions, "path", w->path[0] ? w->path : NULL)
+                                : json_null();
+    json_t *root =
+        json_pack("{so ss so so so so so}", "address", address_text(w->address), "kind", kind_of(w),
+                  "chunk", json_block(w, r), "mapping", mapping, "stack_tid",
+                  w->stack_tid ? json_integer(w->stack_tid) : json_null(), "symbol",
+                  w->symbol[0] ? json_string(w->symbol) : json_null(), "symbol_offset",
+                  w->symbol[0] ? json_integer((json_int_t)w->symbol_offset) : json_null());
+    if (!root)
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for JSON");
+    int rc = json_dumpf(root, out, JSON_INDENT(2));
+    json_decref(root);
+    fputc('\n', out);
+    return rc == 0 ? HW_OK : hw_fail(err, HW_ERR_OUTPUT, "cannot write JSON");
+}
+
+int hw_render_whatis(const struct hw_whatis *what, const struct hw_report *r,
+                     const struct hw_render_options *opt, FILE *out, struct hw_error *err)
+{
+    const struct hw_renderer *renderer = hw_renderer_find(opt->format);
+    int rc = HW_OK;
+    if (renderer == &hw_render_json)
+        rc = print_json(what, r, out, err);
+    else if (renderer == &hw_render_text)
+        print_text(what, r, opt->exact, out);
+    else
+        return hw_fail(err, HW_ERR_USAGE, "--whatis answers in text or json");
+    if (rc == HW_OK && (fflush(out) != 0 || ferror(out)))
+        rc = hw_fail_errno(err, HW_ERR_OUTPUT, "cannot write the answer");
+    return rc;
+}

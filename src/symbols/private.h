@@ -1,0 +1,145 @@
+/*
+ * What the files of this layer share and nobody else sees.
+ *
+ *     modules.c    the list, from the target's maps
+ *     elfimage.c   ELF headers as they stand in the target's memory
+ *     elffile.c    one opened ELF file
+ *     debugfile.c  where the separate debug file is
+ *     load.c       which files belong to a module
+ *     symtab.c     names to addresses and back
+ *     tls.c        where a module's thread-local block lies
+ *     rodata.c     texts in read-only data
+ *     types.c      struct layouts from DWARF
+ *
+ * Files and memory are foreign bytes: any header field may be a lie.
+ */
+#ifndef HW_SYMBOLS_PRIVATE_H
+#define HW_SYMBOLS_PRIVATE_H
+
+#include "symbols/modules.h"
+
+#include <gelf.h>
+
+/* ---- elfimage.c ---------------------------------------------------------------------------------
+ */
+
+enum { HW_IMAGE_PAGE = 4096, HW_IMAGE_PHDRS = 64 };
+
+/* The program headers of an ELF file mapped into a target. */
+struct hw_elf_image {
+    hw_addr start; /* where the ELF header lies */
+    size_t phdr_count;
+    Elf64_Phdr phdr[HW_IMAGE_PHDRS];
+    size_t page_len; /* bytes in `page`, the first ones of the file */
+    uint8_t page[HW_IMAGE_PAGE];
+};
+
+/* False if there is no readable 64-bit x86 ELF header with program headers at `start`. */
+bool hw_elf_image_read(struct hw_target *t, hw_addr start, struct hw_elf_image *ret);
+
+/* Find the GNU build-id in memory; false if there is none or it cannot be read. */
+bool hw_elf_image_build_id(struct hw_target *t, const struct hw_elf_image *image, hw_addr bias,
+                           uint8_t id[64], size_t *len);
+
+/* The first program header of a type, or NULL. */
+const Elf64_Phdr *hw_elf_image_phdr(const struct hw_elf_image *image, uint32_t type);
+
+/*
+ * The first PT_LOAD, if it is mapped at `start`: the distance from its address in the file to that.
+ * False if there is none, or if it does not begin with the file.
+ */
+bool hw_phdrs_bias(const Elf64_Phdr *phdr, size_t count, uint64_t page_size, hw_addr start,
+                   hw_addr *ret);
+
+/* ---- elffile.c ------------------------------------------------------------------------------- */
+
+/* An opened file. All zero means none. */
+struct hw_elf_file {
+    Elf *elf;
+    int fd;
+    char *path;
+    hw_addr bias; /* of this file: a debug file may be linked elsewhere than a prelinked one */
+    uint8_t build_id[64];
+    size_t build_id_len;
+};
+
+/* Takes `fd` over, also when it fails. Fails with NO_SYMBOLS (not a 64-bit x86 ELF file), NOMEM. */
+int hw_elf_open(int fd, const char *path, struct hw_elf_file *ret, struct hw_error *err);
+void hw_elf_close(struct hw_elf_file *f);
+
+/* Copies of the program headers; the number of them, at most `size`. */
+size_t hw_elf_phdrs(const struct hw_elf_file *f, Elf64_Phdr *phdr, size_t size);
+
+/* The first section of a type, or NULL. */
+Elf_Scn *hw_elf_section(const struct hw_elf_file *f, uint32_t type, GElf_Shdr *shdr);
+
+bool hw_elf_has_dwarf(const struct hw_elf_file *f);
+
+/* ---- debugfile.c ----------------------------------------------------------------------------- */
+
+/* What is searched for: the file that goes with this build-id. */
+struct hw_debug_search {
+    const uint8_t *build_id;
+    size_t build_id_len;        /* 0 if it is not known */
+    const char *debuginfo_path; /* or NULL */
+    int root;                   /* the root directory of a live process, or -1 */
+};
+
+/* Look in the build-id directories only. `suffix` is "" for the file itself, ".debug" for its debug
+ * file. A file with another build-id is never accepted, here and below. */
+bool hw_find_by_build_id(const struct hw_debug_search *s, const char *suffix,
+                         struct hw_elf_file *ret);
+
+/* Look everywhere for the debug file of `main`, which may be none. */
+bool hw_find_debug_file(const struct hw_debug_search *s, const struct hw_elf_file *main,
+                        struct hw_elf_file *ret);
+
+/* ---- symtab.c -------------------------------------------------------------------------------- */
+
+struct hw_symtab_entry;
+
+/* One symbol table. All zero means there is none. */
+struct hw_symtab {
+    Elf_Data *symbols;
+    const char *strings;
+    size_t strings_len;
+    uint32_t count;
+    hw_addr bias;
+    bool dynamic;
+    struct hw_symtab_entry *index; /* sorted by hash; NULL before the first look-up */
+    size_t index_len;
+};
+
+/* Read the table of `type` (SHT_SYMTAB, SHT_DYNSYM) if the file has one. */
+void hw_symtab_init(struct hw_symtab *s, const struct hw_elf_file *f, uint32_t type);
+void hw_symtab_deinit(struct hw_symtab *s);
+
+/* ---- modules --------------------------------------------------------------------------------- */
+
+enum { HW_SYMTABS = 3 };
+
+struct hw_module_private {
+    bool loaded;
+    bool headers_known; /* ELF headers were read from memory */
+    hw_addr span_end;   /* end of the last PT_LOAD, if headers_known */
+    struct hw_elf_file main, debug;
+    struct hw_symtab tables[HW_SYMTABS]; /* best first: debug .symtab, main .symtab, .dynsym */
+};
+
+struct hw_modules {
+    struct hw_target *target;
+    char *exe, *debuginfo_path; /* or NULL */
+    struct hw_module *list;     /* sorted by address, disjoint */
+    size_t count;
+};
+
+/* load.c: close what hw_module_load() opened. */
+void hw_module_unload(struct hw_module *mod);
+
+/* Write bytes in hexadecimal, as many as fit. Returns `buf`. */
+const char *hw_hex(const uint8_t *bytes, size_t len, char *buf, size_t size);
+
+/* `path` without " (deleted)", to be freed; NULL when memory is out. */
+char *hw_path_strip(const char *path);
+
+#endif

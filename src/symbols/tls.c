@@ -1,0 +1,172 @@
+/*
+ * Where a module's thread-local block lies.
+ *
+ * The dynamic linker keeps that in private structures, but it has also written it all over the
+ * module's GOT: each initial-exec access to a thread-local goes through a slot that holds
+ * "address - thread pointer" of it. A relocation R_X86_64_TPOFF64 names the slot and what was
+ * added:
+ *
+ *     slot = block offset + symbol value + addend      ->      block offset = slot - value - addend
+ *
+ * libc has more than a dozen of them, and all must tell the same. The slots are written at load
+ * time, so a core has them. The list of relocations comes from the file, or from memory where no
+ * file was found.
+ */
+#include "symbols/private.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* No static TLS block is further from the thread pointer than this. */
+#define TLS_FAR ((int64_t)1 << 32)
+
+/* What the slots seen so far say. Slots of named symbols may belong to another module's variable
+ * of the same name, so they count only where there are no others. */
+struct verdict {
+    struct hw_target *target;
+    const struct hw_module *mod;
+    bool known[2]; /* by whether the relocation names a symbol */
+    bool differ[2];
+    int64_t offset[2];
+};
+
+/* Take a relocation into account; `value` is that of its symbol, 0 if it has none. */
+static void consider(struct verdict *v, hw_addr slot, int64_t addend, uint64_t value, bool named)
+{
+    uint64_t word;
+    if (slot < v->mod->start || slot >= v->mod->end ||
+        hw_read_word(v->target, slot, &word, NULL) != HW_OK)
+        return;
+    int64_t offset = (int64_t)(word - (uint64_t)addend - value);
+    if (v->known[named] && v->offset[named] != offset)
+        v->differ[named] = true;
+    v->known[named] = true;
+    v->offset[named] = offset;
+}
+
+/* The relocations of one section of the file. */
+static void consider_section(struct verdict *v, const struct hw_elf_file *f, Elf_Scn *scn,
+                             const GElf_Shdr *shdr)
+{
+    Elf_Data *relocs = elf_getdata(scn, NULL);
+    Elf_Scn *link = elf_getscn(f->elf, shdr->sh_link);
+    Elf_Data *symbols = link ? elf_getdata(link, NULL) : NULL;
+    GElf_Rela r;
+    for (int i = 0; relocs && gelf_getrela(relocs, i, &r); i++) {
+        GElf_Sym sym = {0};
+        if (GELF_R_TYPE(r.r_info) != R_X86_64_TPOFF64)
+            continue;
+        bool named = GELF_R_SYM(r.r_info) != 0;
+        if (named && (!symbols || symbols->d_type != ELF_T_SYM ||
+                      !gelf_getsym(symbols, (int)GELF_R_SYM(r.r_info), &sym) ||
+                      sym.st_shndx == SHN_UNDEF || GELF_ST_TYPE(sym.st_info) != STT_TLS))
+            continue;
+        consider(v, f->bias + r.r_offset, r.r_addend, sym.st_value, named);
+    }
+}
+
+static void consider_file(struct verdict *v, const struct hw_elf_file *f)
+{
+    for (Elf_Scn *scn = NULL; f->elf && (scn = elf_nextscn(f->elf, scn));) {
+        GElf_Shdr shdr;
+        if (gelf_getshdr(scn, &shdr) && shdr.sh_type == SHT_RELA)
+            consider_section(v, f, scn, &shdr);
+    }
+}
+
+/* Where the dynamic section in memory says that the relocations are. */
+static bool find_relocs(struct verdict *v, const struct hw_elf_image *image, hw_addr *start,
+                        uint64_t *len)
+{
+    const Elf64_Phdr *p = hw_elf_image_phdr(image, PT_DYNAMIC);
+    Elf64_Dyn dyn[128];
+    if (!p)
+        return false;
+    size_t wanted = p->p_memsz < sizeof dyn ? (size_t)p->p_memsz : sizeof dyn;
+    ssize_t n = hw_read(v->target, v->mod->bias + p->p_vaddr, dyn, wanted, NULL);
+    *start = *len = 0;
+    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof dyn[0] && dyn[i].d_tag != DT_NULL; i++) {
+        if (dyn[i].d_tag == DT_RELA)
+            *start = dyn[i].d_un.d_ptr;
+        else if (dyn[i].d_tag == DT_RELASZ)
+            *len = dyn[i].d_un.d_val;
+    }
+    /* The dynamic linker may or may not have relocated the entry itself. */
+    if (*start < v->mod->start)
+        *start += v->mod->bias;
+    return *start >= v->mod->start && *start < v->mod->end && *len <= v->mod->end - *start;
+}
+
+static void consider_memory(struct verdict *v, const struct hw_elf_image *image)
+{
+    hw_addr at;
+    uint64_t len;
+    if (!find_relocs(v, image, &at, &len))
+        return;
+    Elf64_Rela relocs[128];
+    while (len >= sizeof relocs[0]) {
+        size_t wanted = len < sizeof relocs ? (size_t)len : sizeof relocs;
+        ssize_t n = hw_read(v->target, at, relocs, wanted, NULL);
+        size_t count = n > 0 ? (size_t)n / sizeof relocs[0] : 0;
+        if (count == 0)
+            return;
+        for (size_t i = 0; i < count; i++)
+            if (relocs[i].r_info == ELF64_R_INFO(0, R_X86_64_TPOFF64))
+                consider(v, v->mod->bias + relocs[i].r_offset, relocs[i].r_addend, 0, false);
+        at += count * sizeof relocs[0];
+        len -= count * sizeof relocs[0];
+    }
+}
+
+/* The executable's block always comes right below the thread pointer. */
+static bool below_thread_pointer(const Elf64_Phdr *phdr, size_t count, int64_t *ret)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t align = phdr[i].p_align ? phdr[i].p_align : 1;
+        if (phdr[i].p_type != PT_TLS)
+            continue;
+        if ((align & (align - 1)) != 0 || align > TLS_FAR || phdr[i].p_memsz > (uint64_t)TLS_FAR)
+            return false;
+        *ret = -(int64_t)((phdr[i].p_memsz + align - 1) & ~(align - 1));
+        return true;
+    }
+    return false;
+}
+
+static bool exe_offset(const struct hw_module *mod, const struct hw_elf_image *image, int64_t *ret)
+{
+    if (!mod->is_exe)
+        return false;
+    if (image->phdr_count)
+        return below_thread_pointer(image->phdr, image->phdr_count, ret);
+    Elf64_Phdr phdr[HW_IMAGE_PHDRS];
+    size_t count = hw_elf_phdrs(&mod->priv->main, phdr, HW_IMAGE_PHDRS);
+    return below_thread_pointer(phdr, count, ret);
+}
+
+int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *ret,
+                         struct hw_error *err)
+{
+    struct verdict v = {.target = m->target, .mod = mod};
+    struct hw_elf_image image;
+    bool in_memory = hw_elf_image_read(m->target, mod->start, &image);
+    consider_file(&v, &mod->priv->main);
+    if (!v.known[false] && !v.known[true] && in_memory)
+        consider_memory(&v, &image);
+    bool named = !v.known[false];
+    if (!v.known[named]) {
+        if (exe_offset(mod, &image, ret))
+            return HW_OK;
+        return hw_fail(err, HW_ERR_NO_SYMBOLS, "%s has no thread-local storage of its own",
+                       mod->path);
+    }
+    if (v.differ[named])
+        return hw_fail(err, HW_ERR_CORRUPT, "%s: relocated slots disagree on where its TLS is",
+                       mod->path);
+    int64_t offset = v.offset[named];
+    if (offset >= 0 || offset < -TLS_FAR)
+        return hw_fail(err, HW_ERR_CORRUPT, "%s: its TLS cannot lie at tp%+" PRId64, mod->path,
+                       offset);
+    *ret = offset;
+    return HW_OK;
+}

@@ -1,0 +1,34 @@
+/*
+ * Struct layouts from DWARF, by names.
+ */
+#ifndef HW_SYMBOLS_TYPES_H
+#define HW_SYMBOLS_TYPES_H
+
+#include "symbols/modules.h"
+
+/* The types that one compile unit of a module knows. */
+struct hw_types;
+
+/*
+ * The compile unit that defines `function` (an address lookup through .debug_aranges, else a search
+ * by DW_AT_name of the unit, `source`, for example "malloc.c"). The module must be loaded and must
+ * outlive *ret. Fails with NO_SYMBOLS (no DWARF, no such unit), NOMEM.
+ */
+int hw_types_open(struct hw_module *mod, const char *function, const char *source,
+                  struct hw_types **ret, struct hw_error *err);
+void hw_types_close(struct hw_types *types);
+
+/* Size of `struct name` (its definition, not a declaration); false if it is not known. */
+bool hw_types_struct(struct hw_types *types, const char *name, uint64_t *size);
+
+struct hw_type_member {
+    uint64_t offset; /* from the start of the struct */
+    uint64_t size;   /* of one element */
+    uint64_t count;  /* elements of an array; 1 for a scalar */
+};
+
+/* A member of `struct name`; false if there is none. Arrays of one dimension are resolved. */
+bool hw_types_member(struct hw_types *types, const char *name, const char *member,
+                     struct hw_type_member *ret);
+
+#endif

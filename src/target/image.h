@@ -1,0 +1,44 @@
+/*
+ * What the kinds of target share among themselves; not for the layers above.
+ */
+#ifndef HW_TARGET_IMAGE_H
+#define HW_TARGET_IMAGE_H
+
+#include "base/vec.h"
+#include "target/target.h"
+
+typedef HW_VEC(struct hw_map) hw_map_vec;
+typedef HW_VEC(struct hw_thread) hw_thread_vec;
+
+/* Release the maps (with their paths) / the threads of `t`, and leave it with none. */
+void hw_target_drop_maps(struct hw_target *t);
+void hw_target_drop_threads(struct hw_target *t);
+
+/* Give `t` other maps / threads; the old ones are released, the vector is left empty. Maps must be
+ * sorted and disjoint; threads are sorted here, by tid. */
+void hw_target_take_maps(struct hw_target *t, hw_map_vec *maps);
+void hw_target_take_threads(struct hw_target *t, hw_thread_vec *threads);
+
+/* Release a vector of maps that no target owns, with the paths. */
+void hw_map_vec_free(hw_map_vec *maps);
+
+/*
+ * Open a file that the target, which may be hostile, names: only a regular file, since opening a
+ * device or a FIFO can block or do things. `dir` and `path` as in openat(). `in_root`: `dir` is the
+ * root directory of a process, and nothing in `path`, no symbolic link either, leads out of it.
+ * A descriptor, or HW_ERR_SYSTEM.
+ */
+int hw_open_regular(int dir, const char *path, bool in_root, struct hw_error *err);
+
+/* Replace what would upset a terminal (a process chooses its own name) by '?'. */
+void hw_clean_name(char *name);
+
+/*
+ * What an ELF header says the file was made for. NULL if that is 64-bit little-endian x86, the one
+ * that heapwalk reads; else a name such as "i386" or "aarch64" (static, or written to `buf`).
+ * `is_32bit` is always set. `header` holds at least EI_NIDENT + 4 bytes of an ELF file.
+ */
+const char *hw_elf_foreign_arch(const unsigned char *header, bool *is_32bit, char *buf,
+                                size_t size);
+
+#endif

@@ -1,0 +1,419 @@
+/*
+ * A live process.
+ *
+ * Bytes come through process_vm_readv(), which is the fastest way, or, where that call does not
+ * exist or a filter forbids it, through /proc/PID/mem. The latter is opened in any case: it asks
+ * for the same permission, so that a refusal shows before the slow work on symbols begins; and it
+ * stays bound to the memory of the program that was opened. When that program has ended, or has
+ * executed another one, or another process has got its pid, reads of it return nothing: that is
+ * how freeze() knows that it still looks at the same thing.
+ *
+ * A main thread may end before its process. The process then lives on under its pid, but most of
+ * what /proc/PID shows is gone; the directory of any other thread still has it all. `via` is the
+ * thread whose directory is used: the main one as long as it lives.
+ */
+#include "base/cleanup.h"
+#include "target/proc.h"
+#include "target/stop.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#define STOP_LIMIT_NS INT64_C(1000000000)
+
+struct live_target {
+    struct hw_target t;
+    int via;              /* the thread through which memory and files are reached */
+    int mem;              /* /proc/PID/mem */
+    bool use_mem;         /* process_vm_readv() does not work here */
+    struct hw_stop *stop; /* while frozen */
+};
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static ssize_t gone(const struct live_target *l, struct hw_error *err)
+{
+    return hw_fail(err, HW_ERR_GONE, "pid %d ended while it was read", l->t.who.pid);
+}
+
+/*
+ * How much of a range may be read by way of /proc/PID/mem. That file shows memory even where the
+ * process itself may not look (PROT_NONE), and shows zeros where nothing was ever written: for
+ * us those places are holes, as they are for process_vm_readv().
+ */
+static size_t readable(const struct hw_target *t, hw_addr addr, size_t len)
+{
+    hw_addr end = addr + len;
+    for (hw_addr at = addr; at < end;) {
+        const struct hw_map *map = hw_map_at(t, at);
+        if (!map)
+            break; /* maybe newer than our maps: the kernel knows */
+        if (!(map->flags & HW_MAP_READ))
+            return (size_t)(at - addr);
+        at = map->end;
+    }
+    return len;
+}
+
+static ssize_t read_mem(struct live_target *l, hw_addr addr, void *buf, size_t len,
+                        struct hw_error *err)
+{
+    if (addr > INT64_MAX)
+        return 0;
+    len = readable(&l->t, addr, len);
+    size_t done = 0;
+    while (done < len) {
+        ssize_t n = pread(l->mem, (char *)buf + done, len - done, (off_t)(addr + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n == 0 && done == 0)
+            return gone(l, err);
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+/* One call takes at most 2 GiB, and it stops short only where a page cannot be read. */
+#define VM_CALL_MAX ((size_t)1 << 30)
+
+static ssize_t live_read(struct hw_target *t, hw_addr addr, void *buf, size_t len,
+                         struct hw_error *err)
+{
+    struct live_target *l = (struct live_target *)t;
+    size_t done = 0;
+    while (done < len && !l->use_mem) {
+        size_t part = len - done < VM_CALL_MAX ? len - done : VM_CALL_MAX;
+        struct iovec to = {(char *)buf + done, part};
+        struct iovec from = {(void *)(uintptr_t)(addr + done), part};
+        ssize_t n = process_vm_readv(l->via, &to, 1, &from, 1, 0);
+        if (n > 0)
+            done += (size_t)n;
+        if (n == (ssize_t)part)
+            continue;
+        if (n >= 0 || errno == EFAULT || errno == EINVAL || done > 0)
+            return (ssize_t)done;
+        if (errno == ENOMEM)
+            return hw_fail_errno(err, HW_ERR_NOMEM, "cannot read pid %d", t->who.pid);
+        /* ESRCH is the end of that one thread; whether the memory is gone, /proc/PID/mem tells. */
+        l->use_mem = true;
+    }
+    return l->use_mem ? read_mem(l, addr, buf, len, err) : (ssize_t)done;
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+/* Whether file names mean the same to the process as to us. */
+static bool same_mounts(int pid)
+{
+    struct stat ours, theirs;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
+    return stat("/proc/self/ns/mnt", &ours) == 0 && stat(path, &theirs) == 0 &&
+           ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+/* /proc/PID/maps writes a newline in a file name as \012. */
+static void unescape(char *path)
+{
+    char *to = path;
+    for (const char *from = path; *from; to++) {
+        bool newline = strncmp(from, "\\012", 4) == 0;
+        *to = newline ? '\n' : *from;
+        from += newline ? 4 : 1;
+    }
+    *to = '\0';
+}
+
+static bool is_deleted(const char *path)
+{
+    static const char mark[] = " (deleted)";
+    size_t len = strlen(path), n = sizeof mark - 1;
+    return len >= n && strcmp(path + len - n, mark) == 0;
+}
+
+static int live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err)
+{
+    const struct live_target *l = (const struct live_target *)t;
+    /* The very file that is mapped, even if its name is gone; but it takes privilege. */
+    char mapped[96];
+    snprintf(mapped, sizeof mapped, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, l->via, map->start,
+             map->end);
+    int fd = hw_open_regular(AT_FDCWD, mapped, false, NULL);
+    if (fd >= 0)
+        return fd;
+    if (is_deleted(map->path))
+        return hw_fail(err, HW_ERR_SYSTEM, "cannot open %s: its name is gone", map->path);
+
+    hw_autofree char *path = strdup(map->path);
+    if (!path)
+        return hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    unescape(path);
+    if (same_mounts(l->via))
+        return hw_open_regular(AT_FDCWD, path, false, err);
+    char root[64];
+    snprintf(root, sizeof root, "/proc/%d/root", l->via);
+    hw_autoclose int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", root);
+    return hw_open_regular(dir, path, true, err);
+}
+
+/* ---- standing still -------------------------------------------------------------------------- */
+
+/* A thread of `pid` that still lives, the main one if it does; 0 if none. */
+static int living_thread(int pid)
+{
+    if (!hw_proc_thread_ended(pid, pid))
+        return pid;
+    hw_tid_vec tids = {0};
+    int found = 0;
+    if (hw_proc_tids(pid, &tids))
+        for (size_t i = 0; i < tids.count && !found; i++)
+            if (!hw_proc_thread_ended(pid, tids.data[i]))
+                found = tids.data[i];
+    hw_vec_free(&tids);
+    return found;
+}
+
+/* Bring the maps up to date; also makes sure that it is still the program that was opened. */
+static int update_maps(struct live_target *l, struct hw_error *err)
+{
+    int via = living_thread(l->t.who.pid);
+    if (!via)
+        return hw_fail(err, HW_ERR_GONE, "pid %d has ended", l->t.who.pid);
+    if (via != l->via)
+        l->use_mem = false; /* it may have been for want of the old one */
+    l->via = via;
+    hw_map_vec maps = {0};
+    int rc = hw_proc_maps(l->via, &maps, err);
+    if (rc != HW_OK)
+        return rc;
+    char byte;
+    bool same = maps.count == 0 || pread(l->mem, &byte, 1, (off_t)maps.data[0].start) != 0;
+    hw_target_take_maps(&l->t, &maps);
+    return same ? HW_OK
+                : hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile",
+                          l->t.who.pid);
+}
+
+/* The registers of a stopped thread, or NULL; `known` is sorted by tid. */
+static const struct hw_thread *find_thread(const struct hw_thread *known, size_t count, int tid)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (known[mid].tid == tid)
+            return &known[mid];
+        if (known[mid].tid < tid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}
+
+/* Bring the list of threads up to date, with registers where they are stopped. */
+static int update_threads(struct live_target *l, struct hw_error *err)
+{
+    size_t known_count = 0;
+    const struct hw_thread *known = l->stop ? hw_stop_threads(l->stop, &known_count) : NULL;
+    int pid = l->t.who.pid;
+    hw_tid_vec tids = {0};
+    hw_thread_vec threads = {0};
+    int rc = HW_OK;
+    if (!hw_proc_tids(pid, &tids))
+        rc = hw_fail_errno(err, errno == ENOMEM ? HW_ERR_NOMEM : HW_ERR_GONE,
+                           "cannot list the threads of pid %d", pid);
+    for (size_t i = 0; i < tids.count && rc == HW_OK; i++) {
+        int tid = tids.data[i];
+        const struct hw_thread *th = find_thread(known, known_count, tid);
+        if (!th && hw_proc_thread_ended(pid, tid))
+            continue;
+        if (!hw_vec_push(&threads, th ? *th : (struct hw_thread){.tid = tid}))
+            rc = hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    }
+    hw_vec_free(&tids);
+    if (rc == HW_OK)
+        hw_target_take_threads(&l->t, &threads);
+    hw_vec_free(&threads);
+    return rc;
+}
+
+static void live_thaw(struct hw_target *t)
+{
+    struct live_target *l = (struct live_target *)t;
+    t->pause_ns = hw_stop_release(l->stop);
+    l->stop = NULL;
+    for (size_t i = 0; i < t->thread_count; i++)
+        t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
+}
+
+static int live_freeze(struct hw_target *t, struct hw_error *err)
+{
+    struct live_target *l = (struct live_target *)t;
+    int rc = hw_stop_all(t->who.pid, STOP_LIMIT_NS, &l->stop, err);
+    if (rc != HW_OK)
+        return rc;
+    t->missed_threads = hw_stop_missed(l->stop);
+    rc = update_maps(l, err);
+    if (rc == HW_OK)
+        rc = update_threads(l, err);
+    if (rc != HW_OK)
+        live_thaw(t);
+    return rc;
+}
+
+static void live_close(struct hw_target *t)
+{
+    struct live_target *l = (struct live_target *)t;
+    if (l->mem >= 0)
+        close(l->mem);
+}
+
+static const struct hw_target_ops live_ops = {
+    .read = live_read,
+    .freeze = live_freeze,
+    .thaw = live_thaw,
+    .open_file = live_open_file,
+    .close = live_close,
+};
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static bool refused(int sys_errno)
+{
+    return sys_errno == EACCES || sys_errno == EPERM;
+}
+
+/* Find out what `pid` is: a process with memory, or why not. */
+static int check_kind(struct live_target *l, int pid, struct hw_error *err)
+{
+    char status[4096];
+    struct hw_proc_stat stat;
+    if (pid <= 0 || !hw_proc_text(pid, "status", status, sizeof status) ||
+        !hw_proc_stat(pid, &stat)) {
+        /* /proc mounted with hidepid does not show it, but a signal of 0 finds it. */
+        if (pid > 0 && kill(pid, 0) != 0 && errno == EPERM)
+            return hw_explain_permission(pid, "read", EPERM, err);
+        return hw_fail(err, HW_ERR_NO_PROCESS, "there is no process with pid %d", pid);
+    }
+    const char *value = hw_status_value(status, "Tgid");
+    int tgid = value ? atoi(value) : pid;
+    if (tgid != pid) {
+        hw_fail(err, HW_ERR_NO_PROCESS, "%d (%s) is a thread of process %d", pid, stat.comm, tgid);
+        hw_remedy(err, "use the process: -p %d", tgid);
+        return HW_ERR_NO_PROCESS;
+    }
+    if (stat.flags & HW_PF_KTHREAD)
+        return hw_fail(err, HW_ERR_NO_PROCESS, "pid %d (%s) is a kernel thread: it has no heap",
+                       pid, stat.comm);
+    l->via = living_thread(pid);
+    if (!l->via)
+        return hw_fail(err, HW_ERR_NO_PROCESS,
+                       "pid %d (%s) has ended, only its parent has not noticed yet (a zombie)", pid,
+                       stat.comm);
+    return HW_OK;
+}
+
+/* Refuse a program that is not for 64-bit x86. */
+static int check_arch(int via, int pid, struct hw_error *err)
+{
+    char path[64], name[32];
+    snprintf(path, sizeof path, "/proc/%d/exe", via);
+    hw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && refused(errno))
+        return hw_explain_permission(pid, "read", errno, err);
+    unsigned char header[EI_NIDENT + 4];
+    if (fd < 0 || pread(fd, header, sizeof header, 0) != (ssize_t)sizeof header ||
+        memcmp(header, ELFMAG, SELFMAG) != 0)
+        return HW_OK; /* not to be known this way: its file system may be gone */
+    bool is_32bit;
+    const char *arch = hw_elf_foreign_arch(header, &is_32bit, name, sizeof name);
+    if (!arch)
+        return HW_OK;
+    return hw_fail(err, HW_ERR_UNSUPPORTED,
+                   "pid %d is a %s process (%s): heapwalk reads 64-bit x86 only so far", pid,
+                   is_32bit ? "32-bit" : "64-bit", arch);
+}
+
+static int identify(struct live_target *l, struct hw_error *err)
+{
+    char comm[64] = "";
+    if (hw_proc_text(l->t.who.pid, "comm", comm, sizeof comm)) {
+        comm[strcspn(comm, "\n")] = '\0';
+        hw_clean_name(comm);
+        if (!(l->t.who.comm = strdup(comm)))
+            return hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    }
+    l->t.who.exe = hw_proc_link(l->via, "exe");
+    return HW_OK;
+}
+
+static int open_memory(struct live_target *l, struct hw_error *err)
+{
+    int pid = l->t.who.pid;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/mem", l->via);
+    l->mem = open(path, O_RDONLY | O_CLOEXEC);
+    if (l->mem >= 0)
+        return HW_OK;
+    if (refused(errno))
+        return hw_explain_permission(pid, "read", errno, err);
+    if (errno == ENOENT || errno == ESRCH)
+        return hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has ended", pid);
+    return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", path);
+}
+
+static int open_steps(struct live_target *l, struct hw_error *err)
+{
+    int pid = l->t.who.pid;
+    int rc = check_kind(l, pid, err);
+    if (rc == HW_OK)
+        rc = open_memory(l, err);
+    if (rc == HW_OK)
+        rc = check_arch(l->via, pid, err);
+    if (rc == HW_OK)
+        rc = identify(l, err);
+    if (rc == HW_OK)
+        rc = update_maps(l, err);
+    if (rc == HW_OK)
+        rc = update_threads(l, err);
+    if (rc == HW_ERR_GONE)
+        rc = hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has ended", pid);
+    else if (rc == HW_OK && l->t.map_count == 0)
+        rc = hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has no memory of its own", pid);
+    return rc;
+}
+
+int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err)
+{
+    *ret = NULL;
+    struct live_target *l = calloc(1, sizeof *l);
+    if (!l)
+        return hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    l->mem = -1;
+    l->t.ops = &live_ops;
+    l->t.pause_ns = -1;
+    l->t.who = (struct hw_identity){
+        .kind = HW_TARGET_LIVE,
+        .pid = pid,
+        .arch = "x86_64",
+        .word = 8,
+        .page_size = (uint64_t)sysconf(_SC_PAGESIZE),
+    };
+    int rc = open_steps(l, err);
+    if (rc != HW_OK) {
+        hw_target_close(&l->t);
+        return rc;
+    }
+    *ret = &l->t;
+    return HW_OK;
+}

@@ -1,0 +1,118 @@
+#include "target/target.h"
+
+#include "target/image.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err)
+{
+    /* No image reaches the very last byte of the address space: ranges never wrap below here. */
+    if (len > UINT64_MAX - addr)
+        len = UINT64_MAX - addr;
+    if (len > SSIZE_MAX)
+        len = SSIZE_MAX;
+    if (len == 0)
+        return 0;
+    ssize_t n = t->ops->read(t, addr, buf, len, err);
+    if (n > 0)
+        t->bytes_read += (uint64_t)n;
+    return n;
+}
+
+int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err)
+{
+    ssize_t n = hw_read(t, addr, buf, len, err);
+    if (n < 0)
+        return (int)n;
+    if ((size_t)n != len)
+        return hw_fail(err, HW_ERR_FAULT, "cannot read %zu bytes at %#" PRIx64, len, addr);
+    return HW_OK;
+}
+
+int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err)
+{
+    uint8_t bytes[8];
+    unsigned word = t->who.word;
+    if (word == 0 || word > sizeof bytes)
+        return hw_fail(err, HW_ERR_UNSUPPORTED, "pointers of %u bytes", word);
+    int rc = hw_read_all(t, addr, bytes, word, err);
+    if (rc != HW_OK)
+        return rc;
+    uint64_t value = 0;
+    for (unsigned i = word; i-- > 0;)
+        value = value << 8 | bytes[i];
+    *ret = value;
+    return HW_OK;
+}
+
+int hw_target_freeze(struct hw_target *t, struct hw_error *err)
+{
+    if (t->frozen)
+        return HW_OK;
+    int rc = t->ops->freeze ? t->ops->freeze(t, err) : HW_OK;
+    t->frozen = rc == HW_OK;
+    return rc;
+}
+
+void hw_target_thaw(struct hw_target *t)
+{
+    if (!t->frozen)
+        return;
+    t->frozen = false;
+    if (t->ops->thaw)
+        t->ops->thaw(t);
+}
+
+int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err)
+{
+    if (!map->path || map->path[0] != '/')
+        return hw_fail(err, HW_ERR_USAGE, "no file is mapped at %#" PRIx64, map->start);
+    return t->ops->open_file(t, map, err);
+}
+
+void hw_target_close(struct hw_target *t)
+{
+    if (!t)
+        return;
+    hw_target_thaw(t);
+    t->ops->close(t);
+    hw_target_drop_maps(t);
+    hw_target_drop_threads(t);
+    free(t->who.comm);
+    free(t->who.exe);
+    free(t->who.core);
+    free(t);
+}
+
+const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr)
+{
+    size_t low = 0, high = t->map_count; /* the first map that ends above addr */
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (t->maps[mid].end <= addr)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < t->map_count && t->maps[low].start <= addr ? &t->maps[low] : NULL;
+}
+
+bool hw_map_is_anonymous(const struct hw_map *map)
+{
+    /* Private huge pages are anonymous memory that the kernel happens to keep in a hidden file. */
+    static const char huge[] = "/anon_hugepage";
+    return !map->path || map->path[0] == '[' ||
+           (strncmp(map->path, huge, sizeof huge - 1) == 0 && !(map->flags & HW_MAP_SHARED));
+}
+
+const struct hw_thread *hw_map_stack_of(const struct hw_target *t, const struct hw_map *map)
+{
+    for (size_t i = 0; i < t->thread_count; i++) {
+        const struct hw_thread *th = &t->threads[i];
+        if (th->regs_known && th->sp >= map->start && th->sp < map->end)
+            return th;
+    }
+    return NULL;
+}

@@ -1,0 +1,150 @@
+/*
+ * A process image: bytes behind addresses.
+ *
+ *          struct hw_target                       what differs (struct hw_target_ops)
+ *     +--------------------------+      live.c    /proc/PID, process_vm_readv, stop.c
+ *     | who: kind, pid, exe ...  |      core.c    PT_LOAD, NT_FILE, NT_PRSTATUS
+ *     | maps: sorted, disjoint   | ---> buffer.c  the caller's arrays (tests, fuzzing)
+ *     | threads: tid, tp, sp     |
+ *     +--------------------------+
+ *
+ * Everything above this layer sees only struct hw_target. Three promises hold for every kind:
+ *
+ *   - A read returns the bytes that are really there. Bytes that cannot be read, or that a core did
+ *     not save, end the read early (a hole); they never come back as zeros.
+ *   - Maps are sorted by address and do not overlap. For a live process they are those of the last
+ *     open or freeze; before a freeze they may be out of date.
+ *   - Nothing is ever written into the target.
+ *
+ * To add a kind of image: one file with its ops table last, and its open function below.
+ */
+#ifndef HW_TARGET_TARGET_H
+#define HW_TARGET_TARGET_H
+
+#include "base/err.h"
+
+#include <sys/types.h>
+
+enum hw_target_kind { HW_TARGET_LIVE, HW_TARGET_CORE, HW_TARGET_BUFFER };
+
+enum hw_map_flag {
+    HW_MAP_EXEC = 1,
+    HW_MAP_WRITE = 2,
+    HW_MAP_READ = 4, /* as PF_X, PF_W, PF_R */
+    HW_MAP_SHARED = 8,
+};
+
+/* One mapping of the image. [start, end), page-aligned in a live process and in kernel cores. */
+struct hw_map {
+    hw_addr start, end;
+    uint64_t offset; /* where in the file the mapping begins; 0 if anonymous */
+    uint32_t flags;  /* enum hw_map_flag */
+    char *path;      /* the file; "[heap]", "[stack]", "[vdso]" ... where the kernel says so (live
+                        only); NULL if anonymous. A live file that is gone ends in " (deleted)".
+                        Owned by the target */
+};
+
+/* One thread. Registers are known only while a live target is frozen; in a core always. */
+struct hw_thread {
+    int tid;
+    bool regs_known;
+    hw_addr tp; /* thread pointer: fs_base on x86-64 */
+    hw_addr sp, pc;
+};
+
+/* Who the image is of. Strings are owned by the target, NULL where unknown. */
+struct hw_identity {
+    enum hw_target_kind kind;
+    int pid; /* 0 if unknown */
+    char *comm;
+    char *exe;        /* path of the executable, as the target saw it */
+    char *core;       /* path of the core file */
+    const char *arch; /* "x86_64" */
+    unsigned word;    /* bytes in a pointer: 8 */
+    uint64_t page_size;
+};
+
+struct hw_target;
+
+struct hw_target_ops {
+    /*
+     * Copy up to `len` bytes from `addr`. Returns the bytes copied: fewer than asked for where a
+     * hole begins, 0 if `addr` itself is in one. Negative: enum hw_code, the whole image is gone.
+     */
+    ssize_t (*read)(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
+    /* Make the image stand still, and bring maps and threads up to date. NULL: it always does. */
+    int (*freeze)(struct hw_target *t, struct hw_error *err);
+    /* Let it run again. Called only after a freeze; cannot fail. */
+    void (*thaw)(struct hw_target *t);
+    /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
+    int (*open_file)(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+    /* Release what the kind owns; the rest of struct hw_target is released by the caller. */
+    void (*close)(struct hw_target *t);
+};
+
+/* Embedded first in the struct of each kind. */
+struct hw_target {
+    const struct hw_target_ops *ops;
+    struct hw_identity who;
+    struct hw_map *maps;
+    size_t map_count;
+    struct hw_thread *threads;
+    size_t thread_count;
+    uint64_t bytes_read; /* by hw_read() so far */
+    bool frozen;
+    int64_t pause_ns;      /* live: length of the last freeze, -1 before the first */
+    size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
+    bool truncated;        /* core: the file ends before its segments do */
+};
+
+/*
+ * Open a process / a core. Fails with NO_PROCESS (no such pid, a kernel thread, a zombie),
+ * PERMISSION (with the cause and the remedy), UNSUPPORTED (not a 64-bit x86 image), NOT_CORE,
+ * NOMEM, SYSTEM. *ret is closed with hw_target_close().
+ */
+int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err);
+int hw_target_open_core(const char *path, struct hw_target **ret, struct hw_error *err);
+
+/* A range of bytes for a buffer target. `bytes` is not copied and must outlive the target. */
+struct hw_buffer_range {
+    hw_addr start;
+    const void *bytes;
+    size_t len;
+    uint32_t flags;   /* enum hw_map_flag */
+    const char *path; /* copied; NULL if anonymous */
+};
+/*
+ * An image made of the caller's arrays. Ranges may come in any order but must not overlap; page
+ * size 4096, pid 0. `threads` is copied and may be NULL. Fails with USAGE, NOMEM.
+ */
+int hw_target_open_buffer(const struct hw_buffer_range *ranges, size_t range_count,
+                          const struct hw_thread *threads, size_t thread_count,
+                          struct hw_target **ret, struct hw_error *err);
+
+/* Thaw if frozen, release everything. NULL is fine. */
+void hw_target_close(struct hw_target *t);
+
+/* See the ops of the same names. hw_read() also counts. Reads of 0 bytes return 0. */
+ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
+int hw_target_freeze(struct hw_target *t, struct hw_error *err);
+void hw_target_thaw(struct hw_target *t);
+int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+
+/*
+ * All `len` bytes or an error: FAULT if any is missing, or what hw_read() failed with.
+ */
+int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
+
+/* One pointer-sized little-endian word. Errors as hw_read_all(). */
+int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err);
+
+/* The map that contains `addr`, or NULL. Valid until the next freeze or close. */
+const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr);
+
+/* True if a map is anonymous memory: no file, or a kernel name like "[heap]" or "[anon: ...]". */
+bool hw_map_is_anonymous(const struct hw_map *map);
+
+/* The thread whose stack pointer lies in `map`, or NULL. */
+const struct hw_thread *hw_map_stack_of(const struct hw_target *t, const struct hw_map *map);
+
+#endif

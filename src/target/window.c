@@ -1,0 +1,112 @@
+#include "target/window.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Follows from measurements: copying 4 KiB costs about as much as one more system call. */
+#define AHEAD_MIN   ((size_t)256)
+#define AHEAD_MAX   ((size_t)64 << 10)
+#define WORTH_BYTES ((size_t)4 << 10)
+
+int hw_window_init(struct hw_window *w, struct hw_target *t, size_t capacity, struct hw_error *err)
+{
+    *w = (struct hw_window){.target = t, .capacity = capacity, .buf = malloc(capacity)};
+    return w->buf ? HW_OK : hw_fail(err, HW_ERR_NOMEM, "out of memory");
+}
+
+void hw_window_deinit(struct hw_window *w)
+{
+    free(w->buf);
+    *w = (struct hw_window){0};
+}
+
+void hw_window_reset(struct hw_window *w)
+{
+    w->base = 0;
+    w->len = 0;
+}
+
+/* The `len` bytes at `addr` if they are here. */
+static const uint8_t *held(const struct hw_window *w, hw_addr addr, size_t len)
+{
+    if (addr < w->base || addr - w->base > w->len || len > w->len - (size_t)(addr - w->base))
+        return NULL;
+    return w->buf + (addr - w->base);
+}
+
+/* Fill the window with `len` bytes from `base`, or as many as there are. */
+static void fill(struct hw_window *w, hw_addr base, size_t len)
+{
+    ssize_t n = hw_read(w->target, base, w->buf, len, NULL);
+    w->base = base;
+    w->len = n > 0 ? (size_t)n : 0;
+}
+
+const uint8_t *hw_window_at(struct hw_window *w, hw_addr addr, size_t len, hw_addr limit)
+{
+    const uint8_t *p = held(w, addr, len);
+    if (p)
+        return p;
+    if (len > w->capacity)
+        return NULL;
+    size_t wanted = w->capacity;
+    if (limit <= addr || limit - addr < wanted)
+        wanted = limit <= addr ? 0 : (size_t)(limit - addr);
+    fill(w, addr, wanted > len ? wanted : len);
+    return held(w, addr, len);
+}
+
+int hw_seeker_init(struct hw_seeker *s, struct hw_target *t, struct hw_error *err)
+{
+    *s = (struct hw_seeker){.ahead = AHEAD_MIN};
+    return hw_window_init(&s->window, t, AHEAD_MAX, err);
+}
+
+void hw_seeker_deinit(struct hw_seeker *s)
+{
+    hw_window_deinit(&s->window);
+}
+
+/*
+ * Choose how much to read, at a miss. The last block paid off if it spared about one system call
+ * for every WORTH_BYTES it copied. A block that spared none may just have been too short for the
+ * stride of the list: then the next place is near, and a longer one is worth trying. In random
+ * order neither holds, and blocks shrink to the minimum.
+ */
+static void adapt(struct hw_seeker *s, hw_addr addr)
+{
+    hw_addr distance = addr > s->last ? addr - s->last : s->last - addr;
+    bool paid = s->hits > 0 ? s->ahead / WORTH_BYTES <= s->hits : distance <= WORTH_BYTES;
+    if (paid && s->ahead < AHEAD_MAX)
+        s->ahead *= 2;
+    else if (!paid && s->ahead > AHEAD_MIN)
+        s->ahead /= 2;
+    s->hits = 0;
+}
+
+const uint8_t *hw_seeker_at(struct hw_seeker *s, hw_addr addr, size_t len)
+{
+    struct hw_window *w = &s->window;
+    const uint8_t *p = held(w, addr, len);
+    if (p) {
+        s->hits++;
+        s->last = addr;
+        return p;
+    }
+    if (len > AHEAD_MIN || len > UINT64_MAX - addr)
+        return NULL;
+    adapt(s, addr);
+    bool descending = addr < s->last;
+    s->last = addr;
+    if (descending && s->ahead > len) {
+        size_t before = s->ahead - len < addr ? s->ahead - len : (size_t)addr;
+        fill(w, addr - before, before + len);
+        p = held(w, addr, len);
+        if (p)
+            return p;
+        /* A hole below: the read ended in it and never came as far as `addr`. */
+        s->ahead = AHEAD_MIN;
+    }
+    fill(w, addr, s->ahead);
+    return held(w, addr, len);
+}

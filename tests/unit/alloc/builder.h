@@ -1,0 +1,91 @@
+/*
+ * Hand-built heaps: lay out an arena chunk by chunk, then let the real backend walk it.
+ *
+ *     struct builder *b = builder_create();
+ *     build_used(b, 0x20);
+ *     build_tcache(b, 0x40);
+ *     build_top(b, 0x1000);
+ *     struct result *r = builder_walk(b);
+ *
+ * The image is a buffer target: one data segment (main_arena, mp_, a thread's TLS block), the
+ * memory from sbrk, and as many 64 MiB-aligned heaps and anonymous mappings as asked for. The
+ * layout is that of glibc 2.36 on x86-64. Chunks are appended to the current piece; lists are
+ * linked at the end.
+ */
+#ifndef TESTS_UNIT_ALLOC_BUILDER_H
+#define TESTS_UNIT_ALLOC_BUILDER_H
+
+#include "alloc/glibc/glibc.h"
+
+#include "base/vec.h"
+
+#define SBRK_BASE  ((hw_addr)0x555500000000)
+#define HEAP_BASE  ((hw_addr)0x7f0000000000)
+#define HEAP_MAX   ((hw_addr)64 << 20)
+#define MMAP_BASE  ((hw_addr)0x7e0000000000)
+#define PIECE_SIZE ((size_t)256 << 10)
+#define THREAD_ID  1234
+
+struct builder;
+
+struct result {
+    struct hw_report *report;
+    int code; /* of the walk */
+    struct hw_error err;
+    HW_VEC(struct hw_block) blocks;
+};
+
+struct builder *builder_create(void);
+void builder_destroy(struct builder *b);
+
+/* Settings; before the first chunk unless said otherwise. */
+void builder_plain_links(struct builder *b);             /* no safe-linking, as before 2.32 */
+void builder_sbrk_base(struct builder *b, hw_addr base); /* an unaligned first break */
+void builder_noncontiguous(struct builder *b);
+void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem wrong by so much */
+void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */
+void builder_want_bins(struct builder *b);
+
+/* Append one chunk of gross size `size` to the current piece; its address is returned. */
+hw_addr build_used(struct builder *b, uint64_t size);
+hw_addr build_tcache(struct builder *b, uint64_t size);
+hw_addr build_fast(struct builder *b, uint64_t size);
+hw_addr build_free(struct builder *b, uint64_t size); /* in the bin of its size */
+hw_addr build_unsorted(struct builder *b, uint64_t size);
+hw_addr build_top(struct builder *b, uint64_t size); /* ends the piece and its arena */
+
+/* Ends of pieces that do not end in top. */
+void build_heap_fence(struct builder *b,
+                      unsigned first); /* thread heap: first header of 16 or 32 */
+void build_main_fence(struct builder *b, unsigned headers); /* main: so many headers of 16 */
+/* Foreign memory behind a main fence, filled with `fill`; chunks go on behind it. */
+void build_gap(struct builder *b, uint64_t bytes, uint8_t fill);
+
+/* A thread arena in a new heap; what follows is built into it. */
+void build_arena(struct builder *b);
+/* Another heap of the current thread arena. */
+void build_heap(struct builder *b);
+/* An anonymous mapping; main-arena pieces are appended to it. Its address. */
+hw_addr build_mapping(struct builder *b);
+/* Skip to the next page of the current mapping. */
+void build_next_page(struct builder *b);
+
+/* Raw access to the image, to plant damage. After builder_link() lists are in place. */
+void builder_poke(struct builder *b, hw_addr address, uint64_t word);
+uint64_t builder_peek(struct builder *b, hw_addr address);
+hw_addr builder_here(struct builder *b); /* where the next chunk goes */
+hw_addr builder_main_arena(struct builder *b);
+void builder_link(struct builder *b);
+
+/* Link (once), walk, analyse. */
+struct result *builder_walk(struct builder *b);
+void result_destroy(struct result *r);
+
+/* The block at an address; a static one of state HW_STATES_ if there is none. */
+const struct hw_block *block_at(const struct result *r, hw_addr address);
+/* A figure of arena `arena`, -1 for the totals. */
+int64_t figure(const struct result *r, int arena, enum hw_metric m);
+/* How many findings of a kind there are. */
+uint64_t findings(const struct result *r, enum hw_finding_kind kind);
+
+#endif

@@ -1,0 +1,197 @@
+/*
+ * Heaps that contradict themselves: each flaw is named and counted, the rest is still reported, and
+ * no total is ever larger than what is there.
+ */
+#include "alloc/builder.h"
+
+#include <criterion/criterion.h>
+
+static struct builder *b;
+static struct result *r;
+
+static void setup(void)
+{
+    b = builder_create();
+}
+
+static void teardown(void)
+{
+    result_destroy(r);
+    builder_destroy(b);
+}
+
+TestSuite(heap_damage, .init = setup, .fini = teardown, .timeout = 20);
+
+static void expect_finding(enum hw_finding_kind kind)
+{
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
+    cr_expect_eq(findings(r, kind), 1, "%lu findings of kind %s", (unsigned long)findings(r, kind),
+                 hw_finding_name(kind));
+    cr_expect_not(hw_report_complete(r->report));
+    int64_t system = figure(r, 0, HW_M_SYSTEM_BYTES);
+    cr_expect_leq(figure(r, 0, HW_M_IN_USE_BYTES) + figure(r, 0, HW_M_FREE_BYTES), system);
+}
+
+Test(heap_damage, a_smashed_size_word)
+{
+    build_used(b, 0x100);
+    hw_addr smashed = build_used(b, 0x200);
+    build_used(b, 0x300);
+    build_top(b, 0x1000);
+    builder_poke(b, smashed + 8, 0x4141414141414141);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+    cr_expect_eq(r->report->findings.data[0].address.n, smashed);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x500);
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 0x100);
+    cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000, "the walk goes on at top");
+}
+
+Test(heap_damage, a_size_of_zero_does_not_hang)
+{
+    hw_addr smashed = build_used(b, 0x200);
+    build_top(b, 0x1000);
+    builder_poke(b, smashed + 8, 1);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+}
+
+Test(heap_damage, a_size_that_leads_past_the_end)
+{
+    hw_addr smashed = build_used(b, 0x200);
+    build_top(b, 0x1000);
+    builder_poke(b, smashed + 8, 0x100001);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+}
+
+Test(heap_damage, a_smashed_top)
+{
+    build_used(b, 0x200);
+    hw_addr top = build_top(b, 0x1000);
+    builder_poke(b, top + 8, (uint64_t)-1);
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_OK);
+    cr_expect_not(hw_report_complete(r->report));
+    cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000, "no more than is left of the arena");
+}
+
+Test(heap_damage, a_free_chunk_whose_foot_was_overwritten)
+{
+    hw_addr chunk = build_free(b, 0x100);
+    build_used(b, 0x40);
+    build_top(b, 0x1000);
+    builder_poke(b, chunk + 0x100, 0x4141);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+}
+
+Test(heap_damage, a_bin_list_with_a_loop)
+{
+    hw_addr first = build_unsorted(b, 0x100);
+    build_used(b, 0x20);
+    hw_addr second = build_unsorted(b, 0x100);
+    build_used(b, 0x20);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, first + 16, second); /* fd: back to where we came from */
+    builder_poke(b, second + 24, first);
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_OK);
+    cr_expect_geq(findings(r, HW_FINDING_BAD_LIST), 1);
+}
+
+Test(heap_damage, a_free_chunk_that_no_bin_lists)
+{
+    build_free(b, 0x100);
+    build_used(b, 0x20);
+    hw_addr lost = build_free(b, 0x100);
+    build_used(b, 0x20);
+    build_top(b, 0x1000);
+    builder_link(b);
+    hw_addr head = builder_peek(b, lost + 24), next = builder_peek(b, lost + 16);
+    builder_poke(b, head + 16, next); /* unlink it, but leave its neighbours' flags */
+    builder_poke(b, next + 24, head);
+    expect_finding(HW_FINDING_LIST_MISMATCH);
+}
+
+Test(heap_damage, a_fastbin_with_a_loop)
+{
+    hw_addr chunk = build_fast(b, 0x30);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, chunk + 16, ((chunk + 16) >> 12) ^ chunk);
+    expect_finding(HW_FINDING_BAD_LIST);
+}
+
+Test(heap_damage, a_tcache_link_that_was_overwritten)
+{
+    build_tcache(b, 0x40);
+    hw_addr chunk = build_tcache(b, 0x40);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, chunk + 16, 0x4141414141414141);
+    expect_finding(HW_FINDING_BAD_LIST);
+}
+
+Test(heap_damage, a_double_free_into_tcache_and_fastbin)
+{
+    hw_addr chunk = build_tcache(b, 0x30);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, builder_main_arena(b) + 16 + 8, chunk); /* also fastbinsY[1] */
+    builder_poke(b, chunk + 16, (chunk + 16) >> 12);
+    expect_finding(HW_FINDING_BAD_LIST);
+}
+
+Test(heap_damage, a_cached_address_in_the_middle_of_a_chunk)
+{
+    hw_addr chunk = build_used(b, 0x100);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, chunk + 0x48, 0x31);
+    builder_poke(b, builder_main_arena(b) + 16 + 8, chunk + 0x40); /* fastbinsY[1] */
+    builder_poke(b, chunk + 0x50, (chunk + 0x50) >> 12);
+    expect_finding(HW_FINDING_LIST_MISMATCH);
+}
+
+Test(heap_damage, a_wrong_arena_flag)
+{
+    hw_addr chunk = build_used(b, 0x100);
+    build_top(b, 0x1000);
+    builder_poke(b, chunk + 8, 0x100 | 1 | 4);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 0x100, "it is counted all the same");
+}
+
+Test(heap_damage, a_ring_that_leads_nowhere)
+{
+    build_used(b, 0x100);
+    build_top(b, 0x1000);
+    builder_poke(b, builder_main_arena(b) + 2160, 0x1234);
+    expect_finding(HW_FINDING_ARENA_RING);
+    cr_expect_eq(r->report->arenas.count, 1);
+}
+
+Test(heap_damage, a_heap_info_that_belongs_to_another_arena)
+{
+    build_top(b, 0x1000);
+    build_arena(b);
+    build_top(b, 0);
+    builder_poke(b, HEAP_BASE, 0x1234);
+    expect_finding(HW_FINDING_ARENA_RING);
+}
+
+Test(heap_damage, an_arena_that_claims_more_than_all_memory)
+{
+    build_top(b, 0x1000);
+    builder_system_extra(b, (int64_t)1 << 50);
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_ERR_CORRUPT);
+}
+
+Test(heap_damage, main_arena_full_of_junk_is_refused)
+{
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, builder_main_arena(b), 0x4141414141414141);
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_ERR_CORRUPT);
+}

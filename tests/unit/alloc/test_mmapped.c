@@ -1,0 +1,125 @@
+/*
+ * Chunks with a mapping of their own, among mappings that have nothing to do with malloc.
+ */
+#include "alloc/builder.h"
+
+#include <criterion/criterion.h>
+
+static struct builder *b;
+static struct result *r;
+
+static void setup(void)
+{
+    b = builder_create();
+    build_used(b, 0x100);
+    build_top(b, 0xf00);
+}
+
+static void teardown(void)
+{
+    result_destroy(r);
+    builder_destroy(b);
+}
+
+TestSuite(mmapped, .init = setup, .fini = teardown);
+
+static void walk(void)
+{
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
+}
+
+static void expect_mmapped(hw_addr address, uint64_t bytes, uint64_t lead)
+{
+    const struct hw_block *block = block_at(r, address);
+    cr_expect_eq(block->state, HW_MMAPPED);
+    cr_expect_eq(block->bytes, bytes);
+    cr_expect_eq(block->lead, lead);
+    cr_expect_eq(block->arena, -1);
+}
+
+Test(mmapped, neighbours_in_one_mapping)
+{
+    hw_addr start = build_mapping(b);
+    builder_poke(b, start + 8, 0x3000 | 2);
+    builder_poke(b, start + 0x3000 + 8, 0x5000 | 2);
+    builder_mmaps(b, 2, 0x8000);
+    walk();
+    cr_expect(hw_report_complete(r->report));
+    expect_mmapped(start, 0x3000, 0);
+    expect_mmapped(start + 0x3000, 0x5000, 0);
+    cr_expect_eq(figure(r, -1, HW_M_MMAPPED_BYTES), 0x8000);
+    cr_expect_eq(figure(r, -1, HW_M_MMAPPED_CHUNKS), 2);
+    cr_expect_eq(r->report->mallinfo2.hblkhd, 0x8000);
+}
+
+Test(mmapped, behind_foreign_memory_in_the_same_mapping)
+{
+    hw_addr start = build_mapping(b);
+    builder_poke(b, start + 8, 0x1234);
+    builder_poke(b, start + 0x6000 + 8, 0x2000 | 2);
+    builder_mmaps(b, 1, 0x2000);
+    walk();
+    cr_expect(hw_report_complete(r->report));
+    expect_mmapped(start + 0x6000, 0x2000, 0);
+}
+
+/* memalign(0x1000) leaves the header of the chunk it was cut from at the start of the mapping. */
+Test(mmapped, memalign_leaves_a_stale_header)
+{
+    hw_addr start = build_mapping(b), real = start + 0x1000 - 16;
+    builder_poke(b, start + 8, 0x4000 | 2);
+    builder_poke(b, real, real - start);
+    builder_poke(b, real + 8, (0x4000 - (real - start)) | 2);
+    builder_mmaps(b, 1, 0x4000);
+    walk();
+    cr_expect(hw_report_complete(r->report));
+    expect_mmapped(real, 0x4000 - (real - start), real - start);
+    cr_expect_eq(figure(r, -1, HW_M_MMAPPED_BYTES), 0x4000);
+}
+
+Test(mmapped, memalign_then_mremap_leaves_a_stale_size_too)
+{
+    hw_addr start = build_mapping(b), real = start + 0x40 - 16;
+    builder_poke(b, start + 8, 0x4000 | 2);
+    builder_poke(b, real, real - start);
+    builder_poke(b, real + 8, (0x7000 - (real - start)) | 2);
+    builder_mmaps(b, 1, 0x7000);
+    walk();
+    cr_expect(hw_report_complete(r->report));
+    expect_mmapped(real, 0x7000 - (real - start), real - start);
+}
+
+Test(mmapped, memalign_then_mremap_to_another_place)
+{
+    hw_addr start = build_mapping(b), real = start + 0x3000 - 16; /* aligned to 64 KiB no more */
+    builder_poke(b, start + 8, 0x14000 | 2);
+    builder_poke(b, real, real - start);
+    builder_poke(b, real + 8, (0x20000 - (real - start)) | 2);
+    builder_mmaps(b, 1, 0x20000);
+    walk();
+    cr_expect(hw_report_complete(r->report));
+    expect_mmapped(real, 0x20000 - (real - start), real - start);
+}
+
+Test(mmapped, what_cannot_be_found_is_named)
+{
+    build_mapping(b);
+    builder_mmaps(b, 1, 0x2000);
+    walk();
+    cr_expect_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
+    cr_expect_not(hw_report_complete(r->report));
+}
+
+Test(mmapped, sizes_that_do_not_fit_are_no_chunks)
+{
+    hw_addr start = build_mapping(b);
+    builder_poke(b, start + 8, (PIECE_SIZE + 0x1000) | 2);
+    builder_poke(b, start + 0x1000 + 8, 0x1230 | 2);
+    builder_poke(b, start + 0x2000 + 8, 0x2000 | 3);
+    builder_poke(b, start + 0x4000 + 8, 0x2000 | 2);
+    builder_mmaps(b, 1, 0x2000);
+    walk();
+    cr_expect(hw_report_complete(r->report));
+    expect_mmapped(start + 0x4000, 0x2000, 0);
+}

@@ -1,0 +1,73 @@
+#include "analysis/analysis.h"
+#include "model/sample.h"
+
+static void feed(struct hw_report *r, enum hw_state state, int arena, uint64_t bytes)
+{
+    struct hw_block b = sample_block(state, arena, bytes);
+    hw_analysis_histogram.block(r, &b);
+}
+
+Test(histogram, a_bucket_begins_at_a_power_of_two)
+{
+    struct hw_report *r = sample_report();
+    sample_arena(r, 1 * MIB, 4096);
+    for (unsigned k = 1; k < 64; k++) {
+        uint64_t edge = (uint64_t)1 << k;
+        feed(r, HW_FREE, 0, edge);
+        feed(r, HW_FREE, 0, edge - 1);
+    }
+    for (unsigned k = 1; k < 63; k++) {
+        uint64_t edge = (uint64_t)1 << k;
+        cr_expect_eq(r->histogram.chunks[k], 2, "bucket %u", k);
+        cr_expect_eq(r->histogram.bytes[k], edge + (2 * edge - 1), "bucket %u", k);
+    }
+    cr_expect_eq(r->histogram.chunks[0], 1);
+    cr_expect_eq(r->histogram.chunks[63], 1);
+    feed(r, HW_FREE, 0, UINT64_MAX);
+    cr_expect_eq(r->histogram.chunks[63], 2);
+    hw_report_destroy(r);
+}
+
+Test(histogram, free_means_bins_and_fastbins)
+{
+    struct hw_report *r = sample_report();
+    sample_arena(r, 1 * MIB, 4096);
+    sample_arena(r, 1 * MIB, 4096);
+    feed(r, HW_FREE, 0, 1024);
+    feed(r, HW_PARKED, 1, 1040);
+    feed(r, HW_TOP, 0, 1024);
+    feed(r, HW_CACHED, 0, 1024);
+    feed(r, HW_OVERHEAD, 0, 1024);
+    cr_expect_eq(r->histogram.chunks[10], 2);
+    cr_expect_eq(r->histogram.bytes[10], 2064);
+    cr_expect_eq(r->arenas.data[0].histogram.chunks[10], 1);
+    cr_expect_eq(r->arenas.data[1].histogram.bytes[10], 1040);
+    cr_expect_eq(r->in_use_histogram.chunks[10], 0);
+    hw_report_destroy(r);
+}
+
+Test(histogram, in_use_has_mmapped_chunks_with_their_whole_mapping)
+{
+    struct hw_report *r = sample_report();
+    sample_arena(r, 1 * MIB, 4096);
+    feed(r, HW_USED, 0, 1024);
+    struct hw_block b = sample_block(HW_MMAPPED, -1, 1 * MIB - 4096);
+    b.lead = 4096;
+    hw_analysis_histogram.block(r, &b);
+    cr_expect_eq(r->in_use_histogram.chunks[10], 1);
+    cr_expect_eq(r->in_use_histogram.chunks[20], 1);
+    cr_expect_eq(r->in_use_histogram.bytes[20], 1 * MIB);
+    hw_report_destroy(r);
+}
+
+Test(histogram, blocks_that_make_no_sense_are_ignored)
+{
+    static const struct hw_histogram empty;
+    struct hw_report *r = sample_report();
+    feed(r, HW_FREE, 0, 1024);
+    feed(r, HW_FREE, -1, 1024);
+    feed(r, HW_USED, 0, 0);
+    cr_expect_eq(memcmp(&r->histogram, &empty, sizeof empty), 0);
+    cr_expect_eq(memcmp(&r->in_use_histogram, &empty, sizeof empty), 0);
+    hw_report_destroy(r);
+}
