@@ -17,8 +17,8 @@ DEPS    ?= install
 CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wwrite-strings -Wvla $(if $(WERROR),-Werror)
-SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 comma    := ,
+SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 PKGS     := libdw libelf jansson smartcols
 STD      := -std=gnu11 -D_GNU_SOURCE -Iinclude -Isrc
 

@@ -146,19 +146,33 @@ struct hw_thread_row {
 #define HW_MALLINFO2(X)                                                                            \
     X(arena)                                                                                       \
     X(ordblks)                                                                                     \
-    X(smblks) X(hblks) X(hblkhd) X(usmblks) X(fsmblks) X(uordblks) X(fordblks) X(keepcost)
+    X(smblks)                                                                                      \
+    X(hblks)                                                                                       \
+    X(hblkhd)                                                                                      \
+    X(usmblks)                                                                                     \
+    X(fsmblks)                                                                                     \
+    X(uordblks)                                                                                    \
+    X(fordblks)                                                                                    \
+    X(keepcost)
 struct hw_mallinfo2 {
 #define HW_MALLINFO2_FIELD_(f) uint64_t f;
     HW_MALLINFO2(HW_MALLINFO2_FIELD_)
 #undef HW_MALLINFO2_FIELD_
 };
 
-/* The allocator's parameters, in the order of the JSON object: X(field, json_name). */
+/* The allocator's parameters, in the order of the JSON object: X(field). */
 #define HW_PARAMS(X)                                                                               \
     X(trim_threshold)                                                                              \
     X(top_pad)                                                                                     \
-    X(mmap_threshold) X(mmap_threshold_dynamic) X(arena_max) X(arena_test) X(n_mmaps)              \
-        X(n_mmaps_max) X(mmapped_bytes) X(tcache_count) X(tcache_max_bytes)
+    X(mmap_threshold)                                                                              \
+    X(mmap_threshold_dynamic)                                                                      \
+    X(arena_max)                                                                                   \
+    X(arena_test)                                                                                  \
+    X(n_mmaps)                                                                                     \
+    X(n_mmaps_max)                                                                                 \
+    X(mmapped_bytes)                                                                               \
+    X(tcache_count)                                                                                \
+    X(tcache_max_bytes)
 struct hw_params {
 #define HW_PARAM_FIELD_(f) struct hw_maybe f;
     HW_PARAMS(HW_PARAM_FIELD_)
@@ -218,11 +232,11 @@ struct hw_whatis {
     hw_addr heap;          /* the heap the block lies in; 0 for an mmapped chunk */
     bool mapped;
     hw_addr map_start, map_end;
-    char permissions[5];  /* "rw-p" */
-    char path[256];       /* of the mapping, "" if anonymous */
-    int stack_tid;        /* the thread whose stack this is, 0 if none */
-    bool in_module;       /* `path` is an ELF file mapped here */
-    char symbol[128];     /* nearest symbol at or below the address, "" if unknown */
+    char permissions[5]; /* "rw-p" */
+    char path[256];      /* of the mapping, "" if anonymous */
+    int stack_tid;       /* the thread whose stack this is, 0 if none */
+    bool in_module;      /* `path` is an ELF file mapped here */
+    char symbol[128];    /* nearest symbol at or below the address, "" if unknown */
     uint64_t symbol_offset;
 };
 

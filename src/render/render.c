@@ -5,7 +5,7 @@
 
 static const struct hw_renderer *const renderers[] = {
     &hw_render_text,         &hw_render_json, &hw_render_malloc_info,
-    &hw_render_malloc_stats, &hw_render_csv,
+    &hw_render_malloc_stats, &hw_render_csv,  NULL,
 };
 
 /* The same, as the public interface has it. */
@@ -23,7 +23,7 @@ const struct hw_renderer *hw_renderer_find(const char *name)
 {
     if (!name)
         return &hw_render_text;
-    for (size_t i = 0; i < sizeof renderers / sizeof *renderers; i++)
+    for (size_t i = 0; renderers[i]; i++)
         if (strcmp(renderers[i]->format.name, name) == 0)
             return renderers[i];
     return NULL;

@@ -332,6 +332,11 @@ static void one_arena(struct hw_text *t, const struct hw_arena *a)
 
 void hw_text_arenas(struct hw_text *t)
 {
+    const struct hw_report *r = t->r;
+    /* One arena: the totals have said it all. */
+    if (r->arenas.count == 1 && !r->arenas.data[0].locked && !t->opt->only_arena &&
+        !t->opt->all_arenas)
+        return;
     size_t shown, count;
     hw_autofree const struct hw_arena **list = hw_text_worst(t, &shown, &count);
     if (!list)

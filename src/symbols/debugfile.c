@@ -14,8 +14,8 @@
  * and only where it can help.
  */
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "symbols/private.h"
-#include "target/image.h"
 
 #include <elfutils/libdwelf.h>
 #include <elfutils/libdwfl.h>

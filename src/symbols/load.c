@@ -1,6 +1,6 @@
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "symbols/private.h"
-#include "target/image.h"
 
 #include <fcntl.h>
 #include <string.h>

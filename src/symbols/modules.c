@@ -21,13 +21,12 @@ typedef HW_VEC(struct hw_module) module_vec;
 /* How far to look for an executable mapping: no linker makes more segments than a handful. */
 enum { RUN_MAX = 16 };
 
-char *hw_path_strip(const char *path)
+/* Length of a path without the " (deleted)" that the kernel adds. */
+static size_t path_len(const char *path)
 {
     static const char gone[] = " (deleted)";
-    size_t len = strlen(path);
-    if (len >= sizeof gone && strcmp(path + len - (sizeof gone - 1), gone) == 0)
-        len -= sizeof gone - 1;
-    return strndup(path, len);
+    size_t len = strlen(path), extra = sizeof gone - 1;
+    return len > extra && strcmp(path + len - extra, gone) == 0 ? len - extra : len;
 }
 
 static bool is_file(const struct hw_map *map)
@@ -88,7 +87,7 @@ static bool add_module(struct hw_target *t, size_t first, module_vec *list)
     const struct hw_map *map = &t->maps[first];
     struct hw_module mod = {.start = map->start, .end = map->end};
     mod.bias = map->start - map->offset; /* true of most files; headers know better */
-    mod.path = hw_path_strip(map->path);
+    mod.path = strndup(map->path, path_len(map->path));
     mod.priv = calloc(1, sizeof *mod.priv);
     if (!mod.path || !mod.priv || !hw_vec_push(list, mod)) {
         free(mod.path);
@@ -120,12 +119,13 @@ static bool list_modules(struct hw_target *t, module_vec *list)
     return true;
 }
 
-static bool mark_exe(struct hw_modules *m, const char *path, bool by_name)
+/* Mark the module that lies at this path. */
+static bool mark_exe(struct hw_modules *m, const char *path)
 {
-    const char *slash = by_name ? strrchr(path, '/') : NULL;
-    const char *wanted = slash ? slash + 1 : path;
+    size_t len = path_len(path);
     for (size_t i = 0; i < m->count; i++) {
-        if (strcmp(by_name ? m->list[i].name : m->list[i].path, wanted) == 0) {
+        const char *have = m->list[i].path;
+        if (strlen(have) == len && memcmp(have, path, len) == 0) {
             m->list[i].is_exe = true;
             return true;
         }
@@ -133,22 +133,28 @@ static bool mark_exe(struct hw_modules *m, const char *path, bool by_name)
     return false;
 }
 
-/* The path that the target knows itself; for a core also the file the caller named, as long as it
- * is called the same. */
-static bool find_exe(struct hw_modules *m)
+/* Mark the module whose file is called the same. */
+static void mark_exe_by_name(struct hw_modules *m, const char *path)
 {
-    if (m->target->who.exe) {
-        hw_autofree char *exe = hw_path_strip(m->target->who.exe);
-        if (!exe)
-            return false;
-        if (mark_exe(m, exe, false))
-            return true;
+    const char *slash = strrchr(path, '/');
+    for (size_t i = 0; i < m->count; i++) {
+        if (strcmp(m->list[i].name, slash ? slash + 1 : path) == 0) {
+            m->list[i].is_exe = true;
+            return;
+        }
     }
+}
+
+/* The path that the target knows itself; if there is none such, the file the caller named. */
+static void find_exe(struct hw_modules *m)
+{
+    if (m->target->who.exe && mark_exe(m, m->target->who.exe))
+        return;
     if (m->exe) {
         hw_autofree char *real = realpath(m->exe, NULL);
-        (void)((real && mark_exe(m, real, false)) || mark_exe(m, m->exe, true));
+        if (!real || !mark_exe(m, real))
+            mark_exe_by_name(m, m->exe);
     }
-    return true;
 }
 
 int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
@@ -168,10 +174,11 @@ int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
     ok = ok && list_modules(t, &list);
     m->list = list.data;
     m->count = list.count;
-    if (!ok || !find_exe(m)) {
+    if (!ok) {
         hw_modules_close(m);
         return hw_fail(err, HW_ERR_NOMEM, "out of memory listing the modules");
     }
+    find_exe(m);
     *ret = m;
     return HW_OK;
 }

@@ -2,9 +2,9 @@
  * The ELF files mapped into a target: which they are, where they lie, what they define.
  *
  * Modules are found from the target's own maps, the same way in a live process and in a core.
- * Listing them opens nothing; hw_module_load() opens one file and, through libdwfl, the separate
- * debug file that belongs to it (the file itself, .gnu_debuglink, build-id directories, debuginfod
- * only where DEBUGINFOD_URLS is set).
+ * Listing them opens nothing; hw_module_load() opens one file and the separate debug file that
+ * belongs to it (build-id directories, .gnu_debuglink; through libdwfl also debuginfod, only where
+ * DEBUGINFOD_URLS is set).
  *
  * The build-id in the target's memory decides. A file at the old path with another build-id (libc
  * was upgraded under the running process) is not used; the file is then looked for by build-id.
@@ -70,8 +70,8 @@ const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *off
  * Distance from a thread's thread pointer to the module's TLS block, the same in every thread:
  * address of a thread-local = tp + offset + hw_symbol.address. It is taken from an already
  * relocated TPOFF slot of the module in the target's memory (all slots must agree), for an
- * executable without one computed from its PT_TLS. NO_SYMBOLS if the module has no static TLS,
- * CORRUPT if slots disagree.
+ * executable without one computed from its PT_TLS. In a live process it needs no hw_module_load().
+ * NO_SYMBOLS if the module has no static TLS, CORRUPT if slots disagree.
  */
 int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *ret,
                          struct hw_error *err);

@@ -20,8 +20,7 @@
 
 #include <gelf.h>
 
-/* ---- elfimage.c ---------------------------------------------------------------------------------
- */
+/* ---- elfimage.c ------------------------------------------------------------------------------ */
 
 enum { HW_IMAGE_PAGE = 4096, HW_IMAGE_PHDRS = 64 };
 
@@ -73,6 +72,7 @@ size_t hw_elf_phdrs(const struct hw_elf_file *f, Elf64_Phdr *phdr, size_t size);
 /* The first section of a type, or NULL. */
 Elf_Scn *hw_elf_section(const struct hw_elf_file *f, uint32_t type, GElf_Shdr *shdr);
 
+/* Whether it has type information itself. */
 bool hw_elf_has_dwarf(const struct hw_elf_file *f);
 
 /* ---- debugfile.c ----------------------------------------------------------------------------- */
@@ -138,8 +138,5 @@ void hw_module_unload(struct hw_module *mod);
 
 /* Write bytes in hexadecimal, as many as fit. Returns `buf`. */
 const char *hw_hex(const uint8_t *bytes, size_t len, char *buf, size_t size);
-
-/* `path` without " (deleted)", to be freed; NULL when memory is out. */
-char *hw_path_strip(const char *path);
 
 #endif

@@ -167,10 +167,11 @@ bool hw_module_symbol(struct hw_module *mod, const char *name, struct hw_symbol 
     return false;
 }
 
-/* Of several names of one address, the one that the outside world uses is the better one. */
+/* Of several names of one address, that which people use is the better one: "malloc" rather than
+ * "__libc_malloc", and rather a global name than a local one. */
 static int rank_of(const GElf_Sym *sym, const char *name)
 {
-    return 2 * (GELF_ST_BIND(sym->st_info) != STB_LOCAL) + (name[0] != '_');
+    return 2 * (name[0] != '_') + (GELF_ST_BIND(sym->st_info) != STB_LOCAL);
 }
 
 static bool is_code_or_data(const GElf_Sym *sym)

@@ -1,4 +1,5 @@
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "target/image.h"
 
 #include <fcntl.h>

@@ -13,6 +13,7 @@
  * union of both.
  */
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "target/core_image.h"
 
 #include <elf.h>
@@ -218,6 +219,9 @@ static int take_header(struct core_target *c, const Elf64_Phdr *p, struct hw_err
     return core_notes_read(&c->notes, c->fd, p->p_offset, p->p_offset + len, err);
 }
 
+/* No process has as many mappings; a sparse file can pretend to have more at no cost. */
+#define HEADERS_MAX (UINT64_C(1) << 24)
+
 static int read_headers(struct core_target *c, const Elf64_Ehdr *h, struct hw_error *err)
 {
     uint64_t count = h->e_phnum;
@@ -227,6 +231,10 @@ static int read_headers(struct core_target *c, const Elf64_Ehdr *h, struct hw_er
             return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its number of segments is missing",
                            c->t.who.core);
         count = first.sh_info;
+    }
+    if (count > HEADERS_MAX) {
+        count = HEADERS_MAX;
+        c->t.truncated = true;
     }
     uint64_t offset = h->e_phoff;
     while (count > 0) {
@@ -290,15 +298,15 @@ static void order_segments(struct core_target *c)
 static int make_maps(struct core_target *c, struct hw_error *err)
 {
     hw_map_vec maps = {0};
-    const struct segment *s = c->segments.data, *s_end = s + c->segments.count;
-    const struct core_file *f = c->notes.files.data, *f_end = f + c->notes.files.count;
+    size_t i = 0, k = 0;
     hw_addr at = 0;
-    while (s < s_end || f < f_end) {
-        hw_addr s_start = s < s_end ? s->start : UINT64_MAX;
-        hw_addr f_start = f < f_end ? f->start : UINT64_MAX;
+    while (i < c->segments.count || k < c->notes.files.count) {
+        const struct segment *s = i < c->segments.count ? &c->segments.data[i] : NULL;
+        const struct core_file *f = k < c->notes.files.count ? &c->notes.files.data[k] : NULL;
+        hw_addr s_start = s ? s->start : UINT64_MAX, f_start = f ? f->start : UINT64_MAX;
         hw_addr first = s_start < f_start ? s_start : f_start;
         at = at > first ? at : first;
-        bool in_s = s < s_end && s_start <= at, in_f = f < f_end && f_start <= at;
+        bool in_s = s && s_start <= at, in_f = f && f_start <= at;
         hw_addr s_next = in_s ? s->end : s_start, f_next = in_f ? f->end : f_start;
         struct hw_map map = {
             .start = at,
@@ -312,8 +320,8 @@ static int make_maps(struct core_target *c, struct hw_error *err)
             return hw_fail(err, HW_ERR_NOMEM, "out of memory");
         }
         at = map.end;
-        s += in_s && s->end == at;
-        f += in_f && f->end == at;
+        i += in_s && s->end == at;
+        k += in_f && f->end == at;
     }
     hw_target_take_maps(&c->t, &maps);
     return HW_OK;

@@ -1,11 +1,10 @@
 #include "target/core_image.h"
 
-#include "base/cleanup.h"
-
 #include <elf.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Larger things than these no kernel writes; a file that claims them is damaged or hostile. */
 #define NOTES_MAX   4000000 /* about a million threads */
@@ -103,16 +102,21 @@ static void take_auxv(struct core_notes *n, const uint8_t *desc, size_t len)
 
 /*
  * NT_FILE: count, page size; for each file start, end, offset in pages; then the names, each ended
- * by NUL, in the same order. `desc` is kept for the names.
+ * by NUL, in the same order. The descriptor is kept for the names.
  */
-static bool take_files(struct core_notes *n, char **desc, size_t len)
+static bool take_files(struct core_notes *n, int fd, uint64_t offset, uint64_t desc_len)
 {
-    if (n->names || len < 16)
+    if (n->names || desc_len > NT_FILE_MAX)
         return true;
-    uint64_t count = u64(*desc), page = u64(*desc + 8);
+    n->names = malloc((size_t)desc_len + 1);
+    if (!n->names)
+        return false;
+    size_t len = core_pread(fd, n->names, (size_t)desc_len, offset);
+    if (len < 16)
+        return true;
+    uint64_t count = u64(n->names), page = u64(n->names + 8);
     if (count > (len - 16) / 24)
         count = (len - 16) / 24;
-    n->names = hw_take(*desc);
     char *name = n->names + 16 + count * 24, *end = n->names + len;
     for (uint64_t i = 0; i < count && name < end; i++) {
         const char *entry = n->names + 16 + i * 24;
@@ -137,10 +141,7 @@ static int take_note(struct core_notes *n, int fd, uint32_t type, uint64_t offse
     uint8_t small[AUXV_MAX] = {0};
     bool ok = true;
     if (type == NT_FILE) {
-        hw_autofree char *desc = len <= NT_FILE_MAX ? malloc((size_t)len + 1) : NULL;
-        if (len > NT_FILE_MAX)
-            return HW_OK;
-        ok = desc && take_files(n, &desc, core_pread(fd, desc, (size_t)len, offset));
+        ok = take_files(n, fd, offset, len);
     } else {
         size_t got = core_pread(fd, small, len < sizeof small ? (size_t)len : sizeof small, offset);
         if (type == NT_PRSTATUS && got >= PRSTATUS_BYTES)

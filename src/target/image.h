@@ -22,14 +22,6 @@ void hw_target_take_threads(struct hw_target *t, hw_thread_vec *threads);
 /* Release a vector of maps that no target owns, with the paths. */
 void hw_map_vec_free(hw_map_vec *maps);
 
-/*
- * Open a file that the target, which may be hostile, names: only a regular file, since opening a
- * device or a FIFO can block or do things. `dir` and `path` as in openat(). `in_root`: `dir` is the
- * root directory of a process, and nothing in `path`, no symbolic link either, leads out of it.
- * A descriptor, or HW_ERR_SYSTEM.
- */
-int hw_open_regular(int dir, const char *path, bool in_root, struct hw_error *err);
-
 /* Replace what would upset a terminal (a process chooses its own name) by '?'. */
 void hw_clean_name(char *name);
 

@@ -13,6 +13,7 @@
  * thread whose directory is used: the main one as long as it lives.
  */
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "target/proc.h"
 #include "target/stop.h"
 
@@ -124,10 +125,13 @@ static bool same_mounts(int pid)
 static void unescape(char *path)
 {
     char *to = path;
-    for (const char *from = path; *from; to++) {
-        bool newline = strncmp(from, "\\012", 4) == 0;
-        *to = newline ? '\n' : *from;
-        from += newline ? 4 : 1;
+    for (const char *from = path; *from;) {
+        if (strncmp(from, "\\012", 4) == 0) {
+            *to++ = '\n';
+            from += 4;
+        } else {
+            *to++ = *from++;
+        }
     }
     *to = '\0';
 }
@@ -137,6 +141,19 @@ static bool is_deleted(const char *path)
     static const char mark[] = " (deleted)";
     size_t len = strlen(path), n = sizeof mark - 1;
     return len >= n && strcmp(path + len - n, mark) == 0;
+}
+
+/* Open a file by the name that `pid` knows it by. */
+static int open_named(int pid, const char *path, struct hw_error *err)
+{
+    if (same_mounts(pid))
+        return hw_open_regular(AT_FDCWD, path, false, err);
+    char root[64];
+    snprintf(root, sizeof root, "/proc/%d/root", pid);
+    hw_autoclose int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", root);
+    return hw_open_regular(dir, path, true, err);
 }
 
 static int live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err)
@@ -151,19 +168,13 @@ static int live_open_file(struct hw_target *t, const struct hw_map *map, struct 
         return fd;
     if (is_deleted(map->path))
         return hw_fail(err, HW_ERR_SYSTEM, "cannot open %s: its name is gone", map->path);
-
-    hw_autofree char *path = strdup(map->path);
+    char *path = strdup(map->path);
     if (!path)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     unescape(path);
-    if (same_mounts(l->via))
-        return hw_open_regular(AT_FDCWD, path, false, err);
-    char root[64];
-    snprintf(root, sizeof root, "/proc/%d/root", l->via);
-    hw_autoclose int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", root);
-    return hw_open_regular(dir, path, true, err);
+    fd = open_named(l->via, path, err);
+    free(path);
+    return fd;
 }
 
 /* ---- standing still -------------------------------------------------------------------------- */

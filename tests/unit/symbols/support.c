@@ -19,10 +19,10 @@ pid_t child_start(void (*setup)(void *facts), void *facts, size_t len)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (setup)
             setup(facts);
-        ssize_t n = write(ends[1], facts, len);
-        while (n == (ssize_t)len)
+        if (write(ends[1], facts, len) != (ssize_t)len)
+            _exit(1);
+        for (;;)
             pause();
-        _exit(1);
     }
     close(ends[1]);
     ssize_t n = len ? read(ends[0], facts, len) : 0;

@@ -5,6 +5,7 @@
 #include "symbols/types.h"
 
 #include <criterion/criterion.h>
+#include <elf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,8 +31,9 @@ static void clean(void)
 
 TestSuite(damage, .init = make, .fini = clean, .timeout = 240);
 
-/* Ask everything of a file that stands for a module whose memory begins with `memory`. */
-static void ask_everything(const char *path, const void *memory, size_t len)
+/* Ask everything of a file that stands for a module whose memory begins with `memory`. True if all
+ * of it was answered. */
+static bool ask_everything(const char *path, const void *memory, size_t len)
 {
     struct hw_target *target;
     struct hw_modules *modules;
@@ -42,27 +44,31 @@ static void ask_everything(const char *path, const void *memory, size_t len)
     int64_t offset;
     uint64_t distance, size;
     char text[40];
+    bool complete = false;
     struct hw_buffer_range range = {
         .start = 0x10000, .bytes = memory, .len = len, .flags = 5, .path = path};
     cr_assert_eq(hw_target_open_buffer(&range, 1, NULL, 0, &target, &err), HW_OK);
     cr_assert_eq(hw_modules_open(target, NULL, &modules, &err), HW_OK);
     struct hw_module *mod = hw_modules_get(modules, 0);
     if (hw_module_load(modules, mod, &err) == HW_OK) {
-        hw_module_symbol(mod, "entry", &symbol);
+        complete = hw_module_symbol(mod, "entry", &symbol);
         hw_module_symbol(mod, "main_arena", &symbol);
         hw_module_name_of(mod, mod->start + 0x1100, &distance);
-        hw_module_find_text(mod, "a banner", text, sizeof text);
+        complete &= hw_module_find_text(mod, "a banner", text, sizeof text);
         hw_module_tls_offset(modules, mod, &offset, &err);
         if (hw_types_open(mod, "entry", "victim.so.c", &types, &err) == HW_OK) {
-            hw_types_struct(types, "list", &size);
-            hw_types_member(types, "list_t", "n", &member);
-            hw_types_member(types, "list_t", "y", &member);
+            complete &= hw_types_struct(types, "list", &size);
+            complete &= hw_types_member(types, "list_t", "n", &member);
+            complete &= hw_types_member(types, "list_t", "y", &member);
             hw_types_member(types, "list", "none", &member);
             hw_types_close(types);
+        } else {
+            complete = false;
         }
     }
     hw_modules_close(modules);
     hw_target_close(target);
+    return complete;
 }
 
 /* xorshift: the same damage in every run. */
@@ -82,6 +88,7 @@ static void flip_and_ask(const char *flags, unsigned rounds)
     uint8_t *good = slurp(path, &len), *bad = malloc(len);
     const char *victim = scratch_path(&scratch, "bad.so");
     uint32_t random = 2463534242u;
+    cr_assert(ask_everything(path, good, len), "undamaged, it has all the answers");
     for (unsigned round = 0; round < rounds; round++) {
         memcpy(bad, good, len);
         unsigned flips = 1 + next_random(&random) % 12;
@@ -142,21 +149,19 @@ Test(damage, memory_that_is_no_elf)
     uint8_t page[8192];
     const char *path = scratch_path(&scratch, "none.so");
     uint32_t random = 77;
-    static const uint8_t magic[] = {0x7f, 'E', 'L', 'F', 2, 1, 1};
+    static const uint8_t magic[] = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT};
     for (unsigned round = 0; round < 3000; round++) {
         for (size_t i = 0; i < sizeof page; i++)
             page[i] = (uint8_t)next_random(&random);
-        memcpy(page, magic, sizeof magic);
-        page[16] = 3;  /* ET_DYN */
-        page[17] = 0;  /* */
-        page[18] = 62; /* EM_X86_64 */
-        page[19] = 0;  /* */
-        page[54] = 56; /* e_phentsize */
-        page[55] = 0;  /* */
-        page[57] = 0;  /* e_phnum < 256 */
-        page[32] = 64; /* e_phoff */
-        page[33] = (uint8_t)(round % 40);
-        memset(page + 34, 0, 6);
+        Elf64_Ehdr h;
+        memcpy(&h, page, sizeof h);
+        memcpy(h.e_ident, magic, sizeof magic);
+        h.e_type = ET_DYN;
+        h.e_machine = EM_X86_64;
+        h.e_phoff = 64 + 256 * (round % 40);
+        h.e_phentsize = sizeof(Elf64_Phdr);
+        h.e_phnum %= 256;
+        memcpy(page, &h, sizeof h);
         for (unsigned i = 0; i < 40; i++) { /* likely types of program headers */
             memset(page + 64 + 56 * i, 0, 4);
             page[64 + 56 * i] = (uint8_t)(1 + next_random(&random) % 7);

@@ -333,7 +333,7 @@ Test(wrong_file, deleted_file_of_a_live_process)
 {
     hw_addr which = 0;
     char path[256];
-    strcpy(path, scratch_path(&scratch, "a.so"));
+    snprintf(path, sizeof path, "%s", scratch_path(&scratch, "a.so"));
     deleted_path = path;
     pid_t pid = child_start(load_and_delete, &which, sizeof which);
     cr_assert_neq(which, 0);
