@@ -205,6 +205,9 @@ static const struct argp parser = {options, parse, "-p PID\nCORE [EXE]", doc, NU
 
 void cli_parse(int argc, char **argv, struct cli_options *ret)
 {
+    static char name[] = "heapwalk";
     *ret = (struct cli_options){0};
+    if (argc > 0)
+        argv[0] = name; /* messages begin like all others, however we were called */
     argp_parse(&parser, argc, argv, 0, NULL, ret);
 }

@@ -32,6 +32,16 @@ void hw_close(struct hw_session *s)
     free(s);
 }
 
+/* Whatever seems to be wrong with a core that was cut off, that is the cause. */
+static void blame_truncation(const struct hw_target *t, struct hw_error *err)
+{
+    if (!t->truncated || !err)
+        return;
+    struct hw_error why = *err;
+    hw_fail(err, why.code, "the core file is truncated: %.400s", why.text);
+    hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
+}
+
 /* Takes over `target`, also on failure. */
 static int open_session(struct hw_target *target, const struct hw_options *opt,
                         struct hw_session **ret, struct hw_error *err)
@@ -55,10 +65,12 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
             hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
         }
     }
-    if (rc == HW_OK)
+    if (rc == HW_OK) {
         *ret = s;
-    else
-        hw_close(s);
+        return HW_OK;
+    }
+    blame_truncation(target, err);
+    hw_close(s);
     return rc;
 }
 
@@ -179,6 +191,7 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
         hw_target_thaw(t);
     }
     if (rc != HW_OK) {
+        blame_truncation(t, err);
         hw_report_destroy(r);
         return rc;
     }

@@ -7,16 +7,23 @@
 
 #include <string.h>
 
-static int look_at_block(void *ctx, const struct hw_report *r, const struct hw_block *b)
+/* The program may use the first word of the next chunk, too, as long as its own is not in a bin.
+ * The very address of the next chunk, though, is that chunk's name. */
+static bool reaches_into_next(const struct hw_block *b)
 {
-    struct hw_whatis *what = ctx;
-    (void)r;
+    return b->state == HW_USED || b->state == HW_CACHED || b->state == HW_PARKED;
+}
+
+static void look_at_block(struct hw_whatis *what, const struct hw_report *r,
+                          const struct hw_block *b)
+{
     hw_addr start = b->address - b->lead;
-    if (what->address >= start && what->address - start < b->lead + b->bytes) {
+    uint64_t bytes = b->lead + b->bytes + (reaches_into_next(b) ? r->target.word : 0);
+    bool inside = what->address >= start && what->address - start < bytes;
+    if (what->address == b->address || (inside && !what->in_block)) {
         what->in_block = true;
         what->block = *b;
     }
-    return 0; /* to the end: the report is wanted too */
 }
 
 static void copy_text(char *to, size_t size, const char *from)
@@ -73,7 +80,8 @@ struct question {
 
 static int on_block(void *ctx, const struct hw_report *r, const struct hw_block *b)
 {
-    return look_at_block(&((struct question *)ctx)->what, r, b);
+    look_at_block(&((struct question *)ctx)->what, r, b);
+    return 0; /* to the end: the report is wanted too */
 }
 
 static void on_standing(void *ctx, const struct hw_report *r)

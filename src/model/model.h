@@ -35,6 +35,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(THREAD_MISSED, "thread_missed")       /* a thread that did not stop */                       \
     X(THREAD_CACHE, "thread_cache")         /* a tcache that cannot be read or trusted */          \
     X(ARENA_RING, "arena_ring")             /* the ring of arenas does not close */                \
+    X(BAD_ARENA, "bad_arena")               /* members of an arena that cannot be right */         \
     X(ARENA_HEAPS, "arena_heaps")           /* heap_info chain or sizes contradict system_mem */   \
     X(BAD_CHUNK, "bad_chunk")               /* a chunk header that cannot be right */              \
     X(BAD_LIST, "bad_list")                 /* a bin, fastbin or tcache list that is broken */     \

@@ -26,7 +26,7 @@ static const char *describe_state(const struct hw_block *b, char *buf, size_t si
         snprintf(buf, size, "top, the free end of its arena");
         break;
     case HW_OVERHEAD:
-        snprintf(buf, size, "overhead of malloc: a header, a fence, alignment or foreign memory");
+        snprintf(buf, size, "overhead (a header, fence or gap)");
         break;
     case HW_MMAPPED:
         snprintf(buf, size, "in use, with a mapping of its own");

@@ -54,6 +54,7 @@ static int add_arena(struct walk *w, struct hw_object *state, bool main, struct 
     a.contiguous = main && !(hw_fetch(&a.state, GLIBC_F_FLAGS, 0) & 2); /* NONCONTIGUOUS_BIT */
 
     struct hw_arena row = {.index = (unsigned)w->report->arenas.count};
+    glibc_check_arena(w, &a, row.index);
     fill_row(w, &a, &row);
     if (!hw_vec_push(&w->arenas, a)) {
         hw_object_deinit(&a.state);
@@ -107,7 +108,7 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
     struct arena *a = &w->arenas.data[index];
     struct hw_arena *row = &w->report->arenas.data[index];
     struct loop_guard guard = {0};
-    hw_addr heap = heap_of(w, a->top);
+    hw_addr heap = heap_of(w, a->top ? a->top : a->address); /* the first one is known anyhow */
     uint64_t sum = 0;
     int rc = HW_OK;
 
@@ -129,6 +130,8 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
         hw_object_deinit(&info);
     }
     reverse_heaps(a, row);
+    if (a->distrusted)
+        glibc_set_system_bytes(w, index, sum);
     if (rc == HW_OK && sum != a->system_bytes)
         hw_report_add(
             w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
@@ -161,13 +164,12 @@ static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *s
     bool sane = address == heap + w->layout->struct_size[GLIBC_HEAP_INFO] &&
                 glibc_heap_is_sane(w, heap, address, &info);
     hw_object_deinit(&info);
-    if (!sane) {
-        hw_fail(err, HW_ERR_CORRUPT, "%#" PRIx64 " is no arena: there is no heap_info before it",
-                address);
-        return false;
-    }
-    return hw_object_read(state, w->layout, w->target, GLIBC_MALLOC_STATE, address, err) == HW_OK &&
-           glibc_verify_arena(w, state, false, err) == HW_OK;
+    if (sane)
+        return hw_object_read(state, w->layout, w->target, GLIBC_MALLOC_STATE, address, err) ==
+               HW_OK;
+    hw_fail(err, HW_ERR_CORRUPT, "%#" PRIx64 " is no arena: there is no heap_info before it",
+            address);
+    return false;
 }
 
 int glibc_read_arenas(struct walk *w, struct hw_error *err)
@@ -198,6 +200,12 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err)
         next = following;
     }
     return HW_OK;
+}
+
+void glibc_set_system_bytes(struct walk *w, unsigned arena, uint64_t bytes)
+{
+    w->arenas.data[arena].system_bytes = bytes;
+    hw_set(w->report->arenas.data[arena].figures, HW_M_SYSTEM_BYTES, (int64_t)bytes);
 }
 
 int glibc_arena_index(const struct walk *w, hw_addr arena_address)

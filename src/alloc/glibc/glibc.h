@@ -82,9 +82,10 @@ struct tally {
 struct arena {
     hw_addr address;
     struct hw_object state; /* malloc_state */
-    hw_addr top;            /* 0 if never used */
+    hw_addr top;            /* 0 if never used, or not to be believed */
     uint64_t system_bytes;
     bool main, contiguous;
+    bool distrusted; /* its system_mem is absurd: what was found is taken instead */
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
     struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
@@ -120,13 +121,15 @@ int glibc_read_params(struct walk *w, struct hw_error *err);
 
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
+/* Take `bytes` as the system bytes of an arena whose own count is absurd. */
+void glibc_set_system_bytes(struct walk *w, unsigned arena, uint64_t bytes);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
 
-/* verify.c: OK or CORRUPT with the reason in `err`. */
+/* verify.c: CORRUPT if main_arena is none. */
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err);
-int glibc_verify_arena(struct walk *w, const struct hw_object *state, bool main,
-                       struct hw_error *err);
+/* Report members of an arena that cannot be right, and clear those that nobody may use. */
+void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 

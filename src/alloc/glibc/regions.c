@@ -231,25 +231,41 @@ static int find_noncontiguous(struct walk *w, struct hw_error *err)
     return rc;
 }
 
-int glibc_find_main_regions(struct walk *w, struct hw_error *err)
+/* The end of top, by its own header; 0 if that cannot be. */
+static hw_addr end_of_top(struct walk *w, const struct arena *a)
+{
+    const struct hw_map *map = hw_map_at(w->target, a->top);
+    const uint8_t *bytes = a->top ? hw_seeker_at(&w->seeker, a->top, w->rules.header) : NULL;
+    if (!map || !bytes)
+        return 0;
+    uint64_t size = chunk_size(chunk_decode(bytes));
+    return size <= map->end - a->top ? a->top + size : 0;
+}
+
+static int find_contiguous(struct walk *w, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[0];
-    if (a->top == 0)
+    hw_addr top_end = end_of_top(w, a), start = w->sbrk_base;
+    if (a->distrusted && top_end > start)
+        glibc_set_system_bytes(w, 0, top_end - start);
+    hw_addr end = start + a->system_bytes, first = chunk_first(&w->rules, start);
+    if (end < start || first < start || first > end) {
+        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(start),
+                      hw_known(a->system_bytes),
+                      "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
         return HW_OK;
-    if (!a->contiguous)
-        return find_noncontiguous(w, err);
-
-    struct chunk_header top;
-    hw_addr end = w->sbrk_base + a->system_bytes;
-    const uint8_t *bytes = hw_seeker_at(&w->seeker, a->top, w->rules.header);
-    if (bytes)
-        top = chunk_decode(bytes);
-    if (!bytes || a->top + chunk_size(top) != end || w->sbrk_base > a->top || end < a->top)
+    }
+    if (top_end != end)
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
                       "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
                       a->top);
-    hw_addr first = chunk_first(&w->rules, w->sbrk_base);
-    if (first < w->sbrk_base || first > end)
+    return add_region(w, start, first, end, err);
+}
+
+int glibc_find_main_regions(struct walk *w, struct hw_error *err)
+{
+    const struct arena *a = &w->arenas.data[0];
+    if (a->top == 0 && a->system_bytes == 0)
         return HW_OK;
-    return add_region(w, w->sbrk_base, first, end, err);
+    return a->contiguous ? find_contiguous(w, err) : find_noncontiguous(w, err);
 }

@@ -1,6 +1,10 @@
 /*
- * Is this really an arena? Asked before a single figure is taken from it, so that a wrong root, a
- * smashed ring or a half-written core ends in a finding and not in absurd totals.
+ * Is this really an arena, and which of its members can be believed? Asked before a single figure
+ * is taken from it, so that a wrong root, a smashed ring or a half-written core ends in a finding
+ * and not in absurd totals.
+ *
+ * What proves an arena is what chance or damage cannot imitate: for main_arena its 127 bins, for a
+ * thread arena the heap_info in front of it. A single member that is wrong is a finding.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -36,57 +40,47 @@ static bool bin_is_sane(struct walk *w, const struct hw_object *state, unsigned 
             hw_read_word(w->target, fd + 3 * word, &back, NULL) == HW_OK && back == head);
 }
 
-/* A smashed list is a finding, made later. Most bins being wrong means that this is no arena. */
-static int verify_bins(struct walk *w, const struct hw_object *state, struct hw_error *err)
+int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err)
 {
-    unsigned lists = w->layout->field[GLIBC_F_BINS].count / 2, sane = 0;
-    for (unsigned bin = 1; bin <= lists; bin++)
+    unsigned lists = w->layout->field[GLIBC_F_BINS].count / 2, sane = 0, zero = 0;
+    for (unsigned bin = 1; bin <= lists; bin++) {
+        zero += hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1)) == 0;
         sane += bin_is_sane(w, state, bin);
+    }
     if (2 * sane > lists)
         return HW_OK;
+    if (zero == lists && hw_fetch(state, GLIBC_F_TOP, 0) == 0)
+        return HW_OK; /* never used (until 2.41 it is initialised by the first malloc) */
     return hw_fail(err, HW_ERR_CORRUPT,
                    "there is no arena at %#" PRIx64
-                   ": only %u of %u bins point to themselves or to "
-                   "chunks that point back",
+                   ": only %u of its %u bins point to themselves or "
+                   "to chunks that point back",
                    state->address, sane, lists);
 }
 
-int glibc_verify_arena(struct walk *w, const struct hw_object *state, bool main,
-                       struct hw_error *err)
+static void flaw(struct walk *w, unsigned index, hw_addr arena, const char *what, uint64_t value)
 {
-    hw_addr top = hw_fetch(state, GLIBC_F_TOP, 0);
-    uint64_t flags = hw_fetch(state, GLIBC_F_FLAGS, 0);
-    uint64_t system = hw_fetch(state, GLIBC_F_SYSTEM_MEM, 0);
-    uint64_t max_system = hw_fetch(state, GLIBC_F_MAX_SYSTEM_MEM, 0);
-
-    if (flags & ~(uint64_t)FLAGS_KNOWN)
-        return hw_fail(err, HW_ERR_CORRUPT, "arena %#" PRIx64 " has impossible flags %#" PRIx64,
-                       state->address, flags);
-    if (max_system < system)
-        return hw_fail(err, HW_ERR_CORRUPT,
-                       "arena %#" PRIx64 " has system_mem %" PRIu64 " above its maximum %" PRIu64,
-                       state->address, system, max_system);
-    if (system > writable_bytes(w->target))
-        return hw_fail(err, HW_ERR_CORRUPT,
-                       "arena %#" PRIx64 " has system_mem %" PRIu64
-                       ", more than all writable memory",
-                       state->address, system);
-    if (main && top == 0)
-        return HW_OK; /* never used: bins are zero as well */
-    if (!is_writable(w->target, top))
-        return hw_fail(err, HW_ERR_CORRUPT,
-                       "arena %#" PRIx64 " has its top at %#" PRIx64
-                       ", where there is no writable memory",
-                       state->address, top);
-    return HW_OK;
+    hw_report_add(w->report, HW_FINDING_BAD_ARENA, (int)index, hw_known(arena),
+                  (struct hw_maybe){0}, "arena %u has %s (%#" PRIx64 ")", index, what, value);
 }
 
-int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err)
+void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
 {
-    int rc = glibc_verify_arena(w, state, true, err);
-    if (rc != HW_OK || hw_fetch(state, GLIBC_F_TOP, 0) == 0)
-        return rc;
-    return verify_bins(w, state, err);
+    uint64_t flags = hw_fetch(&a->state, GLIBC_F_FLAGS, 0);
+    if (flags & ~(uint64_t)FLAGS_KNOWN)
+        flaw(w, index, a->address, "impossible flags", flags);
+    if (a->system_bytes > writable_bytes(w->target)) {
+        flaw(w, index, a->address, "more system_mem than there is writable memory",
+             a->system_bytes);
+        a->system_bytes = 0;
+        a->distrusted = true;
+    } else if (a->system_bytes > hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0)) {
+        flaw(w, index, a->address, "more system_mem than its maximum", a->system_bytes);
+    }
+    if (a->top && !is_writable(w->target, a->top)) {
+        flaw(w, index, a->address, "its top where there is no writable memory", a->top);
+        a->top = 0;
+    }
 }
 
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info)

@@ -181,17 +181,56 @@ Test(heap_damage, a_heap_info_that_belongs_to_another_arena)
 
 Test(heap_damage, an_arena_that_claims_more_than_all_memory)
 {
+    build_used(b, 0x100);
     build_top(b, 0x1000);
     builder_system_extra(b, (int64_t)1 << 50);
-    r = builder_walk(b);
-    cr_assert_eq(r->code, HW_ERR_CORRUPT);
+    expect_finding(HW_FINDING_BAD_ARENA);
+    cr_expect_eq(figure(r, 0, HW_M_SYSTEM_BYTES), 0x1100, "what top's end says instead");
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
+}
+
+Test(heap_damage, a_top_that_points_nowhere)
+{
+    build_used(b, 0x100);
+    build_free(b, 0x200);
+    build_used(b, 0x20);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, builder_main_arena(b) + 96, 0x1230);
+    expect_finding(HW_FINDING_BAD_ARENA);
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 0x120);
+    cr_expect_eq(figure(r, 0, HW_M_BIN_BYTES), 0x200);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x1000);
+}
+
+Test(heap_damage, the_top_of_a_thread_arena_points_nowhere)
+{
+    build_top(b, 0x1000);
+    build_arena(b);
+    build_used(b, 0x300);
+    build_top(b, 0);
+    builder_poke(b, HEAP_BASE + 48 + 96, 0x1230);
+    expect_finding(HW_FINDING_BAD_ARENA);
+    cr_expect_eq(r->report->arenas.count, 2);
+    cr_expect_eq(figure(r, 1, HW_M_IN_USE_BYTES), 0x300);
+}
+
+Test(heap_damage, impossible_flags)
+{
+    build_used(b, 0x100);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, builder_main_arena(b), 0x4141410000000000);
+    expect_finding(HW_FINDING_BAD_ARENA);
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 0x100);
 }
 
 Test(heap_damage, main_arena_full_of_junk_is_refused)
 {
     build_top(b, 0x1000);
     builder_link(b);
-    builder_poke(b, builder_main_arena(b), 0x4141414141414141);
+    for (hw_addr offset = 0; offset < 2160; offset += 8)
+        builder_poke(b, builder_main_arena(b) + offset, 0x4141414141414141);
     r = builder_walk(b);
     cr_assert_eq(r->code, HW_ERR_CORRUPT);
 }

@@ -82,6 +82,15 @@ Test(walk, every_state)
     cr_expect_eq(r->report->threads.data[0].tcache_bytes.n, 0x40);
 }
 
+Test(walk, a_locked_arena_is_marked)
+{
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, builder_main_arena(b), 1); /* mutex */
+    walk();
+    cr_expect(r->report->arenas.data[0].locked);
+}
+
 Test(walk, adjacent_cached_and_free_chunks_in_any_order)
 {
     build_tcache(b, 0x40);

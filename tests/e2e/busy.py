@@ -1,0 +1,92 @@
+"""A target that never stands still: locked arenas, half-done work, threads that come and go."""
+
+import os
+import subprocess
+import sys
+
+from cases import Case
+from modes import running
+from process import Victim, thread_states, wait_for, workplace
+from report_checks import PARTS, check_schema
+
+BUSY = Case("busy", "busy", (4,))
+# What may be wrong in a heap that was caught in the middle of an operation.
+EXPLAINABLE = 1 << 20
+ROUNDS = 20
+
+
+def check_snapshot(t, what, report, status):
+    check_schema(t, report)
+    t.equal(f"{what}: complete and status", report["complete"], status == 0)
+    for row in (report["totals"], *report["arenas"]):
+        parts = sum(row[p + "_bytes"] for p in PARTS)
+        t.equal(f"{what}: sum of parts", parts, row["system_bytes"])
+        lost = abs(row["unaccounted_bytes"])
+        t.check(lost <= EXPLAINABLE, f"{what}: {lost} bytes unaccounted for")
+
+
+def torn_moments(t, tool):
+    with running(tool.build, BUSY) as victim:
+        complete = 0
+        for i in range(ROUNDS):
+            ran = tool.run("-J", "-p", victim.pid, timeout=60)
+            if not t.check(ran.status in (0, 1), str(ran)):
+                break
+            check_snapshot(t, f"round {i}", ran.json(), ran.status)
+            complete += ran.status == 0
+        untraced = wait_for(lambda: all(p == 0 for _, p in thread_states(victim.pid).values()))
+        t.check(untraced, f"still traced: {thread_states(victim.pid)}")
+        t.note(f"{ROUNDS} rounds, {complete} complete")
+
+
+def several_at_once(t, tool):
+    """Two of us at the same target: one may be refused, neither may hang or harm."""
+    with running(tool.build, BUSY) as victim:
+        for _ in range(10):
+            pair = [tool.start("-J", "-p", victim.pid) for _ in range(2)]
+            statuses = [p.wait(timeout=60) for p in pair]
+            t.check(set(statuses) <= {0, 1, 2}, f"statuses {statuses}")
+        untraced = wait_for(lambda: all(p == 0 for _, p in thread_states(victim.pid).values()))
+        t.check(untraced, f"still traced: {thread_states(victim.pid)}")
+
+
+def ordinary_program(t, tool):
+    """A program that nobody wrote for us, and that is not built with debug information."""
+    code = "import json, threading, time\nx = [str(i) * 20 for i in range(100000)]\n" \
+           "del x[::2]\nprint('ready', flush=True)\ntime.sleep(600)"
+    with workplace() as place:
+        env = {**os.environ, "PYTHONMALLOC": "malloc"}
+        target = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env,
+                                  cwd=place)
+        try:
+            t.equal("python", target.stdout.readline(), b"ready\n")
+            ran = tool.run("-J", "-p", target.pid)
+            t.equal(str(ran), ran.status, 0)
+            if ran.status == 0:
+                check_snapshot(t, "python", ran.json(), 0)
+                used = ran.json()["totals"]["in_use_chunks"]
+                t.check(used > 50000, f"only {used} chunks in use")
+        finally:
+            target.kill()
+            target.wait()
+            target.stdout.close()
+
+
+def unasked(t, tool):
+    """A program whose allocator was never even initialized: nothing is there, and that is said."""
+    with workplace() as place:
+        with Victim(tool.build, place, "unused", ("unasked",)) as victim:
+            ran = tool.run("-J", "-p", victim.pid)
+            t.equal(str(ran), ran.status, 0)
+            if ran.status == 0:
+                report = ran.json()
+                check_snapshot(t, "unused", report, 0)
+                t.equal("system_bytes", report["totals"]["system_bytes"], 0)
+                t.equal("in_use_chunks", report["totals"]["in_use_chunks"], 0)
+
+
+def run(suite, tool, _args):
+    suite.run("busy/torn-moments", torn_moments, tool)
+    suite.run("busy/several-at-once", several_at_once, tool)
+    suite.run("busy/ordinary-program", ordinary_program, tool)
+    suite.run("busy/unasked", unasked, tool)

@@ -1,0 +1,136 @@
+"""Victims: starting one, reading its oracle, and looking at the state of its threads."""
+
+import os
+import resource
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+
+def workplace():
+    """A directory of one's own for the time of a `with`."""
+    return tempfile.TemporaryDirectory(prefix="heapwalk-e2e-")
+
+
+def thread_states(pid):
+    """{tid: (state letter, TracerPid)} of a process; empty if it is gone."""
+    states = {}
+    try:
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            state, tracer = "?", -1
+            try:
+                with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8") as f:
+                    for line in f:
+                        if line.startswith("State:"):
+                            state = line.split()[1]
+                        elif line.startswith("TracerPid:"):
+                            tracer = int(line.split()[1])
+            except OSError:
+                continue  # the thread ended
+            states[int(tid)] = (state, tracer)
+    except OSError:
+        pass
+    return states
+
+
+def wait_for(condition, seconds=5.0):
+    """Poll until condition() is true; its last value."""
+    end = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < end:
+        time.sleep(0.005)
+    return value
+
+
+def settled(pid, before, seconds=2.0):
+    """The states of a process once they are `before` again, or as they are after some time: a
+    thread that was let go a moment ago may still be on its way back to sleep."""
+    wait_for(lambda: thread_states(pid) == before, seconds)
+    return thread_states(pid)
+
+
+def unlimited_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+class Victim:
+    """A running victim. Use as a context manager: it is killed at the end."""
+
+    def __init__(self, build, directory, name, args=(), env=None):
+        self.directory = directory
+        program = os.path.join(build, "victims", name)
+        self.process = subprocess.Popen(
+            [program, directory, *[str(a) for a in args]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            cwd=directory,
+            env={**os.environ, **(env or {})},
+            preexec_fn=unlimited_core,
+        )
+        self.exe = program
+        self.pid = self.process.pid
+        try:
+            self._await_ready()
+            for words in self.expectations("pid"):
+                self.pid = int(words[0])
+            wait_for(lambda: all(s == "S" for s, _ in thread_states(self.pid).values()), 1)
+        except BaseException:
+            self.close()
+            raise
+
+    def _await_ready(self):
+        ready, _, _ = select.select([self.process.stdout], [], [], 60)
+        line = self.process.stdout.readline() if ready else b"(nothing)"
+        if line != b"ready\n":
+            raise RuntimeError(f"victim {self.exe} said {line!r} instead of ready")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Kill it; the child of fork-child dies with its parent."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def kernel_core(self):
+        """Make it dump core and return the path, or None if none appeared. It is dead then."""
+        os.kill(self.pid, signal.SIGABRT)
+        if self.pid == self.process.pid:
+            self.process.wait(timeout=120)
+        else:
+            wait_for(lambda: not os.path.exists(f"/proc/{self.pid}"), 60)
+        for name in ("core", f"core.{self.pid}"):
+            path = os.path.join(self.directory, name)
+            if os.path.exists(path):
+                return path
+        return None
+
+    # ---- the oracle ----
+
+    def text(self, name):
+        with open(os.path.join(self.directory, name), "rb") as f:
+            return f.read()
+
+    def has(self, name):
+        return os.path.exists(os.path.join(self.directory, name))
+
+    def expectations(self, word):
+        """The words behind each `word` of expect.txt."""
+        if not self.has("expect.txt"):
+            return []
+        lines = [line.split() for line in self.text("expect.txt").decode().splitlines()]
+        return [words[1:] for words in lines if words and words[0] == word]
+
+    def mallinfo2(self):
+        lines = self.text("mallinfo2.txt").decode().splitlines()
+        return {k: int(v) for k, v in (line.split() for line in lines)}
+
+    def blocks(self):
+        """{pointer: usable size} of every live block."""
+        lines = self.text("blocks.txt").decode().splitlines()
+        return {int(p, 16): int(usable) for p, _, usable in (line.split() for line in lines)}

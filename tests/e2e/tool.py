@@ -1,0 +1,52 @@
+"""Running heapwalk."""
+
+import json
+import os
+import subprocess
+
+ESCAPE = b"\x1b"
+
+
+class Ran:
+    """What one run left behind."""
+
+    def __init__(self, args, status, out, err):
+        self.args, self.status, self.out, self.err = args, status, out, err
+
+    def __str__(self):
+        err = self.err.decode(errors="replace").strip()
+        return f"heapwalk {' '.join(self.args)}: status {self.status}, stderr: {err or '(none)'}"
+
+    def json(self):
+        return json.loads(self.out)
+
+
+class Tool:
+    def __init__(self, build):
+        self.build = os.path.abspath(build)
+        self.path = os.path.join(self.build, "heapwalk")
+        self.env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+
+    def run(self, *args, timeout=120, env=None, **kwargs):
+        """Run to the end. A hang is a failure of its own: subprocess.TimeoutExpired."""
+        args = [str(a) for a in args]
+        done = subprocess.run(
+            [self.path, *args],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env={**self.env, **(env or {})},
+            check=False,
+            **kwargs,
+        )
+        return Ran(args, done.returncode, done.stdout, done.stderr)
+
+    def start(self, *args, **kwargs):
+        return subprocess.Popen(
+            [self.path, *[str(a) for a in args]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self.env,
+            **kwargs,
+        )

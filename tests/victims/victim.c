@@ -1,0 +1,339 @@
+/*
+ * The oracle: see victim.h.
+ */
+#include "victim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* ---- state: static, or in mappings of its own ------------------------------------------------ */
+
+struct block {
+    void *pointer; /* NULL: never used; GONE: was used */
+    size_t requested;
+};
+#define GONE ((void *)1)
+
+static struct {
+    int argc;
+    char **argv;
+    int dir;
+    int out; /* the stdout we were started with; stdout itself becomes a file */
+    struct block *table;
+    size_t slots; /* a power of two */
+    pthread_mutex_t lock;
+    unsigned parked;
+    char expect[1 << 16];
+    size_t expect_len;
+} self = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+_Noreturn void victim_die(const char *why)
+{
+    dprintf(2, "victim: %s: %s\n", why, strerror(errno));
+    _exit(1);
+}
+
+static int open_file(const char *name)
+{
+    int fd = openat(self.dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        victim_die(name);
+    return fd;
+}
+
+static void write_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n <= 0)
+            victim_die("write");
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+static void die_with_parent(void)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        victim_die("prctl");
+}
+
+void victim_start(int argc, char **argv)
+{
+    static char out_buffer[BUFSIZ];
+
+    if (argc < 2) {
+        dprintf(2, "usage: %s DIR [ARGUMENT ...]\n", argv[0]);
+        _exit(64);
+    }
+    die_with_parent();
+    self.argc = argc;
+    self.argv = argv;
+    self.dir = open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (self.dir < 0)
+        victim_die(argv[1]);
+    self.out = dup(STDOUT_FILENO);
+    if (self.out < 0)
+        victim_die("dup");
+    setvbuf(stdout, out_buffer, _IOFBF, sizeof out_buffer);
+    victim_reserve(65536);
+}
+
+size_t victim_number(int i, size_t otherwise)
+{
+    return i + 2 < self.argc ? strtoul(self.argv[i + 2], NULL, 0) : otherwise;
+}
+
+int victim_is(int i, const char *word)
+{
+    return i + 2 < self.argc && strcmp(self.argv[i + 2], word) == 0;
+}
+
+void victim_is_child(void)
+{
+    die_with_parent();
+    victim_expect("pid %d", (int)getpid());
+}
+
+/* ---- the list of live blocks ----------------------------------------------------------------- */
+
+void victim_reserve(size_t blocks)
+{
+    size_t slots = 1;
+    while (slots < 2 * blocks)
+        slots *= 2;
+    if (self.table)
+        munmap(self.table, self.slots * sizeof *self.table);
+    self.slots = slots;
+    self.table = mmap(NULL, slots * sizeof *self.table, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (self.table == MAP_FAILED)
+        victim_die("mmap");
+}
+
+/* Neighbours in the heap are neighbours in the table, and arenas, 64 MiB apart, do not collide. */
+static size_t home_of(const void *p)
+{
+    uintptr_t n = (uintptr_t)p;
+    return ((n >> 4) + (n >> 26) * 0x9E3779B1u) & (self.slots - 1);
+}
+
+static void note(void *p, size_t requested)
+{
+    if (!p)
+        victim_die("out of memory");
+    pthread_mutex_lock(&self.lock);
+    size_t i = home_of(p), tries = 0;
+    while (self.table[i].pointer && self.table[i].pointer != GONE) {
+        if (self.table[i].pointer == p)
+            victim_die("the allocator gave the same block twice");
+        if (++tries == self.slots)
+            victim_die("more blocks than reserved");
+        i = (i + 1) & (self.slots - 1);
+    }
+    self.table[i] = (struct block){p, requested};
+    pthread_mutex_unlock(&self.lock);
+}
+
+static void forget(void *p)
+{
+    pthread_mutex_lock(&self.lock);
+    size_t i = home_of(p);
+    while (self.table[i].pointer != p) {
+        if (!self.table[i].pointer)
+            victim_die("freeing a block that is not ours");
+        i = (i + 1) & (self.slots - 1);
+    }
+    self.table[i].pointer = GONE;
+    pthread_mutex_unlock(&self.lock);
+}
+
+void *victim_malloc(size_t size)
+{
+    void *p = malloc(size);
+    note(p, size);
+    return p;
+}
+
+void *victim_calloc(size_t size)
+{
+    void *p = calloc(1, size);
+    note(p, size);
+    return p;
+}
+
+void *victim_memalign(size_t align, size_t size)
+{
+    void *p = memalign(align, size);
+    note(p, size);
+    return p;
+}
+
+void *victim_realloc(void *p, size_t size)
+{
+    /* Forgotten first: once freed, another thread may be given the same address. */
+    forget(p);
+    p = realloc(p, size);
+    note(p, size);
+    return p;
+}
+
+void victim_free(void *p)
+{
+    forget(p);
+    free(p);
+}
+
+/* ---- small things ---------------------------------------------------------------------------- */
+
+void victim_expect(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    pthread_mutex_lock(&self.lock);
+    size_t room = sizeof self.expect - self.expect_len;
+    int n = vsnprintf(self.expect + self.expect_len, room, fmt, args);
+    if (n < 0 || (size_t)n + 1 >= room)
+        victim_die("too many expectations");
+    self.expect_len += (size_t)n;
+    self.expect[self.expect_len++] = '\n';
+    pthread_mutex_unlock(&self.lock);
+    va_end(args);
+}
+
+uint64_t victim_random(uint64_t *state)
+{
+    uint64_t x = *state;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *state = x;
+    return x * 0x2545F4914F6CDD1Du;
+}
+
+size_t victim_between(uint64_t *state, size_t lo, size_t hi)
+{
+    return lo + (size_t)((victim_random(state) >> 16) % (hi - lo + 1));
+}
+
+pthread_t victim_thread(void *(*run)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 128 * 1024);
+    if (pthread_create(&thread, &attr, run, arg) != 0)
+        victim_die("pthread_create");
+    pthread_attr_destroy(&attr);
+    return thread;
+}
+
+_Noreturn void *victim_park(void)
+{
+    __atomic_add_fetch(&self.parked, 1, __ATOMIC_RELEASE);
+    for (;;)
+        pause();
+}
+
+void victim_wait_parked(unsigned threads)
+{
+    while (__atomic_load_n(&self.parked, __ATOMIC_ACQUIRE) != threads)
+        usleep(1000);
+}
+
+/* ---- the oracle ------------------------------------------------------------------------------ */
+
+static void write_mallinfo(const struct mallinfo2 *m)
+{
+    static char text[1024];
+    int n = snprintf(text, sizeof text,
+                     "arena %zu\nordblks %zu\nsmblks %zu\nhblks %zu\nhblkhd %zu\nusmblks %zu\n"
+                     "fsmblks %zu\nuordblks %zu\nfordblks %zu\nkeepcost %zu\n",
+                     m->arena, m->ordblks, m->smblks, m->hblks, m->hblkhd, m->usmblks, m->fsmblks,
+                     m->uordblks, m->fordblks, m->keepcost);
+    int fd = open_file("mallinfo2.txt");
+    write_all(fd, text, (size_t)n);
+    close(fd);
+}
+
+/* Streams of our own would be allocated: so stdout and stderr are pointed at the files. */
+static void write_malloc_info(void)
+{
+    int fd = open_file("malloc_info.xml");
+    fflush(stdout);
+    if (dup2(fd, STDOUT_FILENO) < 0 || malloc_info(0, stdout) != 0 || fflush(stdout) != 0)
+        victim_die("malloc_info");
+    close(fd);
+}
+
+static void write_malloc_stats(void)
+{
+    int fd = open_file("malloc_stats.txt"), saved = dup(STDERR_FILENO);
+    if (dup2(fd, STDERR_FILENO) < 0)
+        victim_die("dup2");
+    malloc_stats();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(fd);
+}
+
+static void write_blocks(void)
+{
+    static char text[1 << 16];
+    size_t len = 0;
+    int fd = open_file("blocks.txt");
+    for (size_t i = 0; i < self.slots; i++) {
+        void *p = self.table[i].pointer;
+        if (!p || p == GONE)
+            continue;
+        if (len + 128 > sizeof text) {
+            write_all(fd, text, len);
+            len = 0;
+        }
+        int n = snprintf(text + len, sizeof text - len, "%p %zu %zu\n", p, self.table[i].requested,
+                         malloc_usable_size(p));
+        len += (size_t)n;
+    }
+    write_all(fd, text, len);
+    close(fd);
+}
+
+static _Noreturn void say_ready(void)
+{
+    int fd = open_file("expect.txt");
+    write_all(fd, self.expect, self.expect_len);
+    close(fd);
+    write_all(self.out, "ready\n", 6);
+    for (;;)
+        pause();
+}
+
+_Noreturn void victim_ready(void)
+{
+    struct mallinfo2 before = mallinfo2();
+    write_malloc_info();
+    write_malloc_stats();
+    write_mallinfo(&before);
+    write_blocks();
+    struct mallinfo2 after = mallinfo2();
+    if (memcmp(&before, &after, sizeof before) != 0)
+        victim_die("the heap changed while it was written down");
+    say_ready();
+}
+
+_Noreturn void victim_ready_unasked(void)
+{
+    write_blocks();
+    say_ready();
+}
