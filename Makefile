@@ -19,7 +19,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
             -Wpointer-arith -Wwrite-strings -Wvla $(if $(WERROR),-Werror)
 comma    := ,
 SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-PKGS     := libdw libelf jansson smartcols
+PKGS     := libdw libelf jansson smartcols capstone
 STD      := -std=gnu11 -D_GNU_SOURCE -Iinclude -Isrc
 
 # Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.
@@ -54,7 +54,7 @@ C_FILES   := $(sort $(shell find src include tests bench demo -name '*.[ch]'))
 VICTIMS   := $(patsubst tests/victims/%.c,$(BUILD)/victims/%,$(filter-out tests/victims/victim.c,$(wildcard tests/victims/*.c)))
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all demo check check-unit check-e2e check-layers bench install format lint deps clean help victims flags FORCE
+.PHONY: all demo check check-unit check-e2e check-layers check-matrix bench install format lint deps clean help victims flags FORCE
 
 all: $(BUILD)/heapwalk
 
@@ -102,6 +102,10 @@ check-e2e: all victims
 check-layers:
 	$(PYTHON) tests/layers.py
 
+# Under the libcs of other releases, fetched once; not part of check. MATRIX='-k sid -k live' selects.
+check-matrix: all
+	$(PYTHON) tests/matrix/run.py --build $(BUILD) $(MATRIX)
+
 # ---- the rest -----------------------------------------------------------------------------------
 
 demo: all $(BUILD)/demo/fragmented
@@ -145,6 +149,7 @@ help:
 	@echo 'make            build/heapwalk and build/libheapwalk.a'
 	@echo 'make demo       show the main job on a really fragmented program, live and from a core'
 	@echo 'make check      all tests; SANITIZE=1 with sanitizers, CC=clang with clang'
+	@echo 'make check-matrix  the victims under the glibcs of four Debian releases, with and without symbols'
 	@echo 'make bench      speed and memory, as ratios to a plain read of the same bytes'
 	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, layers'

@@ -31,6 +31,7 @@ build   libelf-dev          pkg:libelf                  elfutils-libelf-devel  l
 build   libdw-dev           pkg:libdw                   elfutils-devel         libelf          libdw-devel         elfutils-dev
 build   libjansson-dev      pkg:jansson                 jansson-devel          jansson         libjansson-devel    jansson-dev
 build   libsmartcols-dev    pkg:smartcols               libsmartcols-devel     util-linux-libs libsmartcols-devel  util-linux-dev
+build   libcapstone-dev     pkg:capstone                capstone-devel         capstone        libcapstone-devel   capstone-dev
 demo    gdb                 cmd:gcore                   gdb                    gdb             gdb                 gdb
 demo    libc6-dbg           none                        -                      -               glibc-debuginfo     -
 tests   libcriterion-dev    hdr:criterion/criterion.h   -                      criterion       criterion-devel     -
@@ -38,6 +39,11 @@ tests   python3             cmd:python3                 python3                p
 tests   python3-jsonschema  py:jsonschema               python3-jsonschema     python-jsonschema python3-jsonschema py3-jsonschema
 tests   binutils            cmd:objcopy                 binutils               binutils        binutils            binutils
 tests   elfutils            cmd:eu-strip                elfutils               elfutils        elfutils            elfutils
+tests   libjemalloc2        none                        jemalloc               jemalloc        libjemalloc2        jemalloc
+tests   libmimalloc2.0      none                        mimalloc               mimalloc        libmimalloc2        mimalloc
+tests   libtcmalloc-minimal4 none                       gperftools-libs        gperftools      libtcmalloc4        gperftools
+tests   musl-tools          none                        musl-gcc               musl            -                   -
+tests   valgrind            none                        valgrind               valgrind        valgrind            valgrind
 tools   clang               cmd:clang                   clang                  clang           clang               clang
 tools   libclang-rt-dev     none                        compiler-rt            compiler-rt     -                   compiler-rt
 tools   clang-format        cmd:clang-format            clang-tools-extra      clang           clang-tools         clang-extra-tools

@@ -139,9 +139,14 @@ struct hw_session;
 struct hw_report;
 
 struct hw_options {
-    const char *exe; /* executable of a core that cannot be found by itself, or NULL */
+    const char *exe;  /* executable of a core that cannot be found by itself, or NULL */
+    const char *libc; /* the target's libc, where it cannot be found; refused if it is another */
+    const char
+        *sysroot; /* directory below which the target's files are looked for first, or NULL */
     const char
         *debuginfo_path; /* colon-separated places for debug files, as elfutils reads it, or NULL */
+    const char *roots; /* for tests: find the allocator's roots only in this way, "symtab", "table",
+                          "disassembly" or "scan"; no other symbol or type is used. NULL: any */
 };
 
 /*

@@ -22,6 +22,7 @@
 struct hw_image {
     struct hw_target *target;
     struct hw_modules *modules;
+    const char *roots; /* the only way in which roots may be looked for, or NULL: for tests */
 };
 
 /*

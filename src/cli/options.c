@@ -14,6 +14,9 @@ enum {
     OPT_WHATIS,
     OPT_COLOR,
     OPT_DEBUGINFO,
+    OPT_LIBC,
+    OPT_SYSROOT,
+    OPT_ROOTS,
 };
 
 const char *argp_program_version = "heapwalk " HW_VERSION_STRING;
@@ -40,7 +43,11 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What to read:", 1},
     {"pid", 'p', "PID", 0, "Read a live process", 1},
     {"exe", 'e', "FILE", 0, "Executable of a core that cannot be found by itself", 1},
+    {"libc", OPT_LIBC, "FILE", 0, "The target's libc, where it cannot be found by itself", 1},
+    {"sysroot", OPT_SYSROOT, "DIR", 0, "Look for the target's files below DIR first", 1},
     {"debuginfo-path", OPT_DEBUGINFO, "PATH", 0, "Where to look for debug files", 1},
+    /* For tests: symtab, table, disassembly or scan; see alloc/glibc/roots.h. */
+    {"roots", OPT_ROOTS, "NAME", OPTION_HIDDEN, NULL, 1},
     {NULL, 0, NULL, 0, "What to show:", 2},
     {"arena", OPT_ARENA, "N", 0, "Show only arena N in lists and histograms", 2},
     {"all-arenas", OPT_ALL_ARENAS, NULL, 0, "Show every arena, not only the worst 10", 2},
@@ -188,6 +195,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_DEBUGINFO:
         o->open.debuginfo_path = arg;
+        break;
+    case OPT_LIBC:
+        o->open.libc = arg;
+        break;
+    case OPT_SYSROOT:
+        o->open.sysroot = arg;
+        break;
+    case OPT_ROOTS:
+        o->open.roots = arg;
         break;
     case ARGP_KEY_ARG:
         parse_target(state, o, arg);

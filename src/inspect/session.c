@@ -27,6 +27,7 @@ void hw_close(struct hw_session *s)
         return;
     if (s->allocator)
         s->allocator->close(s->backend);
+    hw_vec_free(&s->foreign);
     hw_modules_close(s->image.modules);
     hw_target_close(s->image.target);
     free(s);
@@ -42,6 +43,57 @@ static void blame_truncation(const struct hw_target *t, struct hw_error *err)
     hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
 }
 
+#define NAME_LIBC                                                                                  \
+    "name the libc that the target runs with by --libc, or a copy of its file system by --sysroot"
+
+/* libc, if its own file could not be used: it has what a debug file or a scan cannot tell. */
+static const struct hw_module *libc_without_file(struct hw_modules *modules)
+{
+    for (size_t i = 0; i < hw_modules_count(modules); i++) {
+        const struct hw_module *mod = hw_modules_get(modules, i);
+        if (hw_is_libc_name(mod->name))
+            return mod->problem ? mod : NULL;
+    }
+    return NULL;
+}
+
+static void blame_missing_file(struct hw_modules *modules, struct hw_error *err)
+{
+    const struct hw_module *libc = libc_without_file(modules);
+    if (libc) {
+        hw_fail(err, HW_ERR_NO_SYMBOLS, "%s", libc->problem);
+        hw_remedy(err, NAME_LIBC);
+    }
+}
+
+static void report_missing_file(struct hw_modules *modules, struct hw_report *r)
+{
+    const struct hw_module *libc = libc_without_file(modules);
+    if (libc && !hw_report_complete(r))
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "%.150s; " NAME_LIBC, libc->problem);
+}
+
+/* Find the allocators of the image, and open the one that can be walked. */
+static int open_allocator(struct hw_session *s, struct hw_error *err)
+{
+    int rc = hw_foreign_find(&s->image, &s->foreign, err);
+    if (rc != HW_OK)
+        return rc;
+    s->allocator = hw_allocator_detect(&s->image);
+    if (s->allocator) {
+        rc = s->allocator->open(&s->image, &s->backend, err);
+    } else {
+        rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
+        hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
+    }
+    if (rc == HW_ERR_NO_HEAP)
+        return hw_foreign_explain(&s->foreign, s->image.target, err);
+    if (rc == HW_ERR_NO_SYMBOLS)
+        blame_missing_file(s->image.modules, err);
+    return rc;
+}
+
 /* Takes over `target`, also on failure. */
 static int open_session(struct hw_target *target, const struct hw_options *opt,
                         struct hw_session **ret, struct hw_error *err)
@@ -52,19 +104,16 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
         return hw_fail(err, HW_ERR_NOMEM, "no memory for a session");
     }
     s->image.target = target;
+    s->image.roots = opt ? opt->roots : NULL;
     struct hw_modules_options mopt = {0};
     if (opt)
-        mopt = (struct hw_modules_options){.exe = opt->exe, .debuginfo_path = opt->debuginfo_path};
+        mopt = (struct hw_modules_options){.exe = opt->exe,
+                                           .libc = opt->libc,
+                                           .sysroot = opt->sysroot,
+                                           .debuginfo_path = opt->debuginfo_path};
     int rc = hw_modules_open(target, &mopt, &s->image.modules, err);
-    if (rc == HW_OK) {
-        s->allocator = hw_allocator_detect(&s->image);
-        if (s->allocator) {
-            rc = s->allocator->open(&s->image, &s->backend, err);
-        } else {
-            rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
-            hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
-        }
-    }
+    if (rc == HW_OK)
+        rc = open_allocator(s, err);
     if (rc == HW_OK) {
         *ret = s;
         return HW_OK;
@@ -201,6 +250,8 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
         r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
     report_target_flaws(t, r);
     hw_analyses_end(r);
+    hw_foreign_report(&s->foreign, &s->image, r);
+    report_missing_file(s->image.modules, r);
     *ret = r;
     return HW_OK;
 }

@@ -5,12 +5,13 @@
 #ifndef HW_INSPECT_SESSION_H
 #define HW_INSPECT_SESSION_H
 
-#include "alloc/allocator.h"
+#include "alloc/foreign.h"
 
 struct hw_session {
     struct hw_image image;
     const struct hw_allocator *allocator;
-    void *backend; /* the allocator's state */
+    void *backend;          /* the allocator's state */
+    hw_foreign_vec foreign; /* which others there are */
 };
 
 /*

@@ -85,6 +85,7 @@ void hw_report_destroy(struct hw_report *r)
     free(r->allocator.version);
     free(r->allocator.libc_path);
     free(r->allocator.libc_build_id);
+    hw_vec_free(&r->allocator.others);
     free(r);
 }
 

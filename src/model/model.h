@@ -42,6 +42,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(LIST_MISMATCH, "list_mismatch")       /* lists and linear walk disagree */                   \
     X(REGION_NOT_FOUND, "region_not_found") /* system bytes that no region explains */             \
     X(MMAPPED_MISMATCH, "mmapped_mismatch") /* mmapped chunks found differ from mp_ */             \
+    X(OTHER_MALLOC, "other_malloc")         /* another glibc malloc, whose arenas are left out */  \
     X(STOPPED_EARLY, "stopped_early")       /* the listener ended the walk */
 
 enum hw_finding_kind {
@@ -191,6 +192,15 @@ struct hw_params {
     uint64_t min_chunk_bytes;                       /* MINSIZE */
 };
 
+/* An allocator besides the one the report is of. Plain data; texts are cut to fit. */
+struct hw_other {
+    const char *name;   /* "jemalloc"; static; NULL if it is not one that heapwalk knows */
+    char version[32];   /* "5.3.0"; "" if unknown */
+    char file[64];      /* the file it was found in, "libjemalloc.so.2" */
+    char evidence[192]; /* how it was found */
+    bool serves_malloc; /* the program's malloc() leads there */
+};
+
 enum hw_mode { HW_MODE_STOPPED, HW_MODE_RUNNING, HW_MODE_SNAPSHOT, HW_MODE_CORE };
 /* "stopped", "running", "snapshot", "core". */
 const char *hw_mode_name(enum hw_mode mode);
@@ -212,6 +222,7 @@ struct hw_report {
         const char *layout_source, *roots_source; /* static */
         hw_addr main_arena;
         bool unused; /* nothing was ever allocated from it */
+        HW_VEC(struct hw_other) others;
     } allocator;
     struct {
         enum hw_mode mode;

@@ -130,6 +130,27 @@ static json_t *target(struct doc *d)
     return o;
 }
 
+static json_t *text_or_null(const char *s)
+{
+    return *s ? text(s) : json_null();
+}
+
+static json_t *others(struct doc *d)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < d->r->allocator.others.count; i++) {
+        const struct hw_other *other = &d->r->allocator.others.data[i];
+        json_t *o = json_object();
+        put(d, o, "name", text(other->name));
+        put(d, o, "version", text_or_null(other->version));
+        put(d, o, "file", text_or_null(other->file));
+        put(d, o, "evidence", text(other->evidence));
+        put(d, o, "serves_malloc", json_boolean(other->serves_malloc));
+        append(d, list, o);
+    }
+    return list;
+}
+
 static json_t *allocator(struct doc *d)
 {
     const struct hw_report *r = d->r;
@@ -143,6 +164,7 @@ static json_t *allocator(struct doc *d)
     put(d, o, "roots_source", text(r->allocator.roots_source));
     put(d, o, "main_arena", address_or_null(r->allocator.main_arena));
     put(d, o, "unused", json_boolean(r->allocator.unused));
+    put(d, o, "others", others(d));
     return o;
 }
 

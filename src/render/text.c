@@ -65,8 +65,35 @@ void hw_text_header(struct hw_text *t)
     hw_flow_end(&f);
 }
 
+/* The allocator that has the program's memory instead; NULL if none is known. */
+static const struct hw_other *serving(const struct hw_report *r)
+{
+    for (size_t i = 0; i < r->allocator.others.count; i++)
+        if (r->allocator.others.data[i].serves_malloc)
+            return &r->allocator.others.data[i];
+    return NULL;
+}
+
+/* Before any figure: they are not of what most people look for. */
+static void other_malloc(struct hw_text *t)
+{
+    const struct hw_other *o = serving(t->r);
+    if (!o)
+        return;
+    putc('\n', t->out);
+    hw_text_say(t, 0, 0, "%s%s%s (%s) serves this program's malloc. %s",
+                o->name ? o->name : "Another allocator", *o->version ? " " : "", o->version,
+                o->file,
+                t->r->allocator.unused ? "glibc's own heap was never used."
+                                       : "What follows is glibc's own heap only.");
+}
+
 static void unused(struct hw_text *t)
 {
+    if (serving(t->r)) {
+        other_malloc(t);
+        return;
+    }
     putc('\n', t->out);
     hw_text_say(t, 0, 0, "glibc's malloc was never used in this process.");
     hw_text_say(t, 0, 0,
@@ -79,7 +106,7 @@ static void unused(struct hw_text *t)
 typedef void (*section_fn)(struct hw_text *t);
 
 static const section_fn sections[] = {
-    hw_text_header, hw_text_partial, hw_text_totals,   hw_text_facts,
+    hw_text_header, hw_text_partial, other_malloc,     hw_text_totals,   hw_text_facts,
     hw_text_arenas, hw_text_sizes,   hw_text_settings, hw_text_findings,
 };
 

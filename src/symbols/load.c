@@ -13,9 +13,8 @@ const char *hw_hex(const uint8_t *bytes, size_t len, char *buf, size_t size)
     return buf;
 }
 
-/* The build-id in memory decides. Where a core lacks it, the file is taken at its word. */
-static int check_build_id(const struct hw_module *mod, const struct hw_elf_file *f,
-                          struct hw_error *err)
+int hw_check_build_id(const struct hw_module *mod, const struct hw_elf_file *f,
+                      struct hw_error *err)
 {
     if (!mod->has_build_id || (f->build_id_len == mod->build_id_len &&
                                memcmp(f->build_id, mod->build_id, mod->build_id_len) == 0))
@@ -44,37 +43,56 @@ static int fail_no_file(const struct hw_module *mod, struct hw_error *cause, str
     return HW_ERR_NO_SYMBOLS;
 }
 
-/* A descriptor of the file at the module's own place, or of the one the caller named. */
-static int open_place(struct hw_modules *m, const struct hw_module *mod, const char **path,
-                      struct hw_error *err)
-{
-    *path = mod->path;
-    if (mod->is_exe && m->exe) {
-        *path = m->exe;
-        return hw_open_regular(AT_FDCWD, m->exe, false, err);
-    }
-    const struct hw_map *map = hw_map_at(m->target, mod->start);
-    if (!map)
-        return hw_fail(err, HW_ERR_NO_SYMBOLS, "%s is no longer mapped", mod->path);
-    return hw_target_open_file(m->target, map, err);
-}
-
-static int open_main(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
+/* Take over what `fd` is open on, if it is the file in memory; an `fd` below 0 is an error code. */
+static int take_main(struct hw_module *mod, int fd, const char *path, struct hw_error *err)
 {
     struct hw_elf_file f;
-    const char *path;
-    int fd = open_place(m, mod, &path, err);
     if (fd < 0)
         return fd;
     int rc = hw_elf_open(fd, path, &f, err);
     if (rc != HW_OK)
         return rc;
-    rc = check_build_id(mod, &f, err);
+    rc = hw_check_build_id(mod, &f, err);
     if (rc == HW_OK)
         mod->priv->main = f;
     else
         hw_elf_close(&f);
     return rc;
+}
+
+/* The file of the same path below the sysroot. */
+static int open_in_sysroot(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
+{
+    hw_autofree char *path = NULL;
+    hw_autoclose int root = open(m->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", m->sysroot);
+    if (asprintf(&path, "%s/%s", m->sysroot, mod->path + (mod->path[0] == '/')) < 0) {
+        path = NULL;
+        return hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    }
+    return take_main(mod, hw_open_regular(root, mod->path, true, err), path, err);
+}
+
+/* The file at the module's own place. */
+static int open_in_place(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
+{
+    const struct hw_map *map = hw_map_at(m->target, mod->start);
+    if (!map)
+        return hw_fail(err, HW_ERR_NO_SYMBOLS, "%s is no longer mapped", mod->path);
+    return take_main(mod, hw_target_open_file(m->target, map, err), mod->path, err);
+}
+
+static int open_main(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
+{
+    const char *named = mod->priv->named;
+    if (!named && mod->is_exe)
+        named = m->exe;
+    if (named)
+        return take_main(mod, hw_open_regular(AT_FDCWD, named, false, err), named, err);
+    if (m->sysroot && open_in_sysroot(m, mod, NULL) == HW_OK)
+        return HW_OK;
+    return open_in_place(m, mod, err);
 }
 
 /* Where this file's addresses lie in the target; the module's bias if its headers do not tell. */
@@ -88,13 +106,16 @@ static void set_bias(struct hw_modules *m, const struct hw_module *mod, struct h
         f->bias = mod->bias;
 }
 
-/* The root directory of a live process, -1 if there is none or it is not for us to look at. */
-static int open_root(const struct hw_target *t)
+/* The sysroot, or the root directory of a live process; -1 if there is none or it is not for us to
+ * look at. */
+static int open_root(const struct hw_modules *m)
 {
     char root[32];
-    if (t->who.kind != HW_TARGET_LIVE)
+    if (m->sysroot)
+        return open(m->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (m->target->who.kind != HW_TARGET_LIVE)
         return -1;
-    snprintf(root, sizeof root, "/proc/%d/root", t->who.pid);
+    snprintf(root, sizeof root, "/proc/%d/root", m->target->who.pid);
     return open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -108,7 +129,7 @@ static void open_debug(struct hw_modules *m, struct hw_module *mod)
         s.build_id = p->main.build_id;
         s.build_id_len = p->main.build_id_len;
     }
-    hw_autoclose int root = open_root(m->target);
+    hw_autoclose int root = open_root(m);
     s.root = root;
     if (!p->main.elf)
         hw_find_by_build_id(&s, "", &p->main);
@@ -117,34 +138,57 @@ static void open_debug(struct hw_modules *m, struct hw_module *mod)
         hw_find_debug_file(&s, &p->main, &p->debug);
 }
 
+/* What is known from the file itself. */
+static void use_main(struct hw_modules *m, struct hw_module *mod)
+{
+    struct hw_module_private *p = mod->priv;
+    if (p->opened || !p->main.elf)
+        return;
+    set_bias(m, mod, &p->main);
+    if (!p->headers_known)
+        mod->bias = p->main.bias;
+    hw_symtab_init(&p->tables[1], &p->main, SHT_SYMTAB);
+    hw_symtab_init(&p->tables[2], &p->main, SHT_DYNSYM);
+    p->opened = true;
+}
+
+int hw_module_open(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
+{
+    if (mod->priv->opened)
+        return HW_OK;
+    int rc = open_main(m, mod, err);
+    use_main(m, mod);
+    return rc;
+}
+
 int hw_module_load(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
 {
     struct hw_module_private *p = mod->priv;
     if (p->loaded)
         return HW_OK;
     struct hw_error cause = {0};
-    int rc = open_main(m, mod, &cause);
+    int rc = hw_module_open(m, mod, &cause);
     if (rc == HW_ERR_NOMEM) {
         if (err)
             *err = cause;
         return rc;
     }
     open_debug(m, mod);
+    free(mod->problem);
+    mod->problem = p->main.elf ? NULL : strdup(cause.text);
     if (!p->main.elf && !p->debug.elf)
         return fail_no_file(mod, &cause, err);
+    use_main(m, mod);
     const struct hw_elf_file *best = p->debug.elf ? &p->debug : &p->main;
     mod->file = strdup(best->path);
     if (!mod->file) {
         hw_module_unload(mod);
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     }
-    set_bias(m, mod, &p->main);
     set_bias(m, mod, &p->debug);
-    if (!p->headers_known)
-        mod->bias = p->main.elf ? p->main.bias : p->debug.bias;
+    if (!p->headers_known && !p->main.elf)
+        mod->bias = p->debug.bias;
     hw_symtab_init(&p->tables[0], &p->debug, SHT_SYMTAB);
-    hw_symtab_init(&p->tables[1], &p->main, SHT_SYMTAB);
-    hw_symtab_init(&p->tables[2], &p->main, SHT_DYNSYM);
     p->loaded = true;
     return HW_OK;
 }
@@ -157,6 +201,7 @@ void hw_module_unload(struct hw_module *mod)
     hw_elf_close(&p->debug);
     hw_elf_close(&p->main);
     free(mod->file);
-    mod->file = NULL;
-    p->loaded = false;
+    free(mod->problem);
+    mod->file = mod->problem = NULL;
+    p->opened = p->loaded = false;
 }

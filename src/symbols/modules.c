@@ -11,9 +11,12 @@
  * The dynamic linker reserves the whole range of a file at once, so nothing else comes between.
  */
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/vec.h"
 #include "symbols/private.h"
 
+#include <ctype.h>
+#include <fcntl.h>
 #include <string.h>
 
 typedef HW_VEC(struct hw_module) module_vec;
@@ -157,6 +160,65 @@ static void find_exe(struct hw_modules *m)
     }
 }
 
+bool hw_is_libc_name(const char *name)
+{
+    if (strncmp(name, "libc.so.", 8) == 0)
+        return true;
+    return strncmp(name, "libc-", 5) == 0 && isdigit((unsigned char)name[5]) &&
+           strstr(name, ".so") != NULL;
+}
+
+/* The module that a file of this build-id can be: the one that has it; else, by its name, one that
+ * has none, or any. */
+static struct hw_module *libc_for(struct hw_modules *m, const struct hw_elf_file *f)
+{
+    struct hw_module *best = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        struct hw_module *mod = hw_modules_get(m, i);
+        if (mod->has_build_id && mod->build_id_len == f->build_id_len &&
+            memcmp(mod->build_id, f->build_id, f->build_id_len) == 0)
+            return mod;
+        if (hw_is_libc_name(mod->name) && (!best || (best->has_build_id && !mod->has_build_id)))
+            best = mod;
+    }
+    return best;
+}
+
+static int assign_libc(struct hw_modules *m, struct hw_error *err)
+{
+    struct hw_elf_file f;
+    int fd = hw_open_regular(AT_FDCWD, m->libc, false, err);
+    if (fd < 0)
+        return fd;
+    int rc = hw_elf_open(fd, m->libc, &f, err);
+    if (rc != HW_OK)
+        return rc;
+    struct hw_module *mod = libc_for(m, &f);
+    if (!mod)
+        rc = hw_fail(err, HW_ERR_NO_SYMBOLS, "%s: no libc is mapped that it could be", m->libc);
+    else if ((rc = hw_check_build_id(mod, &f, err)) == HW_OK)
+        mod->priv->named = m->libc;
+    hw_elf_close(&f);
+    return rc;
+}
+
+/* Say at once what is wrong with the places that the caller names. */
+static int check_places(struct hw_modules *m, struct hw_error *err)
+{
+    if (m->sysroot) {
+        hw_autoclose int dir = open(m->sysroot, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+            return hw_fail_errno(err, HW_ERR_NO_SYMBOLS, "cannot open %s", m->sysroot);
+    }
+    return m->libc ? assign_libc(m, err) : HW_OK;
+}
+
+static bool copy(char **to, const char *from)
+{
+    *to = from ? strdup(from) : NULL;
+    return *to || !from;
+}
+
 int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
                     struct hw_modules **ret, struct hw_error *err)
 {
@@ -166,21 +228,25 @@ int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     m->target = t;
     module_vec list = {0};
-    bool ok = true;
-    if (opt && opt->exe)
-        ok = (m->exe = strdup(opt->exe)) != NULL;
-    if (opt && opt->debuginfo_path && ok)
-        ok = (m->debuginfo_path = strdup(opt->debuginfo_path)) != NULL;
-    ok = ok && list_modules(t, &list);
+    static const struct hw_modules_options none = {0};
+    if (!opt)
+        opt = &none;
+    bool ok = copy(&m->exe, opt->exe) && copy(&m->libc, opt->libc) &&
+              copy(&m->sysroot, opt->sysroot) && copy(&m->debuginfo_path, opt->debuginfo_path) &&
+              list_modules(t, &list);
     m->list = list.data;
     m->count = list.count;
-    if (!ok) {
+    if (!ok || !hw_modules_order(m)) {
         hw_modules_close(m);
         return hw_fail(err, HW_ERR_NOMEM, "out of memory listing the modules");
     }
     find_exe(m);
-    *ret = m;
-    return HW_OK;
+    int rc = check_places(m, err);
+    if (rc == HW_OK)
+        *ret = m;
+    else
+        hw_modules_close(m);
+    return rc;
 }
 
 void hw_modules_close(struct hw_modules *m)
@@ -193,7 +259,10 @@ void hw_modules_close(struct hw_modules *m)
         free(m->list[i].priv);
     }
     free(m->list);
+    free(m->order);
     free(m->exe);
+    free(m->libc);
+    free(m->sysroot);
     free(m->debuginfo_path);
     free(m);
 }
@@ -205,7 +274,7 @@ size_t hw_modules_count(const struct hw_modules *m)
 
 struct hw_module *hw_modules_get(struct hw_modules *m, size_t i)
 {
-    return i < m->count ? &m->list[i] : NULL;
+    return i < m->count ? m->order[i] : NULL;
 }
 
 struct hw_module *hw_modules_at(struct hw_modules *m, hw_addr addr)

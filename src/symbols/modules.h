@@ -25,21 +25,29 @@ struct hw_module {
     bool has_build_id;  /* read from the target's memory; may be missing in a core */
     uint8_t build_id[64];
     size_t build_id_len;
-    char *file; /* the file used for symbols; NULL before a load */
+    char *file;    /* the file used for symbols; NULL before a load */
+    char *problem; /* why a load could not use the file itself; NULL if it could */
     struct hw_module_private *priv;
 };
 
 struct hw_modules_options {
     const char *exe;            /* the executable of a core, where it cannot be found; or NULL */
+    const char *libc;           /* the file that is the target's libc; or NULL */
+    const char *sysroot;        /* files are looked for below this directory first; or NULL */
     const char *debuginfo_path; /* as libdwfl's, or NULL for its default */
 };
 
-/* List the modules of `t`, which must outlive them. Strings in `opt` are copied. NOMEM. */
+/*
+ * List the modules of `t`, which must outlive them. Strings in `opt` are copied. Fails with
+ * NO_SYMBOLS (opt->libc cannot be a file of this target, or opt->sysroot is no directory), NOMEM.
+ */
 int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
                     struct hw_modules **ret, struct hw_error *err);
 void hw_modules_close(struct hw_modules *m);
 
 size_t hw_modules_count(const struct hw_modules *m);
+/* In the order of addresses, but copies of libc in other namespaces (dlmopen) come behind the one
+ * that the program itself is linked to. */
 struct hw_module *hw_modules_get(struct hw_modules *m, size_t i);
 /* The module mapped at `addr`, or NULL. */
 struct hw_module *hw_modules_at(struct hw_modules *m, hw_addr addr);
@@ -49,6 +57,15 @@ struct hw_module *hw_modules_at(struct hw_modules *m, hw_addr addr);
  * file, or its build-id is another: text names both), NOMEM.
  */
 int hw_module_load(struct hw_modules *m, struct hw_module *mod, struct hw_error *err);
+
+/*
+ * The same without the debug file, which is quick: enough for what the file itself defines, imports
+ * and says. hw_module_load() may follow.
+ */
+int hw_module_open(struct hw_modules *m, struct hw_module *mod, struct hw_error *err);
+
+/* A file name by which glibc's libc goes: "libc.so.6", "libc-2.31.so"; not "libcrypt.so.1". */
+bool hw_is_libc_name(const char *name);
 
 struct hw_symbol {
     hw_addr
@@ -76,8 +93,22 @@ const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *off
 int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *ret,
                          struct hw_error *err);
 
+/* Bytes in the module's TLS block, from its program headers; 0 if it has none or they are not
+ * known. */
+uint64_t hw_module_tls_size(struct hw_modules *m, const struct hw_module *mod);
+
+/*
+ * Where the function `name`, which the module calls through its GOT, leads in the target: what the
+ * dynamic linker bound it to. False if the module has no such import, or none that is bound yet.
+ */
+bool hw_module_import(struct hw_modules *m, struct hw_module *mod, const char *name, hw_addr *ret);
+
 /* Find `needle` in the file's .rodata; copies up to `size`-1 bytes of the text from there up to the
  * first control character into `buf`. False if it is not there. */
 bool hw_module_find_text(struct hw_module *mod, const char *needle, char *buf, size_t size);
+
+/* Find a text (ended by NUL, of at most 1023 bytes) in the file's .rodata that matches `pattern`, a
+ * POSIX extended regular expression, and copy the part in its first parentheses. */
+bool hw_module_match_text(struct hw_module *mod, const char *pattern, char *buf, size_t size);
 
 #endif

@@ -2,13 +2,16 @@
  * What the files of this layer share and nobody else sees.
  *
  *     modules.c    the list, from the target's maps
+ *     namespace.c  which of them come first
  *     elfimage.c   ELF headers as they stand in the target's memory
  *     elffile.c    one opened ELF file
  *     debugfile.c  where the separate debug file is
  *     load.c       which files belong to a module
  *     symtab.c     names to addresses and back
+ *     import.c     what a module's calls were bound to
  *     tls.c        where a module's thread-local block lies
  *     rodata.c     texts in read-only data
+ *     match.c      the same by pattern
  *     types.c      struct layouts from DWARF
  *
  * Files and memory are foreign bytes: any header field may be a lie.
@@ -82,7 +85,7 @@ struct hw_debug_search {
     const uint8_t *build_id;
     size_t build_id_len;        /* 0 if it is not known */
     const char *debuginfo_path; /* or NULL */
-    int root;                   /* the root directory of a live process, or -1 */
+    int root;                   /* the target's root directory: its own, a sysroot; or -1 */
 };
 
 /* Look in the build-id directories only. `suffix` is "" for the file itself, ".debug" for its debug
@@ -119,7 +122,9 @@ void hw_symtab_deinit(struct hw_symtab *s);
 enum { HW_SYMTABS = 3 };
 
 struct hw_module_private {
-    bool loaded;
+    bool opened, loaded;
+    const char *named;  /* the file that the caller says it is, or NULL */
+    bool linked;        /* the program itself is linked to it; see namespace.c */
     bool headers_known; /* ELF headers were read from memory */
     hw_addr span_end;   /* end of the last PT_LOAD, if headers_known */
     struct hw_elf_file main, debug;
@@ -128,10 +133,19 @@ struct hw_module_private {
 
 struct hw_modules {
     struct hw_target *target;
-    char *exe, *debuginfo_path; /* or NULL */
-    struct hw_module *list;     /* sorted by address, disjoint */
+    char *exe, *libc, *sysroot, *debuginfo_path; /* or NULL */
+    struct hw_module *list;                      /* sorted by address, disjoint */
+    struct hw_module **order;                    /* as hw_modules_get() tells them */
     size_t count;
 };
+
+/* namespace.c: set m->order. False when memory is out. */
+bool hw_modules_order(struct hw_modules *m);
+
+/* load.c: the build-id in memory decides. Where a core lacks it, the file is taken at its word.
+ * NO_SYMBOLS; the text names both. */
+int hw_check_build_id(const struct hw_module *mod, const struct hw_elf_file *f,
+                      struct hw_error *err);
 
 /* load.c: close what hw_module_load() opened. */
 void hw_module_unload(struct hw_module *mod);

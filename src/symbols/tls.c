@@ -170,3 +170,12 @@ int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *r
     *ret = offset;
     return HW_OK;
 }
+
+uint64_t hw_module_tls_size(struct hw_modules *m, const struct hw_module *mod)
+{
+    struct hw_elf_image image;
+    if (!hw_elf_image_read(m->target, mod->start, &image))
+        image.phdr_count = hw_elf_phdrs(&mod->priv->main, image.phdr, HW_IMAGE_PHDRS);
+    const Elf64_Phdr *p = hw_elf_image_phdr(&image, PT_TLS);
+    return p ? p->p_memsz : 0;
+}

@@ -62,6 +62,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
             rc = glibc_read_bins(w, i, err);
     if (rc != HW_OK)
         return rc;
+    if (w->g->tcaches_unknown)
+        glibc_forget_tcaches(w->report);
     glibc_sort_cached(w);
     if ((rc = glibc_find_main_regions(w, err)) != HW_OK)
         return rc;
@@ -82,15 +84,17 @@ static int walk_all(struct walk *w, struct hw_error *err)
 
 static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *err)
 {
-    const struct glibc *g = state;
+    struct glibc *g = state;
     struct walk w = {.g = g,
                      .target = g->image.target,
                      .layout = &g->layout,
                      .rules = g->rules,
                      .sink = sink,
                      .report = sink->report};
+    int rc = glibc_settle_roots(g, sink->report, err);
     describe(&w);
-    int rc = hw_window_init(&w.window, w.target, HW_WINDOW_BYTES, err);
+    if (rc == HW_OK)
+        rc = hw_window_init(&w.window, w.target, HW_WINDOW_BYTES, err);
     if (rc == HW_OK)
         rc = hw_seeker_init(&w.seeker, w.target, err);
     if (rc == HW_OK)

@@ -3,7 +3,7 @@
  *
  * From roots to blocks, one file per step:
  *
- *     roots.c    main_arena, mp_, tcache: where they are, how they are laid out     (target runs)
+ *     roots*.c   main_arena, mp_, tcache: where they are, how they are laid out     (target runs)
  *     ---------------------------------------------------------------------------- (target frozen)
  *     params.c   mp_ -> parameters, HEAP_MAX_SIZE
  *     arenas.c   the ring of arenas; heaps of thread arenas through heap_info
@@ -32,6 +32,7 @@
 #include "alloc/allocator.h"
 #include "alloc/glibc/chunk.h"
 #include "alloc/glibc/fields.h"
+#include "alloc/glibc/table.h"
 #include "target/window.h"
 
 extern const struct hw_allocator hw_allocator_glibc;
@@ -48,10 +49,21 @@ struct glibc {
     int64_t thread_arena_offset; /* &thread_arena - thread pointer */
     const char *roots_source, *layout_source;
     char *version, *libc_path, *libc_build_id;
+    struct hw_module *mod; /* malloc lives in it */
+    bool is_static;        /* that is the executable */
+    glibc_era_set eras;    /* layout from the table: those that it may be; else empty */
+    bool locals_known;     /* tcache_offset and thread_arena_offset are from symbols */
+    bool tcaches_unknown;  /* there may be tcaches, but where is not known */
+    char doubt[256];       /* two ways of finding the roots disagree: how; "" if they do not */
 };
 
 /* NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. On success release with glibc_release_roots(). */
 int glibc_find_roots(struct glibc *g, struct hw_error *err);
+/* What only values can tell, at the beginning of a walk, when the target stands: where no symbols
+ * say so, the thread-local pointers and the form of tcaches. NOMEM. */
+int glibc_settle_roots(struct glibc *g, struct hw_report *report, struct hw_error *err);
+/* Where tcaches are not known, a thread's share of them is not 0 but unknown. */
+void glibc_forget_tcaches(struct hw_report *report);
 void glibc_release_roots(struct glibc *g);
 /* The module that is the C library, or NULL. */
 struct hw_module *glibc_find_libc(const struct hw_image *image);

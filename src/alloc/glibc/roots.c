@@ -1,119 +1,50 @@
 /*
- * Where the allocator's roots are, from symbols, and how its structs are laid out, from DWARF. All
- * of this happens while the target runs; what is found here are addresses, not values.
+ * Where the allocator's roots are, and how its structs are laid out. All of this happens while the
+ * target runs; what is found here are addresses, not values. Only where no symbol says so, the
+ * thread-local pointers are found later, in the frozen target (glibc_settle_roots).
+ *
+ *     symbols and types          symbols, no types           no symbols
+ *     ------------------         -----------------           ------------------------------
+ *     roots     symtab           symtab                      table, disassembly, scan
+ *     layout    DWARF            table.def, by evidence      table.def, by evidence
+ *     locals    symtab           symtab                      by their values, when frozen
  */
-#include "alloc/glibc/glibc.h"
+#include "alloc/glibc/roots.h"
 
 #include "base/cleanup.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
-/* "libc.so.6", "libc-2.31.so"; not "libcrypt.so.1". */
-static bool is_libc_name(const char *name)
-{
-    if (strncmp(name, "libc.so.", 8) == 0)
-        return true;
-    return strncmp(name, "libc-", 5) == 0 && isdigit((unsigned char)name[5]) &&
-           strstr(name, ".so") != NULL;
-}
+#define REMEDY                                                                                     \
+    "install the libc's debug symbols (Debian and Ubuntu: apt install libc6-dbg) or name their "   \
+    "place with --debuginfo-path"
 
 struct hw_module *glibc_find_libc(const struct hw_image *image)
 {
     for (size_t i = 0; i < hw_modules_count(image->modules); i++) {
         struct hw_module *mod = hw_modules_get(image->modules, i);
-        if (is_libc_name(mod->name))
+        if (hw_is_libc_name(mod->name))
             return mod;
     }
     return NULL;
 }
 
-/* The module malloc lives in: libc, or a statically linked executable. */
-static int load_malloc_module(struct glibc *g, struct hw_module **ret, struct hw_error *err)
+/* The module malloc lives in: libc, or an executable that it may be linked into. A file that cannot
+ * be found is no failure yet: *why says what stood in the way. */
+static int load_malloc_module(struct glibc *g, struct hw_error *why, struct hw_error *err)
 {
-    struct hw_module *libc = glibc_find_libc(&g->image);
-    if (libc) {
-        *ret = libc;
-        return hw_module_load(g->image.modules, libc, err);
-    }
-    for (size_t i = 0; i < hw_modules_count(g->image.modules); i++) {
+    g->mod = glibc_find_libc(&g->image);
+    g->is_static = !g->mod;
+    for (size_t i = 0; !g->mod && i < hw_modules_count(g->image.modules); i++) {
         struct hw_module *mod = hw_modules_get(g->image.modules, i);
-        struct hw_symbol sym;
-        if (!mod->is_exe)
-            continue;
-        int rc = hw_module_load(g->image.modules, mod, err);
-        if (rc != HW_OK)
-            return rc;
-        if (!hw_module_symbol(mod, "main_arena", &sym))
-            break;
-        *ret = mod;
-        return HW_OK;
+        if (mod->is_exe)
+            g->mod = mod;
     }
-    hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
-    return hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program has another C "
-                          "library, or none, or glibc linked statically and stripped");
-}
-
-static int need_symbol(struct hw_module *mod, const char *name, hw_addr *ret, struct hw_error *err)
-{
-    struct hw_symbol sym;
-    if (hw_module_symbol(mod, name, &sym) && !sym.is_tls) {
-        *ret = sym.address;
-        return HW_OK;
-    }
-    hw_fail(err, HW_ERR_NO_SYMBOLS, "%s has no symbol %s: its debug symbols are not there",
-            mod->path, name);
-    return hw_remedy(err, "install the libc's debug symbols (Debian and Ubuntu: apt install "
-                          "libc6-dbg) or name their place with --debuginfo-path");
-}
-
-/*
- * tcache (since 2.26) and thread_arena (since 2.23; tsd_MALLOC before) live in every thread's TLS
- * block. Where the symbols of main_arena and mp_ are, these are too if they exist at all.
- */
-static int find_thread_locals(struct glibc *g, struct hw_module *mod, struct hw_error *err)
-{
-    struct hw_symbol tcache, arena;
-    int64_t offset;
-    g->has_tcache = hw_module_symbol(mod, "tcache", &tcache) && tcache.is_tls;
-    g->has_thread_arena = (hw_module_symbol(mod, "thread_arena", &arena) ||
-                           hw_module_symbol(mod, "__libc_tsd_MALLOC", &arena)) &&
-                          arena.is_tls;
-    if (!g->has_tcache && !g->has_thread_arena)
-        return HW_OK;
-    int rc = hw_module_tls_offset(g->image.modules, mod, &offset, err);
-    if (rc != HW_OK)
-        return rc;
-    if (g->has_tcache)
-        g->tcache_offset = offset + (int64_t)tcache.address;
-    if (g->has_thread_arena)
-        g->thread_arena_offset = offset + (int64_t)arena.address;
-    return HW_OK;
-}
-
-static int resolve_layout(struct glibc *g, struct hw_module *mod, struct hw_error *err)
-{
-    struct hw_types *types;
-    int rc = hw_types_open(mod, "malloc", "malloc.c", &types, err);
-    if (rc == HW_OK) {
-        rc = hw_layout_from_types(&g->layout, types, err);
-        hw_types_close(types);
-    }
-    if (rc == HW_ERR_NO_SYMBOLS)
-        return hw_remedy(err, "install the libc's debug symbols (Debian and Ubuntu: apt install "
-                              "libc6-dbg) or name their place with --debuginfo-path");
-    if (rc != HW_OK)
-        return rc;
-    bool counted = hw_has(&g->layout, GLIBC_F_TCACHE_COUNTS) ||
-                   (hw_has(&g->layout, GLIBC_F_TCACHE_NUM_SLOTS) &&
-                    hw_has(&g->layout, GLIBC_F_MP_TCACHE_COUNT));
-    if (!g->has_tcache || (counted && hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES)))
-        return HW_OK;
-    hw_fail(err, HW_ERR_UNSUPPORTED,
-            "%s (glibc %s) keeps its tcaches in a form heapwalk does not know", mod->path,
-            g->version ? g->version : "of unknown version");
-    return hw_remedy(err, "heapwalk reads glibc 2.17 to 2.43");
+    if (!g->mod)
+        return hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
+    int rc = hw_module_load(g->image.modules, g->mod, why);
+    return rc == HW_ERR_NOMEM ? hw_fail(err, rc, "%s", why->text) : HW_OK;
 }
 
 /* "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36." -> "2.36" */
@@ -143,30 +74,252 @@ static char *hex(const uint8_t *bytes, size_t len)
     return text;
 }
 
+/* ---- which finder is believed ---------------------------------------------------------------- */
+
+/* What was proposed and what became of it, for the message when nothing is left. */
+struct choice {
+    struct glibc_search search;
+    struct glibc_roots best;
+    const char *refuted_by; /* a finder whose main_arena memory contradicts */
+    hw_addr refuted;
+};
+
+static void note_doubt(struct glibc *g, const char *what, hw_addr ours, hw_addr theirs,
+                       const char *by)
+{
+    if (ours && theirs && ours != theirs && !g->doubt[0])
+        snprintf(g->doubt, sizeof g->doubt,
+                 "%s is at %#" PRIx64 " (%s), or at %#" PRIx64 " (%s): two ways of finding it "
+                 "disagree",
+                 what, ours, g->roots_source, theirs, by);
+}
+
+/* Take a verified proposal: the first one, and of later ones what it lacks. */
+static void take(struct glibc *g, struct choice *c, const struct glibc_roots *r, const char *name)
+{
+    if (!c->best.main_arena) {
+        c->best = *r;
+        g->roots_source = name;
+        return;
+    }
+    note_doubt(g, "main_arena", c->best.main_arena, r->main_arena, name);
+    if (c->best.main_arena != r->main_arena)
+        return;
+    note_doubt(g, "mp_", c->best.mp, r->mp, name);
+    if (!c->best.mp && (c->best.eras & r->eras)) {
+        c->best.mp = r->mp;
+        c->best.eras &= r->eras;
+    }
+}
+
+static int ask(struct glibc *g, struct choice *c, const struct glibc_finder *f,
+               struct hw_error *err)
+{
+    struct glibc_roots r = {.eras = GLIBC_ALL_ERAS};
+    int rc = f->find(&c->search, &r, err);
+    if (rc != HW_OK || !r.main_arena)
+        return rc;
+    hw_addr proposed = r.main_arena;
+    if (glibc_verify_roots(c->search.target, &r)) {
+        take(g, c, &r, f->name);
+    } else if (!c->refuted) {
+        c->refuted = proposed;
+        c->refuted_by = f->name;
+    }
+    return HW_OK;
+}
+
+static int ask_all(struct glibc *g, struct choice *c, struct hw_error *err)
+{
+    int rc = HW_OK;
+    for (size_t i = 0; glibc_finders[i] && rc == HW_OK; i++) {
+        const struct glibc_finder *f = glibc_finders[i];
+        if (!g->image.roots || strcmp(g->image.roots, f->name) == 0)
+            rc = ask(g, c, f, err);
+    }
+    return rc;
+}
+
+/* Why nothing was found, as well as it can be told. */
+static int explain(const struct glibc *g, const struct choice *c, const struct hw_error *why,
+                   struct hw_error *err)
+{
+    const char *path = g->mod->path, *version = g->version ? g->version : "of unknown version";
+    if (why->code && g->is_static && !c->best.main_arena && !c->refuted) {
+        hw_fail(err, why->code, "%s", why->text);
+        return hw_remedy(err, "%s", why->remedy);
+    }
+    if (c->best.main_arena)
+        hw_fail(err, HW_ERR_NO_SYMBOLS,
+                "%s (glibc %s) has no symbol mp_, and there is nothing in its data that looks like "
+                "it",
+                path, version);
+    else if (c->refuted)
+        hw_fail(err, HW_ERR_CORRUPT,
+                "%s (glibc %s): main_arena should be at %#" PRIx64
+                " (%s), but no arena that heapwalk knows stands there",
+                path, version, c->refuted, c->refuted_by);
+    else if (g->is_static)
+        hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target, nor linked into %s",
+                path);
+    else
+        hw_fail(err, HW_ERR_NO_SYMBOLS,
+                "%s (glibc %s) has no symbol main_arena, and neither its data nor its code nor the "
+                "target's memory show where it is%s%.300s",
+                path, version, why->code ? "; " : "", why->code ? why->text : "");
+    if (why->code && why->remedy[0] && err && err->code == HW_ERR_NO_SYMBOLS)
+        return hw_remedy(err, "%s", why->remedy);
+    return hw_remedy(err, g->is_static && !c->refuted
+                              ? "heapwalk reads the heaps of glibc's malloc; this program has "
+                                "another C library, or none"
+                              : REMEDY);
+}
+
+/* ---- layouts --------------------------------------------------------------------------------- */
+
+/* tcache (since 2.26) and thread_arena (since 2.23; tsd_MALLOC before) live in every thread's TLS
+ * block. */
+static int find_locals_by_name(struct glibc *g, struct hw_error *err)
+{
+    struct hw_symbol tcache, arena;
+    int64_t offset;
+    g->has_tcache = hw_module_symbol(g->mod, "tcache", &tcache) && tcache.is_tls;
+    g->has_thread_arena = (hw_module_symbol(g->mod, "thread_arena", &arena) ||
+                           hw_module_symbol(g->mod, "__libc_tsd_MALLOC", &arena)) &&
+                          arena.is_tls;
+    if (!g->has_tcache && !g->has_thread_arena)
+        return HW_OK;
+    int rc = hw_module_tls_offset(g->image.modules, g->mod, &offset, err);
+    if (rc != HW_OK)
+        return rc;
+    if (g->has_tcache)
+        g->tcache_offset = offset + (int64_t)tcache.address;
+    if (g->has_thread_arena)
+        g->thread_arena_offset = offset + (int64_t)arena.address;
+    return HW_OK;
+}
+
+static int layout_from_types(struct glibc *g, struct hw_error *err)
+{
+    struct hw_types *types;
+    int rc = hw_types_open(g->mod, "malloc", "malloc.c", &types, err);
+    if (rc != HW_OK)
+        return rc;
+    rc = hw_layout_from_types(&g->layout, types, err);
+    hw_types_close(types);
+    g->layout_source = hw_origin_name(HW_ORIGIN_DWARF);
+    return rc;
+}
+
+static int check_tcache_layout(const struct glibc *g, struct hw_error *err)
+{
+    bool counted = hw_has(&g->layout, GLIBC_F_TCACHE_COUNTS) ||
+                   (hw_has(&g->layout, GLIBC_F_TCACHE_NUM_SLOTS) &&
+                    hw_has(&g->layout, GLIBC_F_MP_TCACHE_COUNT));
+    if (!g->has_tcache || (counted && hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES)))
+        return HW_OK;
+    hw_fail(err, HW_ERR_UNSUPPORTED,
+            "%s (glibc %s) keeps its tcaches in a form heapwalk does not know", g->mod->path,
+            g->version ? g->version : "of unknown version");
+    return hw_remedy(err, "heapwalk reads glibc 2.17 to 2.43");
+}
+
+static void layout_from_table(struct glibc *g, glibc_era_set eras)
+{
+    g->eras = eras;
+    g->layout_source = hw_origin_name(HW_ORIGIN_TABLE);
+    glibc_layout_from_table(&g->layout, eras);
+}
+
+/* Symbols are there. If types are too, nothing else is asked. */
+static int resolve_named(struct glibc *g, const struct choice *c, struct hw_error *err)
+{
+    int rc = find_locals_by_name(g, err);
+    g->locals_known = true;
+    if (rc == HW_OK)
+        rc = layout_from_types(g, err);
+    if (rc == HW_ERR_NO_SYMBOLS) {
+        struct glibc_roots r = c->best;
+        if (!glibc_verify_roots(c->search.target, &r) || !r.mp)
+            return hw_remedy(err, REMEDY);
+        layout_from_table(g, r.eras);
+        g->locals_known = g->has_tcache || g->has_thread_arena;
+        rc = HW_OK;
+    }
+    return rc == HW_OK ? check_tcache_layout(g, err) : rc;
+}
+
+/* Look for main_arena and mp_ by name, without asking memory: what a damaged target holds is the
+ * walk's business. */
+static bool find_by_name(struct glibc *g, struct choice *c)
+{
+    if (g->image.roots && strcmp(g->image.roots, glibc_finder_symtab.name) != 0)
+        return false;
+    c->best = (struct glibc_roots){.eras = GLIBC_ALL_ERAS};
+    glibc_finder_symtab.find(&c->search, &c->best, NULL);
+    if (c->best.main_arena && c->best.mp) {
+        g->roots_source = glibc_finder_symtab.name;
+        return true;
+    }
+    c->best = (struct glibc_roots){0};
+    return false;
+}
+
+static int find_and_resolve(struct glibc *g, const struct hw_error *why, struct hw_error *err)
+{
+    struct choice c = {.search = {g->image.target, g->image.modules, g->mod}};
+    bool named = find_by_name(g, &c);
+    int rc = named ? HW_OK : ask_all(g, &c, err);
+    if (rc != HW_OK)
+        return rc;
+    if (!c.best.main_arena || !c.best.mp)
+        return explain(g, &c, why, err);
+    g->main_arena = c.best.main_arena;
+    g->mp = c.best.mp;
+    if (named)
+        return resolve_named(g, &c, err);
+    layout_from_table(g, c.best.eras);
+    return HW_OK;
+}
+
 int glibc_find_roots(struct glibc *g, struct hw_error *err)
 {
-    struct hw_module *mod = NULL;
-    int rc = load_malloc_module(g, &mod, err);
+    struct hw_error why = {0};
+    int rc = load_malloc_module(g, &why, err);
     if (rc != HW_OK)
         return rc;
     g->rules = chunk_rules_x86_64();
-    g->version = read_version(mod);
-    g->libc_path = strdup(mod->path);
-    g->libc_build_id = mod->build_id_len ? hex(mod->build_id, mod->build_id_len) : NULL;
-    g->roots_source = "symtab";
-    g->layout_source = "dwarf";
-
-    if ((rc = need_symbol(mod, "main_arena", &g->main_arena, err)) != HW_OK ||
-        (rc = need_symbol(mod, "mp_", &g->mp, err)) != HW_OK ||
-        (rc = find_thread_locals(g, mod, err)) != HW_OK ||
-        (rc = hw_layout_init(&g->layout, &glibc_layout_desc, g->rules.word, err)) != HW_OK ||
-        (rc = resolve_layout(g, mod, err)) != HW_OK)
+    g->version = read_version(g->mod);
+    g->libc_path = strdup(g->mod->path);
+    g->libc_build_id = g->mod->build_id_len ? hex(g->mod->build_id, g->mod->build_id_len) : NULL;
+    if ((rc = hw_layout_init(&g->layout, &glibc_layout_desc, g->rules.word, err)) != HW_OK ||
+        (rc = find_and_resolve(g, &why, err)) != HW_OK)
         return rc;
 
     struct hw_symbol sym;
-    if (hw_module_symbol(mod, "__curbrk", &sym))
+    if (hw_module_symbol(g->mod, "__curbrk", &sym))
         g->curbrk = sym.address;
     return HW_OK;
+}
+
+int glibc_settle_roots(struct glibc *g, struct hw_report *report, struct hw_error *err)
+{
+    if (g->doubt[0])
+        hw_report_add(report, HW_FINDING_BAD_ARENA, -1, hw_known(g->main_arena),
+                      (struct hw_maybe){0}, "%s", g->doubt);
+    if (!g->eras)
+        return HW_OK;
+    /* The target may have gone on since: what was not to be told apart may be now. */
+    struct glibc_roots r = {.main_arena = g->main_arena, .mp = g->mp, .eras = g->eras};
+    if (glibc_verify_roots(g->image.target, &r) && r.mp)
+        g->eras = r.eras;
+    int rc = glibc_find_thread_locals(g, report, err);
+    layout_from_table(g, g->eras);
+    if (!g->version) {
+        char versions[64];
+        g->version = strdup(glibc_eras_versions(g->eras, versions, sizeof versions));
+    }
+    return rc;
 }
 
 void glibc_release_roots(struct glibc *g)
@@ -176,3 +329,7 @@ void glibc_release_roots(struct glibc *g)
     free(g->libc_path);
     free(g->libc_build_id);
 }
+
+const struct glibc_finder *const glibc_finders[] = {
+    &glibc_finder_symtab, &glibc_finder_table, &glibc_finder_disassembly, &glibc_finder_scan, NULL,
+};

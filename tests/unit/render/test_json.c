@@ -73,7 +73,8 @@ Test(json, all_keys_in_order)
         "totals histogram in_use_histogram arenas threads rss verdict finding_counts");
     expect_keys(o, "heapwalk", "version");
     expect_keys(o, "target", "kind pid comm exe core arch threads page_size");
-    expect_keys(o, "allocator", "name version libc layout_source roots_source main_arena unused");
+    expect_keys(o, "allocator",
+                "name version libc layout_source roots_source main_arena unused others");
     expect_keys(o, "allocator.libc", "path build_id");
     expect_keys(o, "method", "mode pause_ns bytes_read walk_ns");
     expect_keys(o, "findings.0", "kind arena address bytes text");
