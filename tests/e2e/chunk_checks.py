@@ -4,7 +4,8 @@ import csv
 from collections import Counter, defaultdict
 
 HEADER = 16  # from a chunk to the pointer that the program has
-USED_COST, MMAPPED_COST = 8, 16  # what a chunk has beyond its usable bytes
+USED_COST = 8  # what a chunk has beyond its usable bytes
+MMAPPED_COST = 16  # and one with a mapping of its own, if its victim does not know better
 
 # State in the listing -> name of the figure; top and overhead are counted by bytes only.
 FIGURES = {"in use": "in_use", "tcache": "tcache", "fastbin": "fastbin", "bin": "bin"}
@@ -77,7 +78,7 @@ def check_tcaches(t, chunks, report):
     t.equal("tcache chunks of nobody", dict(counts), {})
 
 
-def check_blocks(t, chunks, blocks, foreign):
+def check_blocks(t, chunks, blocks, foreign, mmapped_cost):
     """Every live block is there with its usable size, and next to nothing else is."""
     missing = dict(blocks)
     others = []
@@ -85,7 +86,7 @@ def check_blocks(t, chunks, blocks, foreign):
         if c.state not in ("in use", "mmapped"):
             t.check(c.pointer not in missing, f"block {c.pointer or 0:#x} is live, not {c.state}")
             continue
-        cost = MMAPPED_COST if c.state == "mmapped" else USED_COST
+        cost = mmapped_cost if c.state == "mmapped" else USED_COST
         usable = missing.pop(c.pointer, None)
         if usable is None:
             others.append(c)
@@ -99,10 +100,10 @@ def check_blocks(t, chunks, blocks, foreign):
     t.note(f"{len(blocks)} blocks, {len(others)} others")
 
 
-def check_chunks(t, out, report, blocks, foreign):
+def check_chunks(t, out, report, blocks, foreign, mmapped_cost=MMAPPED_COST):
     chunks = parse(out)
     check_heap_order(t, chunks, report)
     check_states(t, chunks, report)
     check_tcaches(t, chunks, report)
-    check_blocks(t, chunks, blocks, foreign)
+    check_blocks(t, chunks, blocks, foreign, mmapped_cost)
     return chunks

@@ -4,7 +4,7 @@ import os
 import subprocess
 from contextlib import contextmanager
 
-from chunk_checks import check_chunks
+from chunk_checks import MMAPPED_COST, check_chunks
 from oracle_checks import check_oracle
 from process import Victim, settled, thread_states, workplace
 from report_checks import (
@@ -50,7 +50,8 @@ def check_target(t, tool, target, case, victim, tids):
             check_same_text(t, name, ran.out, victim.text(file))
     ran = tool.run("--chunks", "-f", "csv", *target)
     if good(t, ran):
-        check_chunks(t, ran.out, report, victim.blocks(), case.foreign)
+        check_chunks(t, ran.out, report, victim.blocks(), case.foreign,
+                     victim.expected("mmapped_cost", MMAPPED_COST))
     ran = tool.run(*target)
     if good(t, ran):
         check_text(t, ran.out)
@@ -76,7 +77,7 @@ def check_live(t, tool, case, victim):
     before = thread_states(victim.pid)
     report = check_target(t, tool, target, case, victim, list(before))
     if report is None:
-        return
+        return None
     t.equal("target.pid", report["target"]["pid"], victim.pid)
     t.equal("target.exe", report["target"]["exe"], victim.exe)
     t.equal("method.mode", report["method"]["mode"], "stopped")
@@ -84,6 +85,7 @@ def check_live(t, tool, case, victim):
     if good(t, again):
         t.equal("a second report", without_volatile(again.json()), without_volatile(report))
     t.equal("threads afterwards", settled(victim.pid, before), before)
+    return report
 
 
 def check_core(t, tool, case, victim, core, tids):
@@ -93,6 +95,7 @@ def check_core(t, tool, case, victim, core, tids):
         t.equal("target.pid", report["target"]["pid"], victim.pid)
         t.equal("method.mode", report["method"]["mode"], "core")
         t.equal("method.pause_ns", report["method"]["pause_ns"], None)
+    return report
 
 
 def check_dumped(t, tool, case, victim, dump, tids):

@@ -126,6 +126,11 @@ class Victim:
         lines = [line.split() for line in self.text("expect.txt").decode().splitlines()]
         return [words[1:] for words in lines if words and words[0] == word]
 
+    def expected(self, word, otherwise):
+        """The number behind the only `word` of expect.txt."""
+        lines = self.expectations(word)
+        return int(lines[0][0]) if lines else otherwise
+
     def mallinfo2(self):
         lines = self.text("mallinfo2.txt").decode().splitlines()
         return {k: int(v) for k, v in (line.split() for line in lines)}

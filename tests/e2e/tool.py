@@ -22,16 +22,19 @@ class Ran:
 
 
 class Tool:
-    def __init__(self, build):
+    """heapwalk as built in a directory, always run with these options, by this command in front."""
+
+    def __init__(self, build, options=(), prefix=()):
         self.build = os.path.abspath(build)
         self.path = os.path.join(self.build, "heapwalk")
+        self.command = [*prefix, self.path, *options]
         self.env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
 
     def run(self, *args, timeout=120, env=None, **kwargs):
         """Run to the end. A hang is a failure of its own: subprocess.TimeoutExpired."""
         args = [str(a) for a in args]
         done = subprocess.run(
-            [self.path, *args],
+            [*self.command, *args],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
@@ -43,7 +46,7 @@ class Tool:
 
     def start(self, *args, **kwargs):
         return subprocess.Popen(
-            [self.path, *[str(a) for a in args]],
+            [*self.command, *[str(a) for a in args]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

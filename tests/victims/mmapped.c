@@ -22,17 +22,24 @@ static void decoy(size_t pages, uint64_t prev_size, uint64_t size_word)
     }
 }
 
-/* None of these can be a chunk: each breaks one rule. */
+/*
+ * None of these can be a chunk: each breaks one rule. Up to glibc 2.42 a chunk's size reaches to
+ * the end of its pages, since 2.43 to one header before it.
+ */
 static void decoys(void)
 {
-    decoy(4, 0, (1 << 30) | 2);                /* larger than any mapping here */
-    decoy(4, 0, (PAGE - 16) | 2);              /* does not end on a page */
-    decoy(4, 16, PAGE | 2);                    /* the same with a lead */
-    decoy(4, 0, 2);                            /* of no bytes */
-    decoy(4, 0, PAGE | 3);                     /* "previous in use" is never set */
-    decoy(4, 0, PAGE | 6);                     /* belongs to an arena and to none */
-    decoy(4, (uint64_t)-4096, (2 * PAGE) | 2); /* lead and size wrap around to one page */
-    decoy(4, PAGE + 8, (PAGE - 8) | 2);        /* not aligned */
+    size_t tail = victim_libc_since(2, 43) ? 16 : 0;
+    size_t one = PAGE - tail, two = 2 * PAGE - tail; /* what fills one page, two pages */
+
+    decoy(4, 0, ((1 << 30) - tail) | 2); /* larger than any mapping here */
+    decoy(4, 0, (one - 16) | 2);         /* does not end on a page */
+    decoy(4, 0, (PAGE - 16 + tail) | 2); /* ends as it would in the other glibc */
+    decoy(4, 16, one | 2);               /* the same with a lead */
+    decoy(4, 0, 2);                      /* of no bytes */
+    decoy(4, 0, one | 3);                /* "previous in use" is never set */
+    decoy(4, 0, one | 6);                /* belongs to an arena and to none */
+    decoy(4, (uint64_t)-4096, two | 2);  /* lead and size wrap around to one page */
+    decoy(4, PAGE + 8, (one - 8) | 2);   /* not aligned */
 }
 
 /* Frees 8 of 40 blocks; the largest chunk among them. */
@@ -45,7 +52,7 @@ static size_t blocks(uint64_t *rng, size_t lo, size_t hi)
         memset(p[i], 0x5A, 100);
     }
     for (size_t i = 0; i < 40; i += 5) {
-        size_t chunk = malloc_usable_size(p[i]) + 16;
+        size_t chunk = malloc_usable_size(p[i]) + victim_mmapped_cost();
         largest = chunk > largest ? chunk : largest;
         victim_free(p[i]);
     }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -32,6 +33,7 @@ static struct {
     size_t slots; /* a power of two */
     pthread_mutex_t lock;
     unsigned parked;
+    unsigned remapped; /* how often realloc() gave a mapped block more or fewer pages */
     char expect[1 << 16];
     size_t expect_len;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -180,12 +182,22 @@ void *victim_memalign(size_t align, size_t size)
     return p;
 }
 
+/* The usable bytes of a block that has a mapping of its own, else 0. */
+static size_t mapped_bytes(void *p)
+{
+    const size_t *size_word = (const size_t *)p - 1;
+    return *size_word & 2 ? malloc_usable_size(p) : 0;
+}
+
 void *victim_realloc(void *p, size_t size)
 {
+    size_t before = mapped_bytes(p);
     /* Forgotten first: once freed, another thread may be given the same address. */
     forget(p);
     p = realloc(p, size);
     note(p, size);
+    if (before && mapped_bytes(p) && mapped_bytes(p) != before)
+        __atomic_add_fetch(&self.remapped, 1, __ATOMIC_RELAXED);
     return p;
 }
 
@@ -193,6 +205,19 @@ void victim_free(void *p)
 {
     forget(p);
     free(p);
+}
+
+int victim_libc_since(unsigned major, unsigned minor)
+{
+    char *rest;
+    unsigned long is_major = strtoul(gnu_get_libc_version(), &rest, 10);
+    unsigned long is_minor = *rest == '.' ? strtoul(rest + 1, NULL, 10) : 0;
+    return is_major > major || (is_major == major && is_minor >= minor);
+}
+
+size_t victim_mmapped_cost(void)
+{
+    return victim_libc_since(2, 43) ? sizeof(size_t) : 2 * sizeof(size_t);
 }
 
 /* ---- small things ---------------------------------------------------------------------------- */
@@ -233,6 +258,10 @@ pthread_t victim_thread(void *(*run)(void *), void *arg)
     pthread_t thread;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 128 * 1024);
+    /* Since 2.42 guard pages may be made by madvise(), and gdb's gcore then saves a stack of zeros,
+     * thread-local storage and all. */
+    if (!getenv("VICTIM_GUARDS"))
+        pthread_attr_setguardsize(&attr, 0);
     if (pthread_create(&thread, &attr, run, arg) != 0)
         victim_die("pthread_create");
     pthread_attr_destroy(&attr);
@@ -253,6 +282,24 @@ void victim_wait_parked(unsigned threads)
 }
 
 /* ---- the oracle ------------------------------------------------------------------------------ */
+
+#if !__GLIBC_PREREQ(2, 33)
+/* mallinfo2() came with 2.33. The heaps of victims are small enough for the ints of mallinfo(). */
+struct mallinfo2 {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+
+static struct mallinfo2 mallinfo2(void)
+{
+    struct mallinfo m = mallinfo();
+    const int *from = &m.arena; /* ten ints, in the same order */
+    struct mallinfo2 wide;
+    size_t *to = &wide.arena;
+    for (size_t i = 0; i < sizeof m / sizeof *from; i++)
+        to[i] = (size_t)from[i];
+    return wide;
+}
+#endif
 
 static void write_mallinfo(const struct mallinfo2 *m)
 {
@@ -319,8 +366,18 @@ static _Noreturn void say_ready(void)
         pause();
 }
 
+/* What the allocator cannot be asked, and is not the same in every version. */
+static void expect_of_libc(void)
+{
+    victim_expect("mmapped_cost %zu", victim_mmapped_cost());
+    /* Counted as mapped at each such realloc() although nothing was: a slip in glibc 2.43. */
+    size_t slip = victim_libc_since(2, 43) ? 2 * sizeof(size_t) : 0;
+    victim_expect("mmapped_slip %zu", slip * self.remapped);
+}
+
 _Noreturn void victim_ready(void)
 {
+    expect_of_libc();
     struct mallinfo2 before = mallinfo2();
     write_malloc_info();
     write_malloc_stats();

@@ -42,6 +42,12 @@ void *victim_memalign(size_t align, size_t size);
 void *victim_realloc(void *p, size_t size);
 void victim_free(void *p);
 
+/* True if the C library that runs, not the one compiled against, is this version or a later one. */
+int victim_libc_since(unsigned major, unsigned minor);
+
+/* What a chunk with a mapping of its own has beyond its usable bytes. */
+size_t victim_mmapped_cost(void);
+
 /* Add a line to expect.txt. */
 void victim_expect(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -50,7 +56,7 @@ uint64_t victim_random(uint64_t *state);
 /* lo <= result <= hi */
 size_t victim_between(uint64_t *state, size_t lo, size_t hi);
 
-/* A thread with a small stack. */
+/* A thread with a small stack; with guard pages only if VICTIM_GUARDS is in the environment. */
 pthread_t victim_thread(void *(*run)(void *), void *arg);
 /* The last thing a thread does: sleep for ever. */
 _Noreturn void *victim_park(void);

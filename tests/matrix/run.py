@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+"""The matrix of real C libraries: heapwalk against victims that run under several releases of
+glibc, with the libc's debug file, without, and from cores with no other file at all.
+
+    tests/matrix/run.py --build build [-k WORD ...]
+
+Names are LIBC/CASE/VARIANT/MODE, for example bullseye/mixed/stripped/gcore. Each -k WORD must occur
+in the name; A|B is either. A libc that cannot be fetched is skipped, and named. MATRIX_CC is the
+compiler of the victims, gcc if it is not set.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(1, os.path.join(HERE, "..", "e2e"))
+
+import hide
+import libcs
+from cells import MODES, OK, PARTIAL, REFUSED, SKIPPED, WRONG, Job
+from expect import cases_of
+
+MOST_SHOWN, MOST_LINES = 6, 4  # failures of one cell, lines of each
+
+
+def show(cell, verbose):
+    notes = f"; {'; '.join(cell.notes)}" if cell.notes and cell.outcome != SKIPPED else ""
+    if cell.outcome == SKIPPED:
+        print(f"skip {cell.name}: {cell.notes[0]}")
+        return
+    word = "ok" if cell.outcome == OK else "FAIL"
+    print(f"{word:<4} {cell.name} ({cell.seconds:.2f} s{notes})")
+    for failure in cell.failures if verbose else cell.failures[:MOST_SHOWN]:
+        lines = failure.splitlines()
+        if len(lines) > MOST_LINES and not verbose:
+            lines[MOST_LINES - 1:-1] = ["..."]
+        print("     " + "\n     ".join(lines))
+    if len(cell.failures) > MOST_SHOWN and not verbose:
+        print(f"     ... and {len(cell.failures) - MOST_SHOWN} more")
+
+
+def share(counts):
+    """'14/16 1p', in the letters that the legend explains."""
+    whole = sum(counts.values())
+    if not whole:
+        return "-"
+    marks = [f" {counts[outcome]}{outcome[0]}" for outcome in (WRONG, PARTIAL, REFUSED, SKIPPED)
+             if counts[outcome]]
+    return f"{counts[OK]}/{whole}" + "".join(marks)
+
+
+def table(rows, cells):
+    """Libc by variant: for each mode how many cells passed."""
+    counts = {}
+    for cell in cells:
+        if cell.variant:
+            key = cell.libc, cell.variant, cell.mode
+            counts.setdefault(key, Counter())[cell.outcome] += 1
+    columns = [(v, m) for v in libcs.VARIANTS for m in MODES
+               if m != "live" or v not in libcs.HIDDEN]
+    first = {}  # of each variant: the column that is headed by its name
+    for column in columns:
+        first.setdefault(column[0], column)
+    lines = [["", "", *(c[0] if first[c[0]] == c else "" for c in columns)],
+             ["libc", "glibc", *(m for _, m in columns)]]
+    for libc in rows:
+        figures = [share(counts.get((libc.name, *column), Counter())) for column in columns]
+        version = ".".join(map(str, libc.version)) if libc.package else "-"
+        lines.append([libc.name, version, *figures])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
+    print("passed/all, and of the rest so many: w wrong, p partial (status 1), "
+          "r refused (status 2), s skipped")
+
+
+def wanted_by(words):
+    choices = [word.split("|") for word in words]
+    return lambda name: all(any(w in name for w in words) for words in choices)
+
+
+def prepare(args, rows):
+    """Fetch and compile. Returns the rows that can be run and how many failed to compile."""
+    libcs.fetch(rows, args.cache)
+    there = [libc for libc in rows if not libc.missing]
+    for libc in there:
+        libc.build = os.path.join(args.build, "matrix", libc.name)
+    broken = libcs.compile_all(there, lambda l: {c.victim for c in cases_of(l)}, args.jobs)
+    for libc, name, why in broken:
+        print(f"FAIL {libc.name}: victim {name} cannot be compiled: {why}")
+    return there, len(broken)
+
+
+def run_job(job):
+    return job.run()
+
+
+def summary(rows, cells, broken, seconds):
+    outcomes = Counter(cell.outcome for cell in cells)
+    failed = outcomes[WRONG] + outcomes[PARTIAL] + outcomes[REFUSED] + broken
+    missing = [libc for libc in rows if libc.missing]
+    print()
+    table(rows, cells)
+    print()
+    for libc in missing:
+        print(f"skip {libc.name}: {libc.missing}")
+    print(f"matrix: {seconds:.0f} s, {outcomes[SKIPPED]} cells skipped, "
+          f"{len(missing)} of {len(rows)} libcs missing")
+    print(f"{outcomes[OK]} passed, {failed} failed")
+    return 0 if outcomes[OK] and not failed else 1
+
+
+def main():
+    parser = argparse.ArgumentParser(description="heapwalk under several releases of glibc")
+    parser.add_argument("--build", default="build", help="directory with heapwalk")
+    parser.add_argument("--cache", help="directory of the libcs; see scripts/fetch-libcs.sh")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--verbose", action="store_true", help="show every failure of a cell")
+    parser.add_argument("-k", dest="words", action="append", default=[], metavar="WORD")
+    args = parser.parse_args()
+    args.build = os.path.abspath(args.build)
+    if not os.access(os.path.join(args.build, "heapwalk"), os.X_OK):
+        sys.exit(f"run.py: no {args.build}/heapwalk: run make first")
+
+    can_hide, start = hide.enter(), time.monotonic()
+    os.environ.pop("DEBUGINFOD_URLS", None)  # no debug file but those we give
+    sys.stdout.reconfigure(line_buffering=True)
+    rows, wants = libcs.rows(), wanted_by(args.words)
+    there, broken = prepare(args, rows)
+    jobs = [Job(args.build, libc, case, can_hide, wants)
+            for libc in there for case in cases_of(libc)]
+    cells = []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for done in pool.map(run_job, [job for job in jobs if job.cells]):
+            for cell in done:
+                show(cell, args.verbose)
+            cells += done
+    return summary(rows, cells, broken, time.monotonic() - start)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
