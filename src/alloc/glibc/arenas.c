@@ -29,7 +29,6 @@ static void fill_row(const struct walk *w, const struct arena *a, struct hw_aren
         row->attached_threads = hw_known(hw_fetch(&a->state, GLIBC_F_ATTACHED, 0));
     row->max_system_bytes = hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0);
     row->top.address = a->top;
-    hw_set(row->figures, HW_M_SYSTEM_BYTES, (int64_t)a->system_bytes);
 
     uint64_t brk;
     row->granule = w->target->who.page_size;
@@ -131,7 +130,7 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
     }
     reverse_heaps(a, row);
     if (a->distrusted)
-        glibc_set_system_bytes(w, index, sum);
+        a->system_bytes = sum;
     if (rc == HW_OK && sum != a->system_bytes)
         hw_report_add(
             w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
@@ -200,12 +199,6 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err)
         next = following;
     }
     return HW_OK;
-}
-
-void glibc_set_system_bytes(struct walk *w, unsigned arena, uint64_t bytes)
-{
-    w->arenas.data[arena].system_bytes = bytes;
-    hw_set(w->report->arenas.data[arena].figures, HW_M_SYSTEM_BYTES, (int64_t)bytes);
 }
 
 int glibc_arena_index(const struct walk *w, hw_addr arena_address)

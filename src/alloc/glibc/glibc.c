@@ -66,6 +66,9 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if ((rc = glibc_find_main_regions(w, err)) != HW_OK)
         return rc;
 
+    for (size_t i = 0; i < w->arenas.count; i++)
+        hw_set(w->report->arenas.data[i].figures, HW_M_SYSTEM_BYTES,
+               (int64_t)w->arenas.data[i].system_bytes);
     const struct arena *main = &w->arenas.data[0];
     w->report->allocator.unused = w->arenas.count == 1 && main->top == 0 &&
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;

@@ -121,8 +121,6 @@ int glibc_read_params(struct walk *w, struct hw_error *err);
 
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
-/* Take `bytes` as the system bytes of an arena whose own count is absurd. */
-void glibc_set_system_bytes(struct walk *w, unsigned arena, uint64_t bytes);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
 

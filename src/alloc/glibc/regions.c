@@ -247,7 +247,7 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
     struct arena *a = &w->arenas.data[0];
     hw_addr top_end = end_of_top(w, a), start = w->sbrk_base;
     if (a->distrusted && top_end > start)
-        glibc_set_system_bytes(w, 0, top_end - start);
+        a->system_bytes = top_end - start;
     hw_addr end = start + a->system_bytes, first = chunk_first(&w->rules, start);
     if (end < start || first < start || first > end) {
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(start),

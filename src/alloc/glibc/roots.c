@@ -51,8 +51,9 @@ static int load_malloc_module(struct glibc *g, struct hw_module **ret, struct hw
         return HW_OK;
     }
     hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
-    return hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program has another C "
-                          "library, or none, or glibc linked statically and stripped");
+    hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program has another C "
+                   "library, or none, or glibc linked statically and stripped");
+    return HW_ERR_NO_HEAP;
 }
 
 static int need_symbol(struct hw_module *mod, const char *name, hw_addr *ret, struct hw_error *err)
@@ -64,8 +65,9 @@ static int need_symbol(struct hw_module *mod, const char *name, hw_addr *ret, st
     }
     hw_fail(err, HW_ERR_NO_SYMBOLS, "%s has no symbol %s: its debug symbols are not there",
             mod->path, name);
-    return hw_remedy(err, "install the libc's debug symbols (Debian and Ubuntu: apt install "
-                          "libc6-dbg) or name their place with --debuginfo-path");
+    hw_remedy(err, "install the libc's debug symbols (Debian and Ubuntu: apt install "
+                   "libc6-dbg) or name their place with --debuginfo-path");
+    return HW_ERR_NO_SYMBOLS;
 }
 
 /* tcache and thread_arena live in every thread's TLS block. A libc without a tcache has no symbol.
@@ -77,7 +79,8 @@ static int find_thread_locals(struct glibc *g, struct hw_module *mod, struct hw_
         !hw_module_symbol(mod, "thread_arena", &thread_arena) || !thread_arena.is_tls) {
         hw_fail(err, HW_ERR_UNSUPPORTED, "%s keeps no thread-local tcache: a glibc older than 2.26",
                 mod->path);
-        return hw_remedy(err, "heapwalk reads glibc 2.26 and newer so far");
+        hw_remedy(err, "heapwalk reads glibc 2.26 and newer so far");
+        return HW_ERR_UNSUPPORTED;
     }
     int64_t offset;
     int rc = hw_module_tls_offset(g->image.modules, mod, &offset, err);
@@ -98,8 +101,8 @@ static int resolve_layout(struct glibc *g, struct hw_module *mod, struct hw_erro
         hw_types_close(types);
     }
     if (rc == HW_ERR_NO_SYMBOLS)
-        return hw_remedy(err, "install the libc's debug symbols (Debian and Ubuntu: apt install "
-                              "libc6-dbg) or name their place with --debuginfo-path");
+        hw_remedy(err, "install the libc's debug symbols (Debian and Ubuntu: apt install "
+                       "libc6-dbg) or name their place with --debuginfo-path");
     if (rc != HW_OK)
         return rc;
     if (hw_has(&g->layout, GLIBC_F_TCACHE_COUNTS) && hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES))
@@ -107,7 +110,8 @@ static int resolve_layout(struct glibc *g, struct hw_module *mod, struct hw_erro
     hw_fail(err, HW_ERR_UNSUPPORTED,
             "%s (glibc %s) keeps its tcaches in a form heapwalk does not know", mod->path,
             g->version ? g->version : "of unknown version");
-    return hw_remedy(err, "heapwalk reads glibc 2.26 to 2.41 so far");
+    hw_remedy(err, "heapwalk reads glibc 2.26 to 2.41 so far");
+    return HW_ERR_UNSUPPORTED;
 }
 
 /* "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36." -> "2.36" */

@@ -85,7 +85,7 @@ static uint8_t *at(struct builder *b, hw_addr address)
         if (address >= p->start && address + 8 <= p->start + p->size)
             return p->bytes + (address - p->start);
     }
-    must(!"an address outside the image");
+    must(false); /* an address outside the image */
     return NULL;
 }
 
