@@ -99,6 +99,7 @@ struct hw_block {
     int16_t bin;     /* HW_CACHED, HW_PARKED, HW_FREE: index of the list; else HW_BIN_UNKNOWN.
                         In HW_FREE, 1 is the unsorted bin, as in glibc */
     uint8_t state;   /* enum hw_state */
+    uint8_t tail;    /* HW_MMAPPED: mapped bytes behind the chunk (glibc 2.43 and newer); else 0 */
 };
 
 /* ---- figures --------------------------------------------------------------------------------- */

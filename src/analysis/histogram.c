@@ -22,7 +22,7 @@ static void block(struct hw_report *r, const struct hw_block *b)
     switch (b->state) {
     case HW_USED:
     case HW_MMAPPED:
-        count(&r->in_use_histogram, b->lead + b->bytes);
+        count(&r->in_use_histogram, hw_mapping_bytes(b));
         break;
     case HW_PARKED:
     case HW_FREE:

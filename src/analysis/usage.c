@@ -76,7 +76,7 @@ static void block(struct hw_report *r, const struct hw_block *b)
         return;
     const struct column *column = &columns[b->state];
     if (b->state == HW_MMAPPED) { /* as mapped: what mp_.mmapped_mem counts */
-        hw_add(r->totals, HW_M_MMAPPED_BYTES, b->lead + b->bytes);
+        hw_add(r->totals, HW_M_MMAPPED_BYTES, hw_mapping_bytes(b));
         hw_add(r->totals, HW_M_MMAPPED_CHUNKS, 1);
         return;
     }

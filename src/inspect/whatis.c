@@ -18,7 +18,7 @@ static void look_at_block(struct hw_whatis *what, const struct hw_report *r,
                           const struct hw_block *b)
 {
     hw_addr start = b->address - b->lead;
-    uint64_t bytes = b->lead + b->bytes + (reaches_into_next(b) ? r->target.word : 0);
+    uint64_t bytes = hw_mapping_bytes(b) + (reaches_into_next(b) ? r->target.word : 0);
     bool inside = what->address >= start && what->address - start < bytes;
     if (what->address == b->address || (inside && !what->in_block)) {
         what->in_block = true;

@@ -63,6 +63,12 @@ struct hw_finding {
 /* "note", "unreadable", ...; never NULL. */
 const char *hw_finding_name(enum hw_finding_kind kind);
 
+/* What an HW_MMAPPED block takes of the address space, a page multiple. */
+static inline uint64_t hw_mapping_bytes(const struct hw_block *b)
+{
+    return b->lead + b->bytes + b->tail;
+}
+
 /* ---- histograms ------------------------------------------------------------------------------ */
 
 /* Bucket i counts chunks of 2^i .. 2^(i+1)-1 bytes. */

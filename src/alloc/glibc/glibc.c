@@ -77,8 +77,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++)
         rc = glibc_walk_arena(w, i, err);
     if (rc == HW_OK && !w->stopped) {
-        glibc_report_unseen(w);
         rc = glibc_walk_mmapped(w, err);
+        glibc_report_unseen(w);
     }
     return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * The backend for glibc's malloc (ptmalloc), 2.26 to 2.42 with debug symbols.
+ * The backend for glibc's malloc (ptmalloc), 2.17 to 2.43.
  *
  * From roots to blocks, one file per step:
  *
@@ -42,8 +42,8 @@ struct glibc {
     struct hw_layout layout;
     struct chunk_rules rules;
     hw_addr main_arena, mp;
-    hw_addr curbrk;              /* address of libc's copy of the program break; 0 if unknown */
-    bool has_tcache;             /* the libc has one, and the two offsets below are known */
+    hw_addr curbrk; /* address of libc's copy of the program break; 0 if unknown */
+    bool has_tcache, has_thread_arena;
     int64_t tcache_offset;       /* &tcache - thread pointer */
     int64_t thread_arena_offset; /* &thread_arena - thread pointer */
     const char *roots_source, *layout_source;

@@ -4,9 +4,13 @@
  *
  *     start                  start + lead
  *     +----------------------+----------+---------------------------+
- *     | (memalign only) lead | 0 or lead| size |M | user data ...    |   up to glibc 2.42
+ *     | (memalign only) lead | 0 or lead| size |M | user data ...    |
  *     +----------------------+----------+---------------------------+
  *     |<------------------ page multiple, the mapping ------------->|
+ *                            |<-------------- size ---------------->|   up to glibc 2.42
+ *                            |<-------------- size --------->| header|   2.43: as in a heap, the
+ * user may write behind `size` and from 2.43 on bit 0 of lead says that the mapping is of huge
+ * pages.
  *
  * Mappings begin on page boundaries, and the kernel joins neighbouring ones, so a chunk is
  * recognised by what stands at a page start: M alone is set and lead + size is a page multiple that
@@ -32,6 +36,7 @@ struct finder {
     struct walk *w;
     HW_VEC(struct hw_block) found; /* at most as many as glibc lets there be: n_mmaps_max */
     uint64_t bytes;                /* mapped by those found */
+    unsigned tail;                 /* mapped behind each chunk */
     enum effort effort;
 };
 
@@ -55,16 +60,17 @@ static bool is_mmapped(struct finder *f, hw_addr start, uint64_t lead, hw_addr e
                        struct hw_block *b)
 {
     struct chunk_header h;
-    if (!header_at(f, start + lead, end, &h) || h.prev_size != lead ||
-        (h.raw & CHUNK_FLAGS) != CHUNK_M)
+    if (!header_at(f, start + lead, end, &h) || (h.raw & CHUNK_FLAGS) != CHUNK_M)
         return false;
-    uint64_t size = chunk_size(h);
-    if (size < f->w->rules.min_size || size > end - start - lead ||
-        (lead + size) % f->w->target->who.page_size != 0)
+    uint64_t huge = f->tail ? h.prev_size & 1 : 0;
+    uint64_t size = chunk_size(h), room = end - start - lead;
+    if (h.prev_size - huge != lead || size < f->w->rules.min_size || room < f->tail ||
+        size > room - f->tail || (lead + size + f->tail) % f->w->target->who.page_size != 0)
         return false;
     *b = (struct hw_block){.address = start + lead,
                            .bytes = size,
                            .lead = lead,
+                           .tail = (uint8_t)f->tail,
                            .arena = -1,
                            .bin = HW_BIN_UNKNOWN,
                            .state = HW_MMAPPED};
@@ -99,10 +105,19 @@ static bool find_moved(struct finder *f, hw_addr start, struct chunk_header firs
     return false;
 }
 
+/* 2.43 adds a header's size to mmapped_mem each time realloc() moves or resizes a mapping, so that
+ * the count drifts upwards (mremap_chunk; measured). */
+static bool bytes_agree(const struct finder *f)
+{
+    uint64_t counted = f->w->report->params.mmapped_bytes.n;
+    if (!f->tail)
+        return f->bytes == counted;
+    return f->bytes <= counted && (counted - f->bytes) % f->tail == 0;
+}
+
 static bool all_found(const struct finder *f)
 {
-    const struct hw_params *p = &f->w->report->params;
-    return f->found.count == p->n_mmaps.n && f->bytes == p->mmapped_bytes.n;
+    return f->found.count == f->w->report->params.n_mmaps.n && bytes_agree(f);
 }
 
 /* Collect the chunks of a stretch, until as many and as much is found as mp_ counts. */
@@ -118,8 +133,8 @@ static int scan(struct finder *f, struct stretch s, struct hw_error *err)
                       is_mmapped(f, p, 0, s.end, &b))) {
             if (!hw_vec_push(&f->found, b))
                 return hw_fail(err, HW_ERR_NOMEM, "no memory for mmapped chunks");
-            f->bytes += b.lead + b.bytes;
-            p += b.lead + b.bytes;
+            f->bytes += hw_mapping_bytes(&b);
+            p += hw_mapping_bytes(&b);
         } else if (f->effort >= EVERY_PAGE) {
             p += page;
         } else {
@@ -175,8 +190,15 @@ static int scan_all(struct finder *f, struct hw_error *err)
 static void compare(const struct finder *f)
 {
     const struct hw_params *p = &f->w->report->params;
-    if (all_found(f))
+    if (all_found(f)) {
+        if (p->mmapped_bytes.n != f->bytes)
+            hw_report_add(
+                f->w->report, HW_FINDING_NOTE, -1, (struct hw_maybe){0},
+                hw_known(p->mmapped_bytes.n - f->bytes),
+                "mp_.mmapped_mem is higher than what is mapped: this glibc counts a header "
+                "for each realloc() of an mmapped chunk");
         return;
+    }
     uint64_t off = p->mmapped_bytes.n > f->bytes ? p->mmapped_bytes.n - f->bytes
                                                  : f->bytes - p->mmapped_bytes.n;
     hw_report_add(
@@ -185,10 +207,22 @@ static void compare(const struct finder *f)
         f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n);
 }
 
+/* Since 2.43 a small mapping may be in a tcache; mp_ still counts it. */
+static void emit(struct walk *w, struct hw_block *b)
+{
+    size_t i = glibc_cached_from(w, b->address);
+    if (i < w->cached.count && w->cached.data[i].address == b->address) {
+        w->cached.data[i].seen = true;
+        b->tid = w->cached.data[i].tid;
+    }
+    glibc_emit(w, b);
+}
+
 int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
 {
     const struct hw_params *p = &w->report->params;
-    struct finder f = {.w = w};
+    /* The new header came with the end of fastbins (malloc/malloc.c, 2.43). */
+    struct finder f = {.w = w, .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
     if (p->n_mmaps.n == 0 && p->mmapped_bytes.n == 0)
         return HW_OK;
     int rc = HW_OK;
@@ -197,7 +231,7 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
     if (rc == HW_OK)
         compare(&f);
     for (size_t i = 0; i < f.found.count && rc == HW_OK && !w->stopped; i++)
-        glibc_emit(w, &f.found.data[i]);
+        emit(w, &f.found.data[i]);
     hw_vec_free(&f.found);
     return rc;
 }

@@ -18,7 +18,8 @@ int glibc_read_params(struct walk *w, struct hw_error *err)
         return rc;
     w->sbrk_base = hw_fetch(&w->mp, GLIBC_F_MP_SBRK_BASE, 0);
     /* glibc.malloc.hugetlb=2 makes heaps of four huge pages (malloc/arena.c, 2.35 to 2.41). */
-    uint64_t hp = hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0);
+    bool sized_so = !hw_has(w->layout, GLIBC_F_TCACHE_NUM_SLOTS);
+    uint64_t hp = sized_so ? hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0) : 0;
     bool huge = hp >= w->target->who.page_size && hp <= (uint64_t)1 << 40 && (hp & (hp - 1)) == 0;
     w->heap_max = huge ? 4 * hp : HEAP_MAX_SIZE_64;
 

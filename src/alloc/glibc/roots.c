@@ -70,25 +70,27 @@ static int need_symbol(struct hw_module *mod, const char *name, hw_addr *ret, st
     return HW_ERR_NO_SYMBOLS;
 }
 
-/* tcache and thread_arena live in every thread's TLS block. A libc without a tcache has no symbol.
+/*
+ * tcache (since 2.26) and thread_arena (since 2.23; tsd_MALLOC before) live in every thread's TLS
+ * block. Where the symbols of main_arena and mp_ are, these are too if they exist at all.
  */
 static int find_thread_locals(struct glibc *g, struct hw_module *mod, struct hw_error *err)
 {
-    struct hw_symbol tcache, thread_arena;
-    if (!hw_module_symbol(mod, "tcache", &tcache) || !tcache.is_tls ||
-        !hw_module_symbol(mod, "thread_arena", &thread_arena) || !thread_arena.is_tls) {
-        hw_fail(err, HW_ERR_UNSUPPORTED, "%s keeps no thread-local tcache: a glibc older than 2.26",
-                mod->path);
-        hw_remedy(err, "heapwalk reads glibc 2.26 and newer so far");
-        return HW_ERR_UNSUPPORTED;
-    }
+    struct hw_symbol tcache, arena;
     int64_t offset;
+    g->has_tcache = hw_module_symbol(mod, "tcache", &tcache) && tcache.is_tls;
+    g->has_thread_arena = (hw_module_symbol(mod, "thread_arena", &arena) ||
+                           hw_module_symbol(mod, "__libc_tsd_MALLOC", &arena)) &&
+                          arena.is_tls;
+    if (!g->has_tcache && !g->has_thread_arena)
+        return HW_OK;
     int rc = hw_module_tls_offset(g->image.modules, mod, &offset, err);
     if (rc != HW_OK)
         return rc;
-    g->has_tcache = true;
-    g->tcache_offset = offset + (int64_t)tcache.address;
-    g->thread_arena_offset = offset + (int64_t)thread_arena.address;
+    if (g->has_tcache)
+        g->tcache_offset = offset + (int64_t)tcache.address;
+    if (g->has_thread_arena)
+        g->thread_arena_offset = offset + (int64_t)arena.address;
     return HW_OK;
 }
 
@@ -105,12 +107,15 @@ static int resolve_layout(struct glibc *g, struct hw_module *mod, struct hw_erro
                        "libc6-dbg) or name their place with --debuginfo-path");
     if (rc != HW_OK)
         return rc;
-    if (hw_has(&g->layout, GLIBC_F_TCACHE_COUNTS) && hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES))
+    bool counted = hw_has(&g->layout, GLIBC_F_TCACHE_COUNTS) ||
+                   (hw_has(&g->layout, GLIBC_F_TCACHE_NUM_SLOTS) &&
+                    hw_has(&g->layout, GLIBC_F_MP_TCACHE_COUNT));
+    if (!g->has_tcache || (counted && hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES)))
         return HW_OK;
     hw_fail(err, HW_ERR_UNSUPPORTED,
             "%s (glibc %s) keeps its tcaches in a form heapwalk does not know", mod->path,
             g->version ? g->version : "of unknown version");
-    hw_remedy(err, "heapwalk reads glibc 2.26 to 2.41 so far");
+    hw_remedy(err, "heapwalk reads glibc 2.17 to 2.43");
     return HW_ERR_UNSUPPORTED;
 }
 

@@ -9,10 +9,28 @@
 
 #include <inttypes.h>
 
+#define SMALL_LISTS 64
+#define LARGE_FROM  1024 /* the first of the large lists holds 1040 to 2047 bytes */
+
 static void complain(struct walk *w, int tid, hw_addr at, const char *what)
 {
     hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(at), (struct hw_maybe){0},
                   "tcache of thread %d: %s at %#" PRIx64, tid, what, at);
+}
+
+/*
+ * The list that a chunk of this size belongs to: one for each size up to 1032 bytes, then
+ * (since 2.42, where the tunable tcache_max allows it) one for each power of two.
+ */
+static unsigned list_of(const struct chunk_rules *r, uint64_t size)
+{
+    uint64_t small = (size - r->min_size) / r->alignment;
+    if (small < SMALL_LISTS)
+        return (unsigned)small;
+    unsigned large = SMALL_LISTS;
+    for (uint64_t limit = LARGE_FROM; size >= limit && large < 2 * SMALL_LISTS; limit *= 2)
+        large++;
+    return large - 1;
 }
 
 /* One list of `count` entries. Entries are user pointers, as is the link's own place. */
@@ -30,7 +48,7 @@ static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw
             return HW_OK;
         }
         uint64_t size = chunk_size(chunk_decode(bytes));
-        if (size < r->min_size || (size - r->min_size) / r->alignment != bin) {
+        if (size < r->min_size || list_of(r, size) != bin) {
             complain(w, row->tid, chunk, "a chunk of the wrong size");
             return HW_OK;
         }
@@ -47,6 +65,24 @@ static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw
     return HW_OK;
 }
 
+/* How many entries list `i` has. */
+static uint64_t entries(const struct walk *w, const struct hw_object *tcache, unsigned i)
+{
+    if (hw_has(w->layout, GLIBC_F_TCACHE_COUNTS))
+        return hw_fetch(tcache, GLIBC_F_TCACHE_COUNTS, i);
+    uint64_t limit = hw_fetch(&w->mp, GLIBC_F_MP_TCACHE_COUNT, 0);
+    uint64_t left = hw_fetch(tcache, GLIBC_F_TCACHE_NUM_SLOTS, i);
+    return left < limit ? limit - left : 0;
+}
+
+/* Since 2.43 a thread that has not freed anything yet shares a dummy in libc's read-only data. A
+ * real tcache is an ordinary chunk. */
+static bool is_dummy(const struct walk *w, hw_addr cache)
+{
+    const struct hw_map *map = hw_map_at(w->target, cache);
+    return map && !(map->flags & HW_MAP_WRITE);
+}
+
 static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
                       struct hw_error *err)
 {
@@ -61,33 +97,40 @@ static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
     unsigned lists = w->layout->field[GLIBC_F_TCACHE_ENTRIES].count;
     for (unsigned i = 0; i < lists && rc == HW_OK; i++)
         rc = walk_list(w, row, i, hw_fetch(&tcache, GLIBC_F_TCACHE_ENTRIES, i),
-                       hw_fetch(&tcache, GLIBC_F_TCACHE_COUNTS, i), err);
+                       entries(w, &tcache, i), err);
     hw_object_deinit(&tcache);
     return rc;
 }
 
-/* Its thread_arena and its tcache, each a pointer in the thread's TLS block; NULL until first used.
- */
+/* A pointer in the thread's TLS block; 0 where this libc has no such variable. */
+static bool read_local(struct walk *w, const struct hw_thread *thread, bool exists, int64_t offset,
+                       uint64_t *ret)
+{
+    *ret = 0;
+    if (!exists)
+        return true;
+    return thread->regs_known && thread->tp &&
+           hw_read_word(w->target, thread->tp + (uint64_t)offset, ret, NULL) == HW_OK;
+}
+
+/* Its thread_arena and its tcache; NULL until first used. */
 static int read_thread(struct walk *w, const struct hw_thread *thread, struct hw_error *err)
 {
+    const struct glibc *g = w->g;
     struct hw_thread_row row = {.tid = thread->tid, .arena = -1};
-    uint64_t cache = 0, arena = 0;
-    hw_addr tp = thread->tp;
-    bool readable =
-        thread->regs_known && tp &&
-        hw_read_word(w->target, tp + (uint64_t)w->g->tcache_offset, &cache, NULL) == HW_OK &&
-        hw_read_word(w->target, tp + (uint64_t)w->g->thread_arena_offset, &arena, NULL) == HW_OK;
+    uint64_t cache, arena;
     int rc = HW_OK;
-    if (!readable) {
-        hw_report_add(
-            w->report, HW_FINDING_THREAD_CACHE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-            "thread %d: its thread-local storage cannot be read; what its tcache holds is "
-            "counted as in use",
-            thread->tid);
+    if (!read_local(w, thread, g->has_tcache, g->tcache_offset, &cache) ||
+        !read_local(w, thread, g->has_thread_arena, g->thread_arena_offset, &arena)) {
+        hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, (struct hw_maybe){0},
+                      (struct hw_maybe){0},
+                      "thread %d: its thread-local storage cannot be read; what its tcache holds "
+                      "is counted as in use",
+                      thread->tid);
     } else {
         row.arena = glibc_arena_index(w, arena);
         row.tcache_bytes = row.tcache_chunks = hw_known(0);
-        if (cache)
+        if (cache && !is_dummy(w, cache))
             rc = walk_cache(w, &row, cache, err);
     }
     if (rc == HW_OK && row.arena >= 0 &&

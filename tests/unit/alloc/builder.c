@@ -514,6 +514,7 @@ struct result *builder_walk(struct builder *b)
                       .mp = PAR,
                       .curbrk = CURBRK,
                       .has_tcache = true,
+                      .has_thread_arena = true,
                       .tcache_offset = 0,
                       .thread_arena_offset = 8,
                       .roots_source = "table",
