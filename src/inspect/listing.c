@@ -50,6 +50,8 @@ static int print_spool(struct listing *l, const struct hw_report *r, struct hw_e
         l->renderer->list_head(r, l->opt, l->out);
     while (!ferror(l->out) && fread(&b, sizeof b, 1, l->spool) == 1)
         l->renderer->list_block(r, l->opt, &b, l->out);
+    if (ferror(l->spool))
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read back the temporary file of chunks");
     return HW_OK;
 }
 

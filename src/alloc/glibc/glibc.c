@@ -54,8 +54,11 @@ static void describe(struct walk *w)
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
-    if ((rc = glibc_read_params(w, err)) != HW_OK || (rc = glibc_read_arenas(w, err)) != HW_OK ||
-        (rc = glibc_read_tcaches(w, err)) != HW_OK)
+    if ((rc = glibc_find_stretches(w, err)) != HW_OK || (rc = glibc_read_params(w, err)) != HW_OK ||
+        (rc = glibc_read_arenas(w, err)) != HW_OK)
+        return rc;
+    glibc_decide_links(w);
+    if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
         if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK)
@@ -109,6 +112,9 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     }
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.caches);
+    hw_vec_free(&w.stretches);
+    hw_vec_free(&w.occupied);
     hw_object_deinit(&w.mp);
     hw_seeker_deinit(&w.seeker);
     hw_window_deinit(&w.window);

@@ -26,6 +26,9 @@
 
 #define MAX_FOUND ((size_t)1 << 20)
 
+/* The whole search may pass over so many pages: 64 GiB of other people's memory. */
+#define SEARCH_BUDGET ((uint64_t)1 << 24)
+
 enum effort {
     FOLLOW,     /* from the start of each mapping, one chunk behind the other */
     EVERY_PAGE, /* any page may begin a chunk: mappings of others lie in between */
@@ -37,22 +40,34 @@ struct finder {
     HW_VEC(struct hw_block) found; /* at most as many as glibc lets there be: n_mmaps_max */
     uint64_t bytes;                /* mapped by those found */
     unsigned tail;                 /* mapped behind each chunk */
+    uint64_t budget;
     enum effort effort;
+    struct hw_window near; /* the first pages of a chunk, where most real headers stand */
 };
 
-/* A part of a mapping that no arena lies in. */
-struct stretch {
-    hw_addr start, end;
-};
+#define NEAR_BYTES ((size_t)2 * 4096)
 
 static bool header_at(struct finder *f, hw_addr p, hw_addr end, struct chunk_header *h)
 {
     const uint8_t *bytes = NULL;
     if (p < end && end - p >= f->w->rules.header)
-        bytes = hw_seeker_at(&f->w->seeker, p, f->w->rules.header);
+        bytes = hw_window_at(&f->near, p, f->w->rules.header, end);
     if (bytes)
         *h = chunk_decode(bytes);
     return bytes != NULL;
+}
+
+/* A header at the start of a mapping, real or left behind: what it says of the mapping's size, or
+ * 0. (Since 2.43 bit 0 of the first word says that the mapping is of huge pages.) */
+static uint64_t first_header(struct finder *f, hw_addr p, hw_addr end)
+{
+    struct chunk_header h;
+    uint64_t page = f->w->target->who.page_size;
+    if (!header_at(f, p, end, &h) || h.prev_size > (f->tail ? 1 : 0) ||
+        (h.raw & CHUNK_FLAGS) != CHUNK_M)
+        return 0;
+    uint64_t mapped = chunk_size(h) + f->tail;
+    return mapped >= page && mapped % page == 0 ? mapped : 0;
 }
 
 /* Is there the header of an mmapped chunk `lead` bytes behind the start of a mapping? */
@@ -78,28 +93,27 @@ static bool is_mmapped(struct finder *f, hw_addr start, uint64_t lead, hw_addr e
 }
 
 /* memalign() to `a` puts the user pointer on the first or second multiple of `a` behind the start.
- */
-static bool find_aligned(struct finder *f, hw_addr start, hw_addr end, struct hw_block *b)
+ * The first header spans `mapped` bytes, and the real one lies inside of that. */
+static bool find_aligned(struct finder *f, hw_addr start, uint64_t mapped, hw_addr end,
+                         struct hw_block *b)
 {
     unsigned header = f->w->rules.header;
-    for (uint64_t a = 2 * (uint64_t)f->w->rules.alignment; a && a < end - start; a *= 2) {
+    for (uint64_t a = 2 * (uint64_t)f->w->rules.alignment; a < mapped; a *= 2) {
         hw_addr p = hw_align_up(start + header, a) - header;
         for (unsigned i = 0; i < 2; i++, p += a)
-            if (p > start && p < end && is_mmapped(f, start, p - start, end, b))
+            if (p > start && p - start < mapped && is_mmapped(f, start, p - start, end, b))
                 return true;
     }
     return false;
 }
 
 /* The mapping was moved: try the place in front of each page that the first header spans. */
-static bool find_moved(struct finder *f, hw_addr start, struct chunk_header first, hw_addr end,
+static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr end,
                        struct hw_block *b)
 {
     unsigned header = f->w->rules.header;
     uint64_t page = f->w->target->who.page_size;
-    if (f->effort < EVERY_LEAD)
-        return false;
-    for (uint64_t at = page; at < chunk_size(first) && at < end - start; at += page)
+    for (uint64_t at = page; at < mapped && f->budget; at += page, f->budget--)
         if (is_mmapped(f, start, at - header, end, b))
             return true;
     return false;
@@ -120,53 +134,62 @@ static bool all_found(const struct finder *f)
     return f->found.count == f->w->report->params.n_mmaps.n && bytes_agree(f);
 }
 
-/* Collect the chunks of a stretch, until as many and as much is found as mp_ counts. */
-static int scan(struct finder *f, struct stretch s, struct hw_error *err)
+static int add(struct finder *f, const struct hw_block *b, struct hw_error *err)
 {
-    uint64_t page = f->w->target->who.page_size;
-    hw_addr p = hw_align_up(s.start, page);
-    while (p >= s.start && p < s.end && f->found.count < MAX_FOUND && !all_found(f)) {
-        struct hw_block b;
-        struct chunk_header h;
-        bool maybe = header_at(f, p, s.end, &h) && (h.raw & CHUNK_FLAGS) == CHUNK_M;
-        if (maybe && (find_aligned(f, p, s.end, &b) || find_moved(f, p, h, s.end, &b) ||
-                      is_mmapped(f, p, 0, s.end, &b))) {
-            if (!hw_vec_push(&f->found, b))
-                return hw_fail(err, HW_ERR_NOMEM, "no memory for mmapped chunks");
-            f->bytes += hw_mapping_bytes(&b);
-            p += hw_mapping_bytes(&b);
-        } else if (f->effort >= EVERY_PAGE) {
-            p += page;
-        } else {
-            return HW_OK;
-        }
-    }
+    if (!hw_vec_push(&f->found, *b))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for mmapped chunks");
+    f->bytes += hw_mapping_bytes(b);
     return HW_OK;
 }
 
-/* The lowest region of any arena that ends behind `p`; NULL if there is none. */
-static const struct region *region_behind(const struct walk *w, hw_addr p)
+/* The chunk whose mapping begins at p, if there is one. */
+static bool chunk_at(struct finder *f, hw_addr p, hw_addr end, struct hw_block *b)
 {
-    const struct region *best = NULL;
-    for (size_t i = 0; i < w->arenas.count; i++)
-        for (size_t j = 0; j < w->arenas.data[i].regions.count; j++) {
-            const struct region *r = &w->arenas.data[i].regions.data[j];
-            if (r->end > p && (!best || r->start < best->start))
-                best = r;
-        }
-    return best;
+    uint64_t mapped = first_header(f, p, end);
+    if (mapped > end - p) /* realloc() has made it smaller since */
+        mapped = end - p;
+    return mapped && (find_aligned(f, p, mapped, end, b) ||
+                      (f->effort >= EVERY_LEAD && find_moved(f, p, mapped, end, b)) ||
+                      is_mmapped(f, p, 0, end, b));
 }
 
-static int scan_map(struct finder *f, const struct hw_map *map, struct hw_error *err)
+/*
+ * Collect the chunks that begin in [from, until); they may reach up to `end`. Until as many and as
+ * much is found as mp_ counts. Returns where it stopped, through *from.
+ */
+static int scan(struct finder *f, hw_addr *from, hw_addr until, hw_addr end, struct hw_error *err)
+{
+    uint64_t page = f->w->target->who.page_size;
+    int rc = HW_OK;
+    while (rc == HW_OK && !all_found(f) && f->found.count < MAX_FOUND) {
+        struct hw_block b;
+        hw_addr limit = f->effort == FOLLOW ? *from + 1 : until;
+        hw_addr p = glibc_next_page(f->w, *from, limit, &f->budget);
+        if (p >= limit || p >= until)
+            break;
+        if (chunk_at(f, p, end, &b)) {
+            rc = add(f, &b, err);
+            *from = p + hw_mapping_bytes(&b);
+        } else if (f->effort >= EVERY_PAGE && p + page > p) {
+            *from = p + page;
+        } else {
+            break;
+        }
+    }
+    return rc;
+}
+
+/* What no arena occupies of one mapping; a chunk may reach into the mappings behind it. */
+static int scan_map(struct finder *f, const struct hw_map *map, hw_addr *done, struct hw_error *err)
 {
     int rc = HW_OK;
-    hw_addr p = map->start;
-    while (p < map->end && rc == HW_OK) {
-        const struct region *r = region_behind(f->w, p);
-        hw_addr end = r && r->start < map->end ? r->start : map->end;
-        if (end > p)
-            rc = scan(f, (struct stretch){p, end}, err);
-        p = r && r->end > end ? r->end : map->end;
+    struct span span;
+    hw_addr from = map->start > *done ? map->start : *done;
+    while (from < map->end && rc == HW_OK && glibc_next_unknown(f->w, &from, &span) &&
+           span.start < map->end) {
+        hw_addr until = span.end < map->end ? span.end : map->end;
+        *done = span.start;
+        rc = scan(f, done, until, span.end, err);
     }
     return rc;
 }
@@ -174,15 +197,14 @@ static int scan_map(struct finder *f, const struct hw_map *map, struct hw_error 
 static int scan_all(struct finder *f, struct hw_error *err)
 {
     const struct hw_target *t = f->w->target;
+    hw_addr done = 0;
     int rc = HW_OK;
     f->found.count = 0;
     f->bytes = 0;
-    for (size_t i = 0; i < t->map_count && rc == HW_OK; i++) {
+    for (size_t i = 0; i < t->map_count && rc == HW_OK && f->budget; i++) {
         const struct hw_map *map = &t->maps[i];
-        bool candidate = (map->flags & HW_MAP_WRITE) && !(map->flags & HW_MAP_SHARED) &&
-                         hw_map_is_anonymous(map) && !hw_map_stack_of(t, map);
-        if (candidate)
-            rc = scan_map(f, map, err);
+        if (!(map->flags & HW_MAP_SHARED) && hw_map_is_anonymous(map) && map->end > done)
+            rc = scan_map(f, map, &done, err);
     }
     return rc;
 }
@@ -222,16 +244,19 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
 {
     const struct hw_params *p = &w->report->params;
     /* The new header came with the end of fastbins (malloc/malloc.c, 2.43). */
-    struct finder f = {.w = w, .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
+    struct finder f = {.w = w,
+                       .budget = SEARCH_BUDGET,
+                       .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
     if (p->n_mmaps.n == 0 && p->mmapped_bytes.n == 0)
         return HW_OK;
-    int rc = HW_OK;
+    int rc = hw_window_init(&f.near, w->target, NEAR_BYTES, err);
     for (f.effort = FOLLOW; f.effort <= EVERY_LEAD && rc == HW_OK && !all_found(&f); f.effort++)
         rc = scan_all(&f, err);
     if (rc == HW_OK)
         compare(&f);
     for (size_t i = 0; i < f.found.count && rc == HW_OK && !w->stopped; i++)
         emit(w, &f.found.data[i]);
+    hw_window_deinit(&f.near);
     hw_vec_free(&f.found);
     return rc;
 }

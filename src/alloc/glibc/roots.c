@@ -19,14 +19,40 @@ static bool is_libc_name(const char *name)
            strstr(name, ".so") != NULL;
 }
 
+/* Symbolizers map libc as mere data; the one in use has variables. */
+static bool has_variables(const struct hw_target *t, const struct hw_module *mod)
+{
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].start >= mod->start && t->maps[i].end <= mod->end &&
+            (t->maps[i].flags & HW_MAP_WRITE))
+            return true;
+    return false;
+}
+
+/* Is the main_arena of this libc the one that grows by brk? Only the first libc's is. */
+static bool owns_break(const struct hw_image *image, struct hw_module *mod)
+{
+    struct hw_symbol curbrk;
+    uint64_t brk;
+    return hw_module_load(image->modules, mod, NULL) == HW_OK &&
+           hw_module_symbol(mod, "__curbrk", &curbrk) &&
+           hw_read_word(image->target, curbrk.address, &brk, NULL) == HW_OK && brk != 0;
+}
+
 struct hw_module *glibc_find_libc(const struct hw_image *image)
 {
+    struct hw_module *first = NULL;
+    size_t count = 0;
     for (size_t i = 0; i < hw_modules_count(image->modules); i++) {
         struct hw_module *mod = hw_modules_get(image->modules, i);
-        if (is_libc_name(mod->name))
-            return mod;
+        if (!is_libc_name(mod->name) || !has_variables(image->target, mod))
+            continue;
+        if (count++ && !owns_break(image, first) && owns_break(image, mod))
+            first = mod; /* dlmopen() loads further copies */
+        else if (!first)
+            first = mod;
     }
-    return NULL;
+    return first;
 }
 
 /* The module malloc lives in: libc, or a statically linked executable. */
