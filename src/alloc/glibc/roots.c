@@ -42,14 +42,12 @@ static bool owns_break(const struct hw_image *image, struct hw_module *mod)
 struct hw_module *glibc_find_libc(const struct hw_image *image)
 {
     struct hw_module *first = NULL;
-    size_t count = 0;
     for (size_t i = 0; i < hw_modules_count(image->modules); i++) {
         struct hw_module *mod = hw_modules_get(image->modules, i);
         if (!is_libc_name(mod->name) || !has_variables(image->target, mod))
             continue;
-        if (count++ && !owns_break(image, first) && owns_break(image, mod))
-            first = mod; /* dlmopen() loads further copies */
-        else if (!first)
+        /* dlmopen() loads further copies */
+        if (!first || (!owns_break(image, first) && owns_break(image, mod)))
             first = mod;
     }
     return first;
