@@ -61,10 +61,12 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
         release(out);
         return rc;
     }
-    /* mkstemp() makes files private; a report gets the rights that any new file gets. */
+    /* mkstemp() makes files private; a report keeps the rights of the file that it replaces, or
+     * gets those that any new file gets. */
+    struct stat old;
     mode_t mask = umask(0);
     umask(mask);
-    fchmod(fd, 0666 & ~mask);
+    fchmod(fd, stat(out->real, &old) == 0 ? old.st_mode & 0777 : 0666 & ~mask);
     return HW_OK;
 }
 

@@ -51,6 +51,22 @@ static void describe(struct walk *w)
     r->allocator.main_arena = g->main_arena;
 }
 
+/* What is wrong with an arena that somebody was changing is probably only half done. */
+static void excuse_locked(struct hw_report *r)
+{
+    for (size_t i = 0; i < r->arenas.count; i++) {
+        bool flawed = false;
+        for (size_t j = 0; j < r->findings.count && !flawed; j++)
+            flawed = r->findings.data[j].arena == (int)i;
+        if (flawed && r->arenas.data[i].locked)
+            hw_report_add(
+                r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
+                "arena %zu was locked: a thread was just changing it, so what is wrong with "
+                "it is probably only half done; try again",
+                i);
+    }
+}
+
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
@@ -82,6 +98,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_walk_mmapped(w, err);
         glibc_report_unseen(w);
+        excuse_locked(w->report);
     }
     return rc;
 }

@@ -7,18 +7,22 @@
  *     | (memalign only) lead | 0 or lead| size |M | user data ...    |
  *     +----------------------+----------+---------------------------+
  *     |<------------------ page multiple, the mapping ------------->|
- *                            |<-------------- size ---------------->|   up to glibc 2.42
- *                            |<-------------- size --------->| header|   2.43: as in a heap, the
- * user may write behind `size` and from 2.43 on bit 0 of lead says that the mapping is of huge
- * pages.
+ *                            |<--------------- size -------------->|   up to glibc 2.42
+ *                            |<--------- size --------->|<- tail ->|   since 2.43
+ *
+ * Since 2.43 the size does not count the last header, as in a heap: the program may write behind
+ * it. And bit 0 of the first word says that the mapping is of huge pages.
  *
  * Mappings begin on page boundaries, and the kernel joins neighbouring ones, so a chunk is
- * recognised by what stands at a page start: M alone is set and lead + size is a page multiple that
- * fits. Behind one there may be another. If following on from the start of each mapping does not
- * find all of them, every page is tried.
+ * recognised by what stands at a page start: M alone is set, and lead, size and tail make a page
+ * multiple that fits. Behind one there may be another.
  *
  * After memalign() the first header is left behind, unused and looking right; the real one stands
- * where its prev_size says how far it is from the start.
+ * where its prev_size says how far it is from the start: at the first or second multiple of the
+ * alignment, unless realloc() has since moved the mapping, which keeps only the place in the page.
+ *
+ * So there are several efforts, each made only if the ones before did not find what mp_ counts, and
+ * those that look at every page of everybody's memory have a budget: the target stands still.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -26,22 +30,34 @@
 
 #define MAX_FOUND ((size_t)1 << 20)
 
-/* The whole search may pass over so many pages: 64 GiB of other people's memory. */
-#define SEARCH_BUDGET ((uint64_t)1 << 24)
+/* Pages to look at in all efforts together. Each costs about a microsecond, of a live target's
+ * time. */
+#define PROBES_LIVE ((uint64_t)1 << 17) /* 512 MiB */
+#define PROBES_CORE ((uint64_t)1 << 24)
+/* Pages without data to pass over: much cheaper. */
+#define SKIPS ((uint64_t)1 << 22)
 
-enum effort {
-    FOLLOW,     /* from the start of each mapping, one chunk behind the other */
-    EVERY_PAGE, /* any page may begin a chunk: mappings of others lie in between */
-    EVERY_LEAD, /* and the real header may stand in front of any page of it */
+/* Chunks that were never smaller than that are the likelier ones (DEFAULT_MMAP_THRESHOLD_MIN). */
+#define USUAL_BYTES ((uint64_t)128 << 10)
+
+static const struct effort {
+    uint64_t reach;  /* pages to try from the start of each mapping on, and behind each chunk */
+    bool split;      /* parts of a chunk may have other permissions by now (guard pages) */
+    bool every_lead; /* the real header may stand in front of any page that the first one spans */
+} efforts[] = {
+    {1, false, false},          {1, true, false},
+    {64, false, false}, /* the kernel has joined it with a small mapping of somebody else */
+    {UINT64_MAX, false, false}, {UINT64_MAX, true, true},
 };
+#define EFFORTS (sizeof efforts / sizeof *efforts)
 
 struct finder {
     struct walk *w;
     HW_VEC(struct hw_block) found; /* at most as many as glibc lets there be: n_mmaps_max */
     uint64_t bytes;                /* mapped by those found */
     unsigned tail;                 /* mapped behind each chunk */
-    uint64_t budget;
-    enum effort effort;
+    uint64_t probes, skips;        /* budgets */
+    const struct effort *effort;
     struct hw_window near; /* the first pages of a chunk, where most real headers stand */
 };
 
@@ -70,6 +86,21 @@ static uint64_t first_header(struct finder *f, hw_addr p, hw_addr end)
     return mapped >= page && mapped % page == 0 ? mapped : 0;
 }
 
+/* Can one chunk span [start, end)? What malloc maps is readable and writable, and mostly stays so.
+ */
+static bool is_whole(const struct finder *f, hw_addr start, hw_addr end)
+{
+    const struct hw_target *t = f->w->target;
+    const unsigned usual = HW_MAP_READ | HW_MAP_WRITE;
+    if (f->effort->split)
+        return true;
+    const struct hw_map *map = hw_map_at(t, start);
+    for (; map && map < t->maps + t->map_count && map->start < end; map++)
+        if ((map->flags & usual) != usual)
+            return false;
+    return map != NULL;
+}
+
 /* Is there the header of an mmapped chunk `lead` bytes behind the start of a mapping? */
 static bool is_mmapped(struct finder *f, hw_addr start, uint64_t lead, hw_addr end,
                        struct hw_block *b)
@@ -80,7 +111,8 @@ static bool is_mmapped(struct finder *f, hw_addr start, uint64_t lead, hw_addr e
     uint64_t huge = f->tail ? h.prev_size & 1 : 0;
     uint64_t size = chunk_size(h), room = end - start - lead;
     if (h.prev_size - huge != lead || size < f->w->rules.min_size || room < f->tail ||
-        size > room - f->tail || (lead + size + f->tail) % f->w->target->who.page_size != 0)
+        size > room - f->tail || (lead + size + f->tail) % f->w->target->who.page_size != 0 ||
+        !is_whole(f, start, start + lead + size + f->tail))
         return false;
     *b = (struct hw_block){.address = start + lead,
                            .bytes = size,
@@ -113,7 +145,7 @@ static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr
 {
     unsigned header = f->w->rules.header;
     uint64_t page = f->w->target->who.page_size;
-    for (uint64_t at = page; at < mapped && f->budget; at += page, f->budget--)
+    for (uint64_t at = page; at < mapped && f->probes; at += page, f->probes--)
         if (is_mmapped(f, start, at - header, end, b))
             return true;
     return false;
@@ -149,7 +181,7 @@ static bool chunk_at(struct finder *f, hw_addr p, hw_addr end, struct hw_block *
     if (mapped > end - p) /* realloc() has made it smaller since */
         mapped = end - p;
     return mapped && (find_aligned(f, p, mapped, end, b) ||
-                      (f->effort >= EVERY_LEAD && find_moved(f, p, mapped, end, b)) ||
+                      (f->effort->every_lead && find_moved(f, p, mapped, end, b)) ||
                       is_mmapped(f, p, 0, end, b));
 }
 
@@ -160,17 +192,21 @@ static bool chunk_at(struct finder *f, hw_addr p, hw_addr end, struct hw_block *
 static int scan(struct finder *f, hw_addr *from, hw_addr until, hw_addr end, struct hw_error *err)
 {
     uint64_t page = f->w->target->who.page_size;
+    uint64_t reach = f->effort->reach;
     int rc = HW_OK;
-    while (rc == HW_OK && !all_found(f) && f->found.count < MAX_FOUND) {
+    while (rc == HW_OK && !all_found(f) && f->found.count < MAX_FOUND && f->probes && reach) {
         struct hw_block b;
-        hw_addr limit = f->effort == FOLLOW ? *from + 1 : until;
-        hw_addr p = glibc_next_page(f->w, *from, limit, &f->budget);
+        hw_addr limit = reach < (until - *from) / page ? *from + (reach - 1) * page + 1 : until;
+        hw_addr p = glibc_next_page(f->w, *from, limit, &f->skips);
         if (p >= limit || p >= until)
             break;
+        f->probes--;
         if (chunk_at(f, p, end, &b)) {
             rc = add(f, &b, err);
             *from = p + hw_mapping_bytes(&b);
-        } else if (f->effort >= EVERY_PAGE && p + page > p) {
+            reach = f->effort->reach;
+        } else if (reach > 1 && p + page > p) {
+            reach -= reach == UINT64_MAX ? 0 : (p - *from) / page + 1;
             *from = p + page;
         } else {
             break;
@@ -201,7 +237,7 @@ static int scan_all(struct finder *f, struct hw_error *err)
     int rc = HW_OK;
     f->found.count = 0;
     f->bytes = 0;
-    for (size_t i = 0; i < t->map_count && rc == HW_OK && f->budget; i++) {
+    for (size_t i = 0; i < t->map_count && rc == HW_OK && f->probes && f->skips; i++) {
         const struct hw_map *map = &t->maps[i];
         if (!(map->flags & HW_MAP_SHARED) && hw_map_is_anonymous(map) && map->end > done)
             rc = scan_map(f, map, &done, err);
@@ -223,10 +259,30 @@ static void compare(const struct finder *f)
     }
     uint64_t off = p->mmapped_bytes.n > f->bytes ? p->mmapped_bytes.n - f->bytes
                                                  : f->bytes - p->mmapped_bytes.n;
+    bool given_up = f->probes == 0 || f->skips == 0;
     hw_report_add(
         f->w->report, HW_FINDING_MMAPPED_MISMATCH, -1, (struct hw_maybe){0}, hw_known(off),
-        "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64 " of %" PRIu64,
-        f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n);
+        "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64 " of %" PRIu64 "%s",
+        f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n,
+        given_up ? "; the search was given up, not to take longer" : "");
+}
+
+/* Memory of others may look like a chunk: where there are more than mp_ counts, small ones go
+ * first. */
+static void drop_surplus(struct finder *f)
+{
+    uint64_t wanted = f->w->report->params.n_mmaps.n;
+    size_t kept = 0, surplus = f->found.count > wanted ? f->found.count - (size_t)wanted : 0;
+    for (size_t i = 0; i < f->found.count; i++) {
+        const struct hw_block *b = &f->found.data[i];
+        if (surplus && hw_mapping_bytes(b) <= USUAL_BYTES) {
+            f->bytes -= hw_mapping_bytes(b);
+            surplus--;
+        } else {
+            f->found.data[kept++] = *b;
+        }
+    }
+    f->found.count = kept;
 }
 
 /* Since 2.43 a small mapping may be in a tcache; mp_ still counts it. */
@@ -240,18 +296,53 @@ static void emit(struct walk *w, struct hw_block *b)
     glibc_emit(w, b);
 }
 
+/* How far the number of chunks found is from what mp_ counts. */
+static uint64_t distance(const struct finder *f)
+{
+    uint64_t wanted = f->w->report->params.n_mmaps.n;
+    return f->found.count > wanted ? f->found.count - wanted : wanted - f->found.count;
+}
+
+/* Make one effort after the other until all is found; otherwise keep what came nearest. */
+static int search(struct finder *f, struct hw_error *err)
+{
+    size_t best = 0;
+    uint64_t best_distance = UINT64_MAX;
+    for (size_t i = 0; i < EFFORTS; i++) {
+        f->effort = &efforts[i];
+        int rc = scan_all(f, err);
+        if (rc == HW_OK && !all_found(f))
+            drop_surplus(f);
+        if (rc != HW_OK || all_found(f))
+            return rc;
+        if (distance(f) < best_distance) {
+            best = i;
+            best_distance = distance(f);
+        }
+    }
+    if (best == EFFORTS - 1 || efforts[best].reach == UINT64_MAX)
+        return HW_OK; /* the last one was as good, or it is too dear to repeat */
+    f->effort = &efforts[best];
+    f->probes += PROBES_LIVE; /* only starts of mappings are looked at */
+    int rc = scan_all(f, err);
+    drop_surplus(f);
+    return rc;
+}
+
 int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
 {
     const struct hw_params *p = &w->report->params;
+    bool live = w->target->who.kind == HW_TARGET_LIVE;
     /* The new header came with the end of fastbins (malloc/malloc.c, 2.43). */
     struct finder f = {.w = w,
-                       .budget = SEARCH_BUDGET,
+                       .probes = live ? PROBES_LIVE : PROBES_CORE,
+                       .skips = SKIPS,
                        .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
     if (p->n_mmaps.n == 0 && p->mmapped_bytes.n == 0)
         return HW_OK;
     int rc = hw_window_init(&f.near, w->target, NEAR_BYTES, err);
-    for (f.effort = FOLLOW; f.effort <= EVERY_LEAD && rc == HW_OK && !all_found(&f); f.effort++)
-        rc = scan_all(&f, err);
+    if (rc == HW_OK)
+        rc = search(&f, err);
     if (rc == HW_OK)
         compare(&f);
     for (size_t i = 0; i < f.found.count && rc == HW_OK && !w->stopped; i++)
