@@ -4,9 +4,9 @@
 #   make check SANITIZE=1         with AddressSanitizer and UBSan
 #   make check BUILD=/tmp/b       somewhere else
 #   make WERROR=1                 a warning is an error
+#   make V=1                      show the whole commands
 #   make DEPS=check               do not install missing packages, only name them; DEPS=no: do not look
 
-VERSION := $(shell sed -n 's/.*HW_VERSION_STRING "\(.*\)"/\1/p' include/heapwalk/heapwalk.h)
 CC      ?= cc
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -49,30 +49,37 @@ ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS)
 LIB_SRCS  := $(sort $(shell find src -name '*.c' -not -path 'src/cli/*'))
 CLI_SRCS  := $(sort $(wildcard src/cli/*.c))
 UNIT_SRCS := $(sort $(shell find tests/unit -name '*.c'))
-HEADERS   := $(sort $(shell find src include -name '*.h' -o -name '*.def'))
 C_FILES   := $(sort $(shell find src include tests bench demo -name '*.[ch]'))
 VICTIMS   := $(patsubst tests/victims/%.c,$(BUILD)/victims/%,$(filter-out tests/victims/victim.c,$(wildcard tests/victims/*.c)))
+
+# $(call run,WHAT,FILE,COMMAND): one short line for each command; all of it with V=1.
+run = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);) $(3)
+# $(call remember,TEXT): the target is a file that holds TEXT; it is touched only when TEXT is new.
+remember = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all demo check check-unit check-e2e check-layers check-matrix bench install format lint deps clean help victims flags FORCE
 
 all: $(BUILD)/heapwalk
 
-$(BUILD)/heapwalk: $(call obj,$(CLI_SRCS)) $(BUILD)/libheapwalk.a
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$(BUILD)/heapwalk: $(call obj,$(CLI_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sources
+	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS))
 
-$(BUILD)/libheapwalk.a: $(call obj,$(LIB_SRCS))
-	rm -f $@
-	$(AR) rcs $@ $^
+$(BUILD)/libheapwalk.a: $(call obj,$(LIB_SRCS)) $(BUILD)/.sources
+	@rm -f $@
+	$(call run,AR,$@,$(AR) rcs $@ $(filter %.o,$^))
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call run,CC,$<,$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<)
 
 # Rebuild everything when compiler or flags change.
 $(BUILD)/.flags: FORCE
-	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+	$(call remember,$(CC) $(ALL_CFLAGS) $(LDFLAGS))
+
+# Put the archive and the programs together again when a source was added or removed.
+$(BUILD)/.sources: FORCE
+	$(call remember,$(LIB_SRCS) $(CLI_SRCS) $(UNIT_SRCS))
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -81,14 +88,19 @@ $(BUILD)/.flags: FORCE
 # Victims are never sanitized: their heap must be glibc's own. No optimization across malloc/free.
 $(BUILD)/victims/%: tests/victims/%.c $(wildcard tests/victims/victim.[ch])
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-builtin $(WARNINGS) -pthread -o $@ $< tests/victims/victim.c
+	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g -fno-builtin $(WARNINGS) -pthread -o $@ $< tests/victims/victim.c)
 
 victims: $(VICTIMS)
 
-$(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(BUILD)/libheapwalk.a
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcriterion
+$(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sources
+	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS) -lcriterion)
 
-$(call obj,$(UNIT_SRCS)): ALL_CFLAGS += -Itests/unit
+$(call obj,$(UNIT_SRCS)): private ALL_CFLAGS += -Itests/unit
+
+# criterion itself leaks when it runs tests in parallel, which LeakSanitizer would count as ours.
+ifneq ($(SANITIZE),)
+export CRITERION_JOBS := 1
+endif
 
 check: all $(BUILD)/unit victims
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/run.sh
@@ -113,14 +125,14 @@ demo: all $(BUILD)/demo/fragmented
 
 $(BUILD)/demo/%: demo/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -o $@ $<
+	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -o $@ $<)
 
 bench: all $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 	$(PYTHON) bench/bench.py --build $(BUILD) $(BENCH)
 
 $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin-malloc $(WARNINGS) -o $@ $<
+	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin-malloc $(WARNINGS) -o $@ $<)
 
 install: all
 	install -D -m 755 $(BUILD)/heapwalk $(DESTDIR)$(PREFIX)/bin/heapwalk
@@ -143,7 +155,7 @@ deps:
 
 # Only what we made: BUILD may be a directory that holds other things.
 clean:
-	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.a victims demo bench .flags))
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.a victims demo bench .flags .sources))
 
 help:
 	@echo 'make            build/heapwalk and build/libheapwalk.a'

@@ -142,8 +142,9 @@ int hw_foreign_explain(const hw_foreign_vec *found, const struct hw_target *t, s
     if (f->role == HW_FOREIGN_GLIBC) {
         hw_fail(err, HW_ERR_NO_HEAP, "%s has glibc's malloc linked into it (%s), and no symbols",
                 who, f->facts.file);
-        return hw_remedy(err, "name its unstripped file with --exe, or a debug file's place with "
-                              "--debuginfo-path");
+        hw_remedy(err, "name its unstripped file with --exe, or a debug file's place with "
+                       "--debuginfo-path");
+        return HW_ERR_NO_HEAP;
     }
     if (f->facts.version[0])
         snprintf(version, sizeof version, ", version %s", f->facts.version);

@@ -41,15 +41,14 @@ int hw_fail_errno(struct hw_error *err, int code, const char *fmt, ...)
     return code;
 }
 
-int hw_remedy(struct hw_error *err, const char *fmt, ...)
+void hw_remedy(struct hw_error *err, const char *fmt, ...)
 {
     if (!err)
-        return HW_OK;
+        return;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(err->remedy, sizeof err->remedy, fmt, ap);
     va_end(ap);
-    return err->code;
 }
 
 const char *hw_code_text(int code)

@@ -18,8 +18,7 @@ int hw_fail(struct hw_error *err, int code, const char *fmt, ...)
 int hw_fail_errno(struct hw_error *err, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Add what the user can do about it to an `err` already filled; NULL is ignored. Returns err->code.
- */
-int hw_remedy(struct hw_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Add what the user can do about it to an `err` already filled; NULL is ignored. */
+void hw_remedy(struct hw_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -57,6 +57,8 @@ static int report(const struct cli_options *o, struct hw_session *s, FILE *out,
     return rc == HW_OK ? hw_render(*ret, &o->render, out, err) : rc;
 }
 
+#define FINDINGS_SHOWN 8
+
 /* Warnings and the pause, on standard error; the report itself names the findings, too. */
 static void tell(const struct cli_options *o, const struct hw_report *r)
 {
@@ -68,8 +70,11 @@ static void tell(const struct cli_options *o, const struct hw_report *r)
         fprintf(stderr, "heapwalk: the process was stopped for %.1f ms\n", (double)pause / 1e6);
     if (hw_report_complete(r) && !o->verbose)
         return;
-    for (size_t i = 0; (text = hw_report_finding(r, i)) != NULL; i++)
+    size_t shown = o->verbose ? SIZE_MAX : FINDINGS_SHOWN, i = 0;
+    for (; i < shown && (text = hw_report_finding(r, i)) != NULL; i++)
         fprintf(stderr, "heapwalk: %s\n", text);
+    if (hw_report_finding(r, i))
+        fputs("heapwalk: there are more findings: -v shows all\n", stderr);
 }
 
 static int run(const struct cli_options *o, struct hw_session *s)

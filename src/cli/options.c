@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum {
     OPT_ARENA = 256,
@@ -59,7 +60,7 @@ static const struct argp_option options[] = {
     {"json", 'J', NULL, 0, "Same as --format json", 3},
     {"output", 'o', "FILE", 0,
      "Write to FILE, which appears only when it is complete; the format follows its extension "
-     "(.json, .csv, .xml, .txt) unless -f is given; - is standard output",
+     "(.json, .jsonl, .csv, .xml, .txt) unless -f is given; - is standard output",
      3},
     {"bytes", 'b', NULL, 0, "Exact bytes instead of KiB, MiB, GiB in text", 3},
     {"color", OPT_COLOR, "WHEN", OPTION_ARG_OPTIONAL,
@@ -84,9 +85,9 @@ static hw_addr parse_address(struct argp_state *state, const char *text)
 {
     char *end;
     errno = 0;
-    unsigned long long n = strtoull(text, &end, 0);
+    unsigned long long n = strtoull(text, &end, 16); /* as they are copied, with or without 0x */
     if (errno || end == text || *end || *text == '-')
-        argp_error(state, "'%s' is not an address (0x7f...)", text);
+        argp_error(state, "'%s' is not a hexadecimal address", text);
     return n;
 }
 
@@ -94,10 +95,10 @@ static const struct hw_format *find_format(const char *name, bool by_extension)
 {
     for (const struct hw_format *f = hw_formats(); f->name; f++) {
         const char *key = by_extension ? f->extension : f->name;
-        if (key && strcmp(key, name) == 0)
+        if (key && strcasecmp(key, name) == 0)
             return f;
     }
-    return NULL;
+    return by_extension && strcasecmp(name, "jsonl") == 0 ? find_format("json", false) : NULL;
 }
 
 static void parse_color(struct argp_state *state, struct cli_options *o, const char *when)
@@ -129,6 +130,8 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "name a process with -p PID, or a core file");
     if (o->pid && o->core)
         argp_error(state, "either -p PID or a core file, not both");
+    if (o->pid && o->open.exe)
+        argp_error(state, "--exe is for cores: a process has its executable");
     if (o->chunks && o->whatis)
         argp_error(state, "either --chunks or --whatis, not both");
     const char *dot = o->output ? strrchr(o->output, '.') : NULL;
@@ -150,6 +153,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct cli_options *o = state->input;
     switch (key) {
     case 'p':
+        if (o->pid)
+            argp_error(state, "one process at a time");
         o->pid = (int)parse_number(state, "pid", arg, 1, INT_MAX);
         break;
     case 'e':
@@ -175,7 +180,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_ARENA:
         o->render.only_arena = true;
-        o->render.arena = (int)parse_number(state, "arena", arg, 0, INT_MAX);
+        if (strcmp(arg, "main") != 0)
+            o->render.arena = (int)parse_number(state, "arena", arg, 0, INT_MAX);
         break;
     case OPT_ALL_ARENAS:
         o->render.all_arenas = true;

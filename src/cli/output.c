@@ -15,32 +15,67 @@ static int fail(struct hw_error *err, const char *what, const char *path)
     return HW_ERR_OUTPUT;
 }
 
-int output_open(struct output *out, const char *path, struct hw_error *err)
+static void release(struct output *out)
 {
-    *out = (struct output){.stream = stdout, .path = path};
-    if (!path)
+    free(out->temporary);
+    free(out->real);
+    *out = (struct output){.stream = stdout};
+}
+
+/* A device, a pipe, a socket: there is no replacing it, only writing to it. */
+static bool is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+static int open_directly(struct output *out, const char *path, struct hw_error *err)
+{
+    out->stream = fopen(path, "w");
+    if (out->stream)
         return HW_OK;
-    if (asprintf(&out->temporary, "%s.XXXXXX", path) < 0) {
+    int rc = fail(err, "cannot write", path);
+    *out = (struct output){.stream = stdout};
+    return rc;
+}
+
+/* The temporary file stands beside what a symbolic link leads to, so that the link stays one. */
+static int open_temporary(struct output *out, const char *path, struct hw_error *err)
+{
+    int fd = -1;
+    out->real = realpath(path, NULL);
+    if (!out->real)
+        out->real = strdup(path);
+    if (out->real && asprintf(&out->temporary, "%s.XXXXXX", out->real) < 0)
         out->temporary = NULL;
+    if (!out->temporary)
         errno = ENOMEM;
-        return fail(err, "cannot write", path);
-    }
-    int fd = mkstemp(out->temporary);
-    if (fd < 0 || !(out->stream = fdopen(fd, "w"))) {
+    else if ((fd = mkstemp(out->temporary)) >= 0)
+        out->stream = fdopen(fd, "w");
+    if (fd < 0 || !out->stream) {
         int rc = fail(err, "cannot create a file beside", path);
         if (fd >= 0) {
             close(fd);
             unlink(out->temporary);
         }
-        free(out->temporary);
-        *out = (struct output){.stream = stdout};
+        release(out);
         return rc;
     }
-    /* mkstemp() makes files private; a report gets the rights that any new file gets. */
+    /* mkstemp() makes files private; a report keeps the rights of the file that it replaces, or
+     * gets those that any new file gets. */
+    struct stat old;
     mode_t mask = umask(0);
     umask(mask);
-    fchmod(fd, 0666 & ~mask);
+    fchmod(fd, stat(out->real, &old) == 0 ? old.st_mode & 0777 : 0666 & ~mask);
     return HW_OK;
+}
+
+int output_open(struct output *out, const char *path, struct hw_error *err)
+{
+    *out = (struct output){.stream = stdout, .path = path};
+    if (!path)
+        return HW_OK;
+    return is_special(path) ? open_directly(out, path, err) : open_temporary(out, path, err);
 }
 
 int output_commit(struct output *out, struct hw_error *err)
@@ -48,12 +83,12 @@ int output_commit(struct output *out, struct hw_error *err)
     int rc = HW_OK;
     if (!out->path)
         return fflush(stdout) == 0 ? HW_OK : fail(err, "cannot write", "standard output");
-    if (fclose(out->stream) != 0 || rename(out->temporary, out->path) != 0) {
+    if (fclose(out->stream) != 0 || (out->temporary && rename(out->temporary, out->real) != 0)) {
         rc = fail(err, "cannot write", out->path);
-        unlink(out->temporary);
+        if (out->temporary)
+            unlink(out->temporary);
     }
-    free(out->temporary);
-    *out = (struct output){.stream = stdout};
+    release(out);
     return rc;
 }
 
@@ -62,7 +97,7 @@ void output_discard(struct output *out)
     if (!out->path)
         return;
     fclose(out->stream);
-    unlink(out->temporary);
-    free(out->temporary);
-    *out = (struct output){.stream = stdout};
+    if (out->temporary)
+        unlink(out->temporary);
+    release(out);
 }

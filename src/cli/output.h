@@ -1,5 +1,6 @@
 /*
- * Where a report is written: standard output, or a file that appears only when it is complete.
+ * Where a report is written: standard output, a file that appears only when it is complete, or a
+ * device or pipe as it is.
  */
 #ifndef HW_CLI_OUTPUT_H
 #define HW_CLI_OUTPUT_H
@@ -9,7 +10,8 @@
 struct output {
     FILE *stream;
     const char *path; /* NULL: stdout */
-    char *temporary;  /* beside `path` */
+    char *real;       /* what `path` leads to; NULL where it is written directly */
+    char *temporary;  /* beside `real`; NULL likewise */
 };
 
 /* OUTPUT with cause. `path` NULL is stdout. */

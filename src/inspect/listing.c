@@ -43,12 +43,15 @@ static int print_spool(struct listing *l, const struct hw_report *r, struct hw_e
     struct hw_block b;
     if (l->failed || fflush(l->spool) != 0 || fseek(l->spool, 0, SEEK_SET) != 0) {
         hw_fail_errno(err, HW_ERR_SYSTEM, "cannot write a temporary file for the chunks");
-        return hw_remedy(err, "make room in /tmp, or take a core and list that");
+        hw_remedy(err, "make room in /tmp, or take a core and list that");
+        return HW_ERR_SYSTEM;
     }
     if (l->renderer->list_head)
         l->renderer->list_head(r, l->opt, l->out);
     while (!ferror(l->out) && fread(&b, sizeof b, 1, l->spool) == 1)
         l->renderer->list_block(r, l->opt, &b, l->out);
+    if (ferror(l->spool))
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read back the temporary file of chunks");
     return HW_OK;
 }
 

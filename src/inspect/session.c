@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t now_ns(void)
 {
@@ -39,7 +40,8 @@ static void blame_truncation(const struct hw_target *t, struct hw_error *err)
     if (!t->truncated || !err)
         return;
     struct hw_error why = *err;
-    hw_fail(err, why.code, "the core file is truncated: %.400s", why.text);
+    hw_fail(err, why.code,
+            "the core file is truncated, and what is needed is missing from it (%.380s)", why.text);
     hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
 }
 
@@ -137,6 +139,8 @@ int hw_open_core(const char *path, const struct hw_options *opt, struct hw_sessi
 {
     struct hw_target *target;
     *ret = NULL;
+    if (opt && opt->exe && access(opt->exe, R_OK) != 0)
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read the executable %s", opt->exe);
     int rc = hw_target_open_core(path, &target, err);
     return rc == HW_OK ? open_session(target, opt, ret, err) : rc;
 }

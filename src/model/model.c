@@ -92,6 +92,9 @@ void hw_report_destroy(struct hw_report *r)
 int hw_report_glibc_minor(const struct hw_report *r)
 {
     const char *v = r->allocator.version;
+    const char *last = v ? strstr(v, " to ") : NULL; /* of a range, the newest that it can be */
+    if (last)
+        v = last + strlen(" to ");
     if (!v || strncmp(v, "2.", 2) != 0 || v[2] < '0' || v[2] > '9')
         return -1;
     long minor = strtol(v + 2, NULL, 10);

@@ -130,14 +130,15 @@ static void put_answer(struct hw_text *t)
 {
     const struct hw_figure *figures = t->r->totals;
     struct hw_figure used = figures[HW_M_IN_USE_BYTES], held = figures[HW_M_FREE_BYTES];
-    int64_t whole = hw_get(figures, HW_M_SYSTEM_BYTES);
+    int64_t mmapped = hw_get(figures, HW_M_MMAPPED_BYTES); /* in use, outside the arenas */
+    int64_t whole = hw_get(figures, HW_M_SYSTEM_BYTES) + mmapped;
     if (whole <= 0 || !used.known || !held.known)
         return;
     char buf[HW_TEXT_NUMBER];
     putc('\n', t->out);
     struct hw_flow f = hw_flow_begin(t, 0, 0, 1);
     hw_flow_words(&f, "malloc holds %s:", hw_text_amount(t, buf, whole));
-    put_part(t, &f, used.n, whole, "in use", ",");
+    put_part(t, &f, used.n + mmapped, whole, "in use", ",");
     put_part(t, &f, held.n, whole, "free", ".");
     hw_flow_end(&f);
 }
@@ -219,7 +220,7 @@ static void say_trim(struct hw_text *t)
     else if (hw_get(t->r->totals, HW_M_BIN_BYTES) > 0)
         hw_text_say(
             t, 2, 4,
-            "bins of every arena: malloc_trim(0) gives back whole pages inside free chunks");
+            "malloc_trim(0) also gives back whole pages inside larger free chunks, in every arena");
 }
 
 /* ---- the top of an arena --------------------------------------------------------------------- */
@@ -252,10 +253,10 @@ static void put_by_trim(struct hw_text *t, struct hw_flow *f, const struct hw_ar
     if (a->kind == HW_ARENA_THREAD)
         hw_flow_words(f, "malloc_trim(0) never touches the top of a thread arena,");
     else if (bytes)
-        hw_flow_words(f, "malloc_trim(0) could give back %s of it,",
+        hw_flow_words(f, "malloc_trim(0) could cut %s off it,",
                       hw_text_amount(t, buf, hw_text_signed(bytes)));
     else
-        hw_flow_words(f, "malloc_trim(0) gives back nothing of it,");
+        hw_flow_words(f, "malloc_trim(0) cuts nothing off it,");
 }
 
 static void put_by_free(struct hw_text *t, struct hw_flow *f, const struct hw_top *top)

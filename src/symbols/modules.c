@@ -70,19 +70,20 @@ static void identify(struct hw_target *t, struct hw_module *mod)
     mod->priv->headers_known = true;
     for (size_t i = 0; i < image.phdr_count; i++) {
         const Elf64_Phdr *p = &image.phdr[i];
-        hw_addr end = mod->bias + p->p_vaddr + p->p_memsz;
-        if (p->p_type == PT_LOAD && end > mod->priv->span_end)
-            mod->priv->span_end = end;
+        hw_addr page = (mod->bias + p->p_vaddr) / t->who.page_size * t->who.page_size;
+        if (p->p_type == PT_LOAD && p->p_offset < t->who.page_size && page != mod->start)
+            mod->priv->header_again = page;
     }
     mod->has_build_id =
         hw_elf_image_build_id(t, &image, mod->bias, mod->build_id, &mod->build_id_len);
 }
 
 /* Whether a mapping of the same file as the last module's begins another copy of it. Small files
- * have their header in two segments, so offset 0 alone does not tell. */
+ * have their header in two segments, so offset 0 alone does not tell; and a program may have mapped
+ * the file as data right below the real thing, so neighbourhood does not, either. */
 static bool begins_copy(const struct hw_module *last, const struct hw_map *map)
 {
-    return map->offset == 0 && !(last->priv->headers_known && map->start < last->priv->span_end);
+    return map->offset == 0 && map->start != last->priv->header_again;
 }
 
 static bool add_module(struct hw_target *t, size_t first, module_vec *list)

@@ -123,10 +123,10 @@ enum { HW_SYMTABS = 3 };
 
 struct hw_module_private {
     bool opened, loaded;
-    const char *named;  /* the file that the caller says it is, or NULL */
-    bool linked;        /* the program itself is linked to it; see namespace.c */
-    bool headers_known; /* ELF headers were read from memory */
-    hw_addr span_end;   /* end of the last PT_LOAD, if headers_known */
+    const char *named;    /* the file that the caller says it is, or NULL */
+    bool linked;          /* the program itself is linked to it; see namespace.c */
+    bool headers_known;   /* ELF headers were read from memory */
+    hw_addr header_again; /* where another PT_LOAD maps the start of the file; 0 if none does */
     struct hw_elf_file main, debug;
     struct hw_symtab tables[HW_SYMTABS]; /* best first: debug .symtab, main .symtab, .dynsym */
 };

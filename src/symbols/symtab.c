@@ -183,7 +183,7 @@ static bool is_code_or_data(const GElf_Sym *sym)
 const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *offset)
 {
     const char *best = NULL;
-    hw_addr best_addr = 0;
+    hw_addr best_addr = 0, best_size = 0;
     int best_rank = 0;
     for (size_t i = 0; i < HW_SYMTABS; i++) {
         const struct hw_symtab *s = &mod->priv->tables[i];
@@ -202,9 +202,12 @@ const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *off
                 continue;
             best = name;
             best_addr = at;
+            best_size = sym.st_size;
             best_rank = rank;
         }
     }
+    if (best && best_size && addr - best_addr >= best_size)
+        return NULL; /* behind its end */
     if (best)
         *offset = addr - best_addr;
     return best;

@@ -139,7 +139,8 @@ int hw_types_open(struct hw_module *mod, const char *function, const char *sourc
         f = &mod->priv->main;
     if (!hw_elf_has_dwarf(f)) {
         hw_fail(err, HW_ERR_NO_SYMBOLS, "%s has no debug information", mod->path);
-        return hw_remedy(err, "install the debug package of %s", mod->name), HW_ERR_NO_SYMBOLS;
+        hw_remedy(err, "install the debug package of %s", mod->name);
+        return HW_ERR_NO_SYMBOLS;
     }
     struct hw_types *t = calloc(1, sizeof *t);
     if (!t)

@@ -77,6 +77,21 @@ static ssize_t core_read(struct hw_target *t, hw_addr addr, void *buf, size_t le
     return (ssize_t)done;
 }
 
+static hw_addr core_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)
+{
+    const struct core_target *c = (const struct core_target *)t;
+    for (size_t i = find_segment(c, addr); i < c->segments.count && *budget; i++, --*budget) {
+        const struct segment *s = &c->segments.data[i];
+        if (s->start >= end)
+            break;
+        if (addr < s->start)
+            addr = s->start;
+        if (addr - s->start < s->saved)
+            return addr;
+    }
+    return end;
+}
+
 static int core_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err)
 {
     (void)t;
@@ -96,6 +111,7 @@ static void core_close(struct hw_target *t)
 
 static const struct hw_target_ops core_ops = {
     .read = core_read,
+    .next_data = core_next_data,
     .open_file = core_open_file,
     .close = core_close,
 };

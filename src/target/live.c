@@ -30,8 +30,12 @@
 
 struct live_target {
     struct hw_target t;
-    int via;              /* the thread through which memory and files are reached */
-    int mem;              /* /proc/PID/mem */
+    int via;               /* the thread through which memory and files are reached */
+    int mem;               /* /proc/PID/mem */
+    int pagemap;           /* /proc/PID/pagemap, -1 if that may not be read */
+    uint64_t entries[512]; /* a block of it */
+    hw_addr entries_base;  /* entries[0] is of the page at this address */
+    size_t entries_count;
     bool use_mem;         /* process_vm_readv() does not work here */
     struct hw_stop *stop; /* while frozen */
 };
@@ -274,6 +278,7 @@ static int live_freeze(struct hw_target *t, struct hw_error *err)
     if (rc != HW_OK)
         return rc;
     t->missed_threads = hw_stop_missed(l->stop);
+    l->entries_count = 0; /* what was read before is out of date */
     rc = update_maps(l, err);
     if (rc == HW_OK)
         rc = update_threads(l, err);
@@ -282,11 +287,47 @@ static int live_freeze(struct hw_target *t, struct hw_error *err)
     return rc;
 }
 
+/* Bit 63: in RAM, bit 62: swapped out (Documentation/admin-guide/mm/pagemap.rst). */
+#define PAGEMAP_HAS_DATA (UINT64_C(3) << 62)
+
+/* Make the block of pagemap entries at hand the one that begins with the page of `addr`. */
+static void load_pagemap(struct live_target *l, hw_addr addr)
+{
+    uint64_t page = l->t.who.page_size;
+    ssize_t n =
+        pread(l->pagemap, l->entries, sizeof l->entries, (off_t)(addr / page * sizeof *l->entries));
+    l->entries_base = addr / page * page;
+    l->entries_count = n > 0 ? (size_t)n / sizeof *l->entries : 0;
+}
+
+static hw_addr live_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)
+{
+    struct live_target *l = (struct live_target *)t;
+    uint64_t page = t->who.page_size;
+    if (l->pagemap < 0)
+        return addr;
+    while (addr < end && *budget) {
+        if (addr < l->entries_base || (addr - l->entries_base) / page >= l->entries_count)
+            load_pagemap(l, addr);
+        if (l->entries_count == 0 || /* the kernel does not tell */
+            (l->entries[(addr - l->entries_base) / page] & PAGEMAP_HAS_DATA))
+            return addr;
+        hw_addr next = addr / page * page + page;
+        --*budget;
+        if (next < addr)
+            return end;
+        addr = next;
+    }
+    return end;
+}
+
 static void live_close(struct hw_target *t)
 {
     struct live_target *l = (struct live_target *)t;
     if (l->mem >= 0)
         close(l->mem);
+    if (l->pagemap >= 0)
+        close(l->pagemap);
 }
 
 static const struct hw_target_ops live_ops = {
@@ -294,6 +335,7 @@ static const struct hw_target_ops live_ops = {
     .freeze = live_freeze,
     .thaw = live_thaw,
     .open_file = live_open_file,
+    .next_data = live_next_data,
     .close = live_close,
 };
 
@@ -374,8 +416,11 @@ static int open_memory(struct live_target *l, struct hw_error *err)
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/mem", l->via);
     l->mem = open(path, O_RDONLY | O_CLOEXEC);
-    if (l->mem >= 0)
+    if (l->mem >= 0) {
+        snprintf(path, sizeof path, "/proc/%d/pagemap", l->via);
+        l->pagemap = open(path, O_RDONLY | O_CLOEXEC); /* can be done without */
         return HW_OK;
+    }
     if (refused(errno))
         return hw_explain_permission(pid, "read", errno, err);
     if (errno == ENOENT || errno == ESRCH)
@@ -410,7 +455,7 @@ int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err)
     struct live_target *l = calloc(1, sizeof *l);
     if (!l)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
-    l->mem = -1;
+    l->mem = l->pagemap = -1;
     l->t.ops = &live_ops;
     l->t.pause_ns = -1;
     l->t.who = (struct hw_identity){

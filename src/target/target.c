@@ -86,6 +86,13 @@ void hw_target_close(struct hw_target *t)
     free(t);
 }
 
+hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)
+{
+    if (addr >= end || *budget == 0)
+        return end;
+    return t->ops->next_data ? t->ops->next_data(t, addr, end, budget) : addr;
+}
+
 const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr)
 {
     size_t low = 0, high = t->map_count; /* the first map that ends above addr */

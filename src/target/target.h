@@ -78,6 +78,8 @@ struct hw_target_ops {
     void (*thaw)(struct hw_target *t);
     /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
     int (*open_file)(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+    /* See hw_next_data(). NULL: every page may have data. */
+    hw_addr (*next_data)(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
     /* Release what the kind owns; the rest of struct hw_target is released by the caller. */
     void (*close)(struct hw_target *t);
 };
@@ -137,6 +139,18 @@ int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 
 /* One pointer-sized little-endian word. Errors as hw_read_all(). */
 int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err);
+
+/*
+ * The first address at or above `addr` and below `end` whose page has something to read: it is in
+ * RAM or swapped out, or was saved in the core. `end` if there is none, or when *budget, one for
+ * each page looked at, is spent. Reads nothing of the target.
+ *
+ * Whoever searches memory page by page asks here first. Reading a page that was never touched makes
+ * the kernel map its zero page there: the target's page tables grow, later residency figures lie,
+ * and where the program handles its own page faults (userfaultfd) the read waits for a handler that
+ * we may have stopped.
+ */
+hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
 
 /* The map that contains `addr`, or NULL. Valid until the next freeze or close. */
 const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr);

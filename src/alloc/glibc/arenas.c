@@ -19,7 +19,7 @@ static hw_addr heap_of(const struct walk *w, hw_addr address)
     return hw_align_down(address, w->heap_max);
 }
 
-static void fill_row(const struct walk *w, const struct arena *a, struct hw_arena *row)
+static void fill_row(struct walk *w, const struct arena *a, struct hw_arena *row)
 {
     row->address = a->address;
     row->kind = a->main ? HW_ARENA_MAIN : HW_ARENA_THREAD;
@@ -29,17 +29,19 @@ static void fill_row(const struct walk *w, const struct arena *a, struct hw_aren
         row->attached_threads = hw_known(hw_fetch(&a->state, GLIBC_F_ATTACHED, 0));
     row->max_system_bytes = hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0);
     row->top.address = a->top;
-    hw_set(row->figures, HW_M_SYSTEM_BYTES, (int64_t)a->system_bytes);
+    const uint8_t *top = a->top ? hw_seeker_at(&w->seeker, a->top, w->rules.header) : NULL;
+    uint64_t size = top ? chunk_size(chunk_decode(top)) : 0;
+    if (size <= w->private_bytes) /* the walk corrects it where it cannot be */
+        row->top.bytes = size;
 
-    uint64_t brk;
     row->granule = w->target->who.page_size;
     if (!a->main)
         return;
     uint64_t thp = hw_fetch(&w->mp, GLIBC_F_MP_THP_PAGESIZE, 0);
     if (thp)
         row->granule = thp;
-    if (w->g->curbrk && hw_read_word(w->target, w->g->curbrk, &brk, NULL) == HW_OK)
-        row->brk = hw_known(brk);
+    if (w->brk)
+        row->brk = hw_known(w->brk);
 }
 
 /* Read one arena and append it to the walk and to the report. Takes over `state`. */
@@ -86,7 +88,7 @@ static int add_heap(struct walk *w, struct arena *a, struct hw_arena *row, hw_ad
         region.first = region.end;
     if (!hw_vec_push(&a->regions, region) || !hw_vec_push(&row->heaps, heap_row))
         return hw_fail(err, HW_ERR_NOMEM, "no memory for heaps");
-    return HW_OK;
+    return glibc_occupy(w, region.start, region.end, err);
 }
 
 /* The chain leads from the last heap to the first; everybody wants it the other way round. */
@@ -108,7 +110,8 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
     struct arena *a = &w->arenas.data[index];
     struct hw_arena *row = &w->report->arenas.data[index];
     struct loop_guard guard = {0};
-    hw_addr heap = heap_of(w, a->top ? a->top : a->address); /* the first one is known anyhow */
+    /* If top is damaged, the heap that holds the arena itself is known anyhow. */
+    hw_addr heap = heap_of(w, a->top_is_bad ? a->address : a->top);
     uint64_t sum = 0;
     int rc = HW_OK;
 
@@ -125,13 +128,14 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
                           "arena %u: no valid heap_info at %#" PRIx64
                           "; this heap and older ones are missing",
                           index, heap);
-            heap = 0;
+            bool lost = a->regions.count == 0 && heap != heap_of(w, a->address);
+            heap = lost ? heap_of(w, a->address) : 0;
         }
         hw_object_deinit(&info);
     }
     reverse_heaps(a, row);
     if (a->distrusted)
-        glibc_set_system_bytes(w, index, sum);
+        a->system_bytes = sum;
     if (rc == HW_OK && sum != a->system_bytes)
         hw_report_add(
             w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
@@ -200,12 +204,6 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err)
         next = following;
     }
     return HW_OK;
-}
-
-void glibc_set_system_bytes(struct walk *w, unsigned arena, uint64_t bytes)
-{
-    w->arenas.data[arena].system_bytes = bytes;
-    hw_set(w->report->arenas.data[arena].figures, HW_M_SYSTEM_BYTES, (int64_t)bytes);
 }
 
 int glibc_arena_index(const struct walk *w, hw_addr arena_address)

@@ -36,8 +36,12 @@ static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk
             return HW_OK;
         }
         struct cached c = {.address = chunk, .bin = (uint16_t)bin, .state = HW_PARKED};
-        if (!hw_vec_push(&w->cached, c))
-            return hw_fail(err, HW_ERR_NOMEM, "no memory for fastbin chunks");
+        bool full;
+        int rc = glibc_remember(w, &c, &full, err);
+        if (full)
+            complain(w, arena, bin, chunk, "more chunks than there is memory");
+        if (full || rc != HW_OK)
+            return rc;
         list->chunks++;
         list->bytes += size;
         list->from = list->to = size;

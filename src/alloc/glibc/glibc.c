@@ -51,11 +51,30 @@ static void describe(struct walk *w)
     r->allocator.main_arena = g->main_arena;
 }
 
+/* What is wrong with an arena that somebody was changing is probably only half done. */
+static void excuse_locked(struct hw_report *r)
+{
+    for (size_t i = 0; i < r->arenas.count; i++) {
+        bool flawed = false;
+        for (size_t j = 0; j < r->findings.count && !flawed; j++)
+            flawed = r->findings.data[j].arena == (int)i;
+        if (flawed && r->arenas.data[i].locked)
+            hw_report_add(
+                r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
+                "arena %zu was locked: a thread was just changing it, so what is wrong with "
+                "it is probably only half done; try again",
+                i);
+    }
+}
+
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
-    if ((rc = glibc_read_params(w, err)) != HW_OK || (rc = glibc_read_arenas(w, err)) != HW_OK ||
-        (rc = glibc_read_tcaches(w, err)) != HW_OK)
+    if ((rc = glibc_find_stretches(w, err)) != HW_OK || (rc = glibc_read_params(w, err)) != HW_OK ||
+        (rc = glibc_read_arenas(w, err)) != HW_OK)
+        return rc;
+    glibc_decide_links(w);
+    if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
         if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK)
@@ -68,6 +87,9 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if ((rc = glibc_find_main_regions(w, err)) != HW_OK)
         return rc;
 
+    for (size_t i = 0; i < w->arenas.count; i++)
+        hw_set(w->report->arenas.data[i].figures, HW_M_SYSTEM_BYTES,
+               (int64_t)w->arenas.data[i].system_bytes);
     const struct arena *main = &w->arenas.data[0];
     w->report->allocator.unused = w->arenas.count == 1 && main->top == 0 &&
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
@@ -78,6 +100,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_walk_mmapped(w, err);
         glibc_report_unseen(w);
+        excuse_locked(w->report);
     }
     return rc;
 }
@@ -110,6 +133,9 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     }
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.caches);
+    hw_vec_free(&w.stretches);
+    hw_vec_free(&w.occupied);
     hw_object_deinit(&w.mp);
     hw_seeker_deinit(&w.seeker);
     hw_window_deinit(&w.window);

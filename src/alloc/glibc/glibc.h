@@ -11,9 +11,9 @@
  *     tcache.c   \
  *     fastbin.c   > free lists: a chunk that a tcache or fastbin holds looks in use to its
  * neighbour, bins.c     /  so these are read before the linear walk (links.c: how they are linked)
- *     regions.c  which pieces of memory the main arena consists of
- *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
- *     mmapped.c  chunks with a mapping of their own
+ *     regions.c  which pieces of memory the main arena consists of (spans.c: where to look for
+ * them) walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED mmapped.c  chunks with
+ * a mapping of their own
  *
  * What an arena is made of:
  *
@@ -94,9 +94,10 @@ struct tally {
 struct arena {
     hw_addr address;
     struct hw_object state; /* malloc_state */
-    hw_addr top;            /* 0 if never used, or not to be believed */
+    hw_addr top;            /* 0 if never used */
     uint64_t system_bytes;
     bool main, contiguous;
+    bool top_is_bad;
     bool distrusted; /* its system_mem is absurd: what was found is taken instead */
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
@@ -104,7 +105,12 @@ struct arena {
 };
 
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
-enum link_kind { LINK_UNDECIDED, LINK_PLAIN, LINK_MANGLED };
+enum link_kind { LINK_PLAIN, LINK_MANGLED };
+
+/* [start, end) */
+struct span {
+    hw_addr start, end;
+};
 
 /* One walk of a frozen target. */
 struct walk {
@@ -115,14 +121,20 @@ struct walk {
     const struct hw_sink *sink;
     struct hw_report *report;
     struct hw_object mp;
-    hw_addr sbrk_base;
-    uint64_t heap_max; /* HEAP_MAX_SIZE */
+    hw_addr sbrk_base, brk; /* brk: the program break; 0 if unknown */
+    uint64_t heap_max;      /* HEAP_MAX_SIZE */
     struct hw_window window;
     struct hw_seeker seeker;
     enum link_kind link;
-    HW_VEC(struct arena) arenas;  /* same order as report->arenas */
-    HW_VEC(struct cached) cached; /* sorted by address once all lists are read */
-    bool stopped;                 /* the sink asked to stop */
+    int64_t link_votes;            /* above 0: mangled */
+    uint64_t link_nulls;           /* votes for the end of a plain list */
+    HW_VEC(hw_addr) caches;        /* tcaches already read */
+    HW_VEC(struct span) stretches; /* rows of neighbouring private anonymous mappings, sorted */
+    HW_VEC(struct span) occupied;  /* by regions of arenas, sorted */
+    uint64_t private_bytes;        /* in all stretches: no arena can hold more */
+    HW_VEC(struct arena) arenas;   /* same order as report->arenas */
+    HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
+    bool stopped;                  /* the sink asked to stop */
 };
 
 /* ---- steps of a walk; each fails only where the whole walk must (NOMEM, GONE, CORRUPT) ----------
@@ -133,8 +145,6 @@ int glibc_read_params(struct walk *w, struct hw_error *err);
 
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
-/* Take `bytes` as the system bytes of an arena whose own count is absurd. */
-void glibc_set_system_bytes(struct walk *w, unsigned arena, uint64_t bytes);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
 
@@ -145,20 +155,40 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 
+/* tcache.c: ask the heads of lists how links are stored (w->link). */
+void glibc_decide_links(struct walk *w);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
 
-/* links.c: the list link stored at `at`, whose bytes are `word`, as an address; 0 ends a list. */
-hw_addr glibc_next_link(struct walk *w, hw_addr at, const uint8_t *word);
+/* links.c: let the link stored at `at` vote on how links are stored; then decide. */
+void glibc_vote_link(struct walk *w, hw_addr at);
+void glibc_count_votes(struct walk *w);
+/* The link stored at `at`, whose bytes are `word`, as an address; 0 ends a list. */
+hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word);
+/* Add to w->cached. *full: not added, as there are more than can be. NOMEM. */
+int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err);
 /* Sort w->cached by address and report what is in it twice. */
 void glibc_sort_cached(struct walk *w);
 /* Index of the first cached chunk at or above `address`. */
 size_t glibc_cached_from(const struct walk *w, hw_addr address);
 /* Report the cached chunks that the linear walk did not meet. */
 void glibc_report_unseen(struct walk *w);
+
+/* spans.c: what may be malloc's, and what is known to be. */
+int glibc_find_stretches(struct walk *w, struct hw_error *err);
+/* The end of the stretch that contains `addr`; 0 if none does. */
+hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr);
+/* Remember that a region lies there. */
+int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err);
+/* The next part of a stretch, at or above *from, that no region occupies; *from moves behind it.
+ * False when there is no more. */
+bool glibc_next_unknown(const struct walk *w, hw_addr *from, struct span *ret);
+/* The first page start at or above `addr` that can be read and has data; `end` if there is none
+ * below it, or when the budget, one for each page passed over, is spent. */
+hw_addr glibc_next_page(struct walk *w, hw_addr addr, hw_addr end, uint64_t *budget);
 
 /* regions.c: the pieces of the main arena. */
 int glibc_find_main_regions(struct walk *w, struct hw_error *err);

@@ -3,34 +3,59 @@
  *
  * Since glibc 2.32 a link is stored as (address of the link >> 12) XOR target ("safe-linking").
  * Whether this libc does that is read from the lists themselves: a link decoded the wrong way is
- * unaligned, or points out of all writable memory.
+ * unaligned, or points out of all memory. The heads of many lists vote, so that one link that
+ * the program has overwritten does not decide for all.
  */
 #include "alloc/glibc/glibc.h"
 
 #include <inttypes.h>
 
+/* Where a link may lead; 0, the end of a list, tells nothing for plain links: it is what a careless
+ * program writes, too. */
 static bool plausible(const struct walk *w, hw_addr target)
 {
-    const struct hw_map *map;
-    if (target == 0)
-        return true;
-    if (target % w->rules.alignment != 0)
-        return false;
-    map = hw_map_at(w->target, target);
-    return map && (map->flags & HW_MAP_WRITE);
+    const struct hw_map *map = hw_map_at(w->target, target);
+    return target % w->rules.alignment == 0 && map && (map->flags & HW_MAP_READ);
 }
 
-hw_addr glibc_next_link(struct walk *w, hw_addr at, const uint8_t *word)
+void glibc_vote_link(struct walk *w, hw_addr at)
+{
+    const uint8_t *word = hw_seeker_at(&w->seeker, at, w->rules.word);
+    uint64_t stored;
+    if (!word)
+        return;
+    memcpy(&stored, word, sizeof stored);
+    hw_addr mangled = link_decode(LINK_MANGLED, at, stored);
+    bool as_mangled = mangled == 0 || plausible(w, mangled), as_plain = plausible(w, stored);
+    if (as_mangled && !as_plain)
+        w->link_votes++;
+    else if (as_plain && !as_mangled)
+        w->link_votes--;
+    else if (stored == 0)
+        w->link_nulls++;
+}
+
+void glibc_count_votes(struct walk *w)
+{
+    /* Where there are only ends of lists, plain ones are all 0 and mangled ones never. */
+    bool plain = w->link_votes < 0 || (w->link_votes == 0 && w->link_nulls > 0);
+    w->link = plain ? LINK_PLAIN : LINK_MANGLED;
+}
+
+hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word)
 {
     uint64_t stored;
     memcpy(&stored, word, sizeof stored);
-    hw_addr mangled = link_decode(LINK_MANGLED, at, stored);
-    if (w->link == LINK_UNDECIDED) {
-        bool as_mangled = plausible(w, mangled), as_plain = plausible(w, stored);
-        if (as_mangled != as_plain)
-            w->link = as_mangled ? LINK_MANGLED : LINK_PLAIN;
-    }
-    return w->link == LINK_PLAIN ? stored : mangled;
+    return link_decode(w->link, at, stored);
+}
+
+int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err)
+{
+    /* Lists that share their links could make more of them than there is memory. */
+    *full = w->cached.count >= w->private_bytes / w->rules.min_size;
+    if (*full || hw_vec_push(&w->cached, *c))
+        return HW_OK;
+    return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
 }
 
 static int by_address(const void *a, const void *b)

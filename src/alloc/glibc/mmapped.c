@@ -7,18 +7,22 @@
  *     | (memalign only) lead | 0 or lead| size |M | user data ...    |
  *     +----------------------+----------+---------------------------+
  *     |<------------------ page multiple, the mapping ------------->|
- *                            |<-------------- size ---------------->|   up to glibc 2.42
- *                            |<-------------- size --------->| header|   2.43: as in a heap, the
- * user may write behind `size` and from 2.43 on bit 0 of lead says that the mapping is of huge
- * pages.
+ *                            |<--------------- size -------------->|   up to glibc 2.42
+ *                            |<--------- size --------->|<- tail ->|   since 2.43
+ *
+ * Since 2.43 the size does not count the last header, as in a heap: the program may write behind
+ * it. And bit 0 of the first word says that the mapping is of huge pages.
  *
  * Mappings begin on page boundaries, and the kernel joins neighbouring ones, so a chunk is
- * recognised by what stands at a page start: M alone is set and lead + size is a page multiple that
- * fits. Behind one there may be another. If following on from the start of each mapping does not
- * find all of them, every page is tried.
+ * recognised by what stands at a page start: M alone is set, and lead, size and tail make a page
+ * multiple that fits. Behind one there may be another.
  *
  * After memalign() the first header is left behind, unused and looking right; the real one stands
- * where its prev_size says how far it is from the start.
+ * where its prev_size says how far it is from the start: at the first or second multiple of the
+ * alignment, unless realloc() has since moved the mapping, which keeps only the place in the page.
+ *
+ * So there are several efforts, each made only if the ones before did not find what mp_ counts, and
+ * those that look at every page of everybody's memory have a budget: the target stands still.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -26,33 +30,78 @@
 
 #define MAX_FOUND ((size_t)1 << 20)
 
-enum effort {
-    FOLLOW,     /* from the start of each mapping, one chunk behind the other */
-    EVERY_PAGE, /* any page may begin a chunk: mappings of others lie in between */
-    EVERY_LEAD, /* and the real header may stand in front of any page of it */
+/* Pages to look at in all efforts together. Each costs about a microsecond, of a live target's
+ * time. */
+#define PROBES_LIVE ((uint64_t)1 << 17) /* 512 MiB */
+#define PROBES_CORE ((uint64_t)1 << 24)
+/* Pages without data to pass over: much cheaper. */
+#define SKIPS ((uint64_t)1 << 22)
+
+/* Chunks that were never smaller than that are the likelier ones (DEFAULT_MMAP_THRESHOLD_MIN). */
+#define USUAL_BYTES ((uint64_t)128 << 10)
+
+static const struct effort {
+    uint64_t reach;  /* pages to try from the start of each mapping on, and behind each chunk */
+    bool split;      /* parts of a chunk may have other permissions by now (guard pages) */
+    bool every_lead; /* the real header may stand in front of any page that the first one spans */
+    bool lenient;    /* mp_ may have drifted by whole pages */
+} efforts[] = {
+    {.reach = 1},
+    {.reach = 1, .split = true},
+    {.reach = 64}, /* the kernel has joined it with a small mapping of somebody else */
+    {.reach = UINT64_MAX},
+    {.reach = UINT64_MAX, .split = true, .every_lead = true, .lenient = true},
 };
+#define EFFORTS (sizeof efforts / sizeof *efforts)
 
 struct finder {
     struct walk *w;
     HW_VEC(struct hw_block) found; /* at most as many as glibc lets there be: n_mmaps_max */
     uint64_t bytes;                /* mapped by those found */
     unsigned tail;                 /* mapped behind each chunk */
-    enum effort effort;
+    uint64_t probes, skips;        /* budgets */
+    const struct effort *effort;
+    struct hw_window near; /* the first pages of a chunk, where most real headers stand */
 };
 
-/* A part of a mapping that no arena lies in. */
-struct stretch {
-    hw_addr start, end;
-};
+#define NEAR_BYTES ((size_t)2 * 4096)
 
 static bool header_at(struct finder *f, hw_addr p, hw_addr end, struct chunk_header *h)
 {
     const uint8_t *bytes = NULL;
     if (p < end && end - p >= f->w->rules.header)
-        bytes = hw_seeker_at(&f->w->seeker, p, f->w->rules.header);
+        bytes = hw_window_at(&f->near, p, f->w->rules.header, end);
     if (bytes)
         *h = chunk_decode(bytes);
     return bytes != NULL;
+}
+
+/* A header at the start of a mapping, real or left behind: what it says of the mapping's size, or
+ * 0. (Since 2.43 bit 0 of the first word says that the mapping is of huge pages.) */
+static uint64_t first_header(struct finder *f, hw_addr p, hw_addr end)
+{
+    struct chunk_header h;
+    uint64_t page = f->w->target->who.page_size;
+    if (!header_at(f, p, end, &h) || h.prev_size > (f->tail ? 1 : 0) ||
+        (h.raw & CHUNK_FLAGS) != CHUNK_M)
+        return 0;
+    uint64_t mapped = chunk_size(h) + f->tail;
+    return mapped >= page && mapped % page == 0 ? mapped : 0;
+}
+
+/* Can one chunk span [start, end)? What malloc maps is readable and writable, and mostly stays so.
+ */
+static bool is_whole(const struct finder *f, hw_addr start, hw_addr end)
+{
+    const struct hw_target *t = f->w->target;
+    const unsigned usual = HW_MAP_READ | HW_MAP_WRITE;
+    if (f->effort->split)
+        return true;
+    const struct hw_map *map = hw_map_at(t, start);
+    for (; map && map < t->maps + t->map_count && map->start < end; map++)
+        if ((map->flags & usual) != usual)
+            return false;
+    return map != NULL;
 }
 
 /* Is there the header of an mmapped chunk `lead` bytes behind the start of a mapping? */
@@ -65,7 +114,8 @@ static bool is_mmapped(struct finder *f, hw_addr start, uint64_t lead, hw_addr e
     uint64_t huge = f->tail ? h.prev_size & 1 : 0;
     uint64_t size = chunk_size(h), room = end - start - lead;
     if (h.prev_size - huge != lead || size < f->w->rules.min_size || room < f->tail ||
-        size > room - f->tail || (lead + size + f->tail) % f->w->target->who.page_size != 0)
+        size > room - f->tail || (lead + size + f->tail) % f->w->target->who.page_size != 0 ||
+        !is_whole(f, start, start + lead + size + f->tail))
         return false;
     *b = (struct hw_block){.address = start + lead,
                            .bytes = size,
@@ -78,28 +128,27 @@ static bool is_mmapped(struct finder *f, hw_addr start, uint64_t lead, hw_addr e
 }
 
 /* memalign() to `a` puts the user pointer on the first or second multiple of `a` behind the start.
- */
-static bool find_aligned(struct finder *f, hw_addr start, hw_addr end, struct hw_block *b)
+ * The first header spans `mapped` bytes, and the real one lies inside of that. */
+static bool find_aligned(struct finder *f, hw_addr start, uint64_t mapped, hw_addr end,
+                         struct hw_block *b)
 {
     unsigned header = f->w->rules.header;
-    for (uint64_t a = 2 * (uint64_t)f->w->rules.alignment; a && a < end - start; a *= 2) {
+    for (uint64_t a = 2 * (uint64_t)f->w->rules.alignment; a < mapped; a *= 2) {
         hw_addr p = hw_align_up(start + header, a) - header;
         for (unsigned i = 0; i < 2; i++, p += a)
-            if (p > start && p < end && is_mmapped(f, start, p - start, end, b))
+            if (p > start && p - start < mapped && is_mmapped(f, start, p - start, end, b))
                 return true;
     }
     return false;
 }
 
 /* The mapping was moved: try the place in front of each page that the first header spans. */
-static bool find_moved(struct finder *f, hw_addr start, struct chunk_header first, hw_addr end,
+static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr end,
                        struct hw_block *b)
 {
     unsigned header = f->w->rules.header;
     uint64_t page = f->w->target->who.page_size;
-    if (f->effort < EVERY_LEAD)
-        return false;
-    for (uint64_t at = page; at < chunk_size(first) && at < end - start; at += page)
+    for (uint64_t at = page; at < mapped && f->probes; at += page, f->probes--)
         if (is_mmapped(f, start, at - header, end, b))
             return true;
     return false;
@@ -112,7 +161,8 @@ static bool bytes_agree(const struct finder *f)
     uint64_t counted = f->w->report->params.mmapped_bytes.n;
     if (!f->tail)
         return f->bytes == counted;
-    return f->bytes <= counted && (counted - f->bytes) % f->tail == 0;
+    uint64_t drift = counted - f->bytes, page = f->w->target->who.page_size;
+    return f->bytes <= counted && drift % f->tail == 0 && (drift < page || f->effort->lenient);
 }
 
 static bool all_found(const struct finder *f)
@@ -120,53 +170,66 @@ static bool all_found(const struct finder *f)
     return f->found.count == f->w->report->params.n_mmaps.n && bytes_agree(f);
 }
 
-/* Collect the chunks of a stretch, until as many and as much is found as mp_ counts. */
-static int scan(struct finder *f, struct stretch s, struct hw_error *err)
+static int add(struct finder *f, const struct hw_block *b, struct hw_error *err)
 {
-    uint64_t page = f->w->target->who.page_size;
-    hw_addr p = hw_align_up(s.start, page);
-    while (p >= s.start && p < s.end && f->found.count < MAX_FOUND && !all_found(f)) {
-        struct hw_block b;
-        struct chunk_header h;
-        bool maybe = header_at(f, p, s.end, &h) && (h.raw & CHUNK_FLAGS) == CHUNK_M;
-        if (maybe && (find_aligned(f, p, s.end, &b) || find_moved(f, p, h, s.end, &b) ||
-                      is_mmapped(f, p, 0, s.end, &b))) {
-            if (!hw_vec_push(&f->found, b))
-                return hw_fail(err, HW_ERR_NOMEM, "no memory for mmapped chunks");
-            f->bytes += hw_mapping_bytes(&b);
-            p += hw_mapping_bytes(&b);
-        } else if (f->effort >= EVERY_PAGE) {
-            p += page;
-        } else {
-            return HW_OK;
-        }
-    }
+    if (!hw_vec_push(&f->found, *b))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for mmapped chunks");
+    f->bytes += hw_mapping_bytes(b);
     return HW_OK;
 }
 
-/* The lowest region of any arena that ends behind `p`; NULL if there is none. */
-static const struct region *region_behind(const struct walk *w, hw_addr p)
+/* The chunk whose mapping begins at p, if there is one. */
+static bool chunk_at(struct finder *f, hw_addr p, hw_addr end, struct hw_block *b)
 {
-    const struct region *best = NULL;
-    for (size_t i = 0; i < w->arenas.count; i++)
-        for (size_t j = 0; j < w->arenas.data[i].regions.count; j++) {
-            const struct region *r = &w->arenas.data[i].regions.data[j];
-            if (r->end > p && (!best || r->start < best->start))
-                best = r;
-        }
-    return best;
+    uint64_t mapped = first_header(f, p, end);
+    if (mapped > end - p) /* realloc() has made it smaller since */
+        mapped = end - p;
+    return mapped && (find_aligned(f, p, mapped, end, b) ||
+                      (f->effort->every_lead && find_moved(f, p, mapped, end, b)) ||
+                      is_mmapped(f, p, 0, end, b));
 }
 
-static int scan_map(struct finder *f, const struct hw_map *map, struct hw_error *err)
+/*
+ * Collect the chunks that begin in [from, until); they may reach up to `end`. Until as many and as
+ * much is found as mp_ counts. Returns where it stopped, through *from.
+ */
+static int scan(struct finder *f, hw_addr *from, hw_addr until, hw_addr end, struct hw_error *err)
+{
+    uint64_t page = f->w->target->who.page_size;
+    uint64_t reach = f->effort->reach;
+    int rc = HW_OK;
+    while (rc == HW_OK && !all_found(f) && f->found.count < MAX_FOUND && f->probes && reach) {
+        struct hw_block b;
+        hw_addr limit = reach < (until - *from) / page ? *from + (reach - 1) * page + 1 : until;
+        hw_addr p = glibc_next_page(f->w, *from, limit, &f->skips);
+        if (p >= limit || p >= until)
+            break;
+        f->probes--;
+        if (chunk_at(f, p, end, &b)) {
+            rc = add(f, &b, err);
+            *from = p + hw_mapping_bytes(&b);
+            reach = f->effort->reach;
+        } else if (reach > 1 && p + page > p) {
+            reach -= reach == UINT64_MAX ? 0 : (p - *from) / page + 1;
+            *from = p + page;
+        } else {
+            break;
+        }
+    }
+    return rc;
+}
+
+/* What no arena occupies of one mapping; a chunk may reach into the mappings behind it. */
+static int scan_map(struct finder *f, const struct hw_map *map, hw_addr *done, struct hw_error *err)
 {
     int rc = HW_OK;
-    hw_addr p = map->start;
-    while (p < map->end && rc == HW_OK) {
-        const struct region *r = region_behind(f->w, p);
-        hw_addr end = r && r->start < map->end ? r->start : map->end;
-        if (end > p)
-            rc = scan(f, (struct stretch){p, end}, err);
-        p = r && r->end > end ? r->end : map->end;
+    struct span span;
+    hw_addr from = map->start > *done ? map->start : *done;
+    while (from < map->end && rc == HW_OK && glibc_next_unknown(f->w, &from, &span) &&
+           span.start < map->end) {
+        hw_addr until = span.end < map->end ? span.end : map->end;
+        *done = span.start;
+        rc = scan(f, done, until, span.end, err);
     }
     return rc;
 }
@@ -174,15 +237,14 @@ static int scan_map(struct finder *f, const struct hw_map *map, struct hw_error 
 static int scan_all(struct finder *f, struct hw_error *err)
 {
     const struct hw_target *t = f->w->target;
+    hw_addr done = 0;
     int rc = HW_OK;
     f->found.count = 0;
     f->bytes = 0;
-    for (size_t i = 0; i < t->map_count && rc == HW_OK; i++) {
+    for (size_t i = 0; i < t->map_count && rc == HW_OK && f->probes && f->skips; i++) {
         const struct hw_map *map = &t->maps[i];
-        bool candidate = (map->flags & HW_MAP_WRITE) && !(map->flags & HW_MAP_SHARED) &&
-                         hw_map_is_anonymous(map) && !hw_map_stack_of(t, map);
-        if (candidate)
-            rc = scan_map(f, map, err);
+        if (!(map->flags & HW_MAP_SHARED) && hw_map_is_anonymous(map) && map->end > done)
+            rc = scan_map(f, map, &done, err);
     }
     return rc;
 }
@@ -201,10 +263,30 @@ static void compare(const struct finder *f)
     }
     uint64_t off = p->mmapped_bytes.n > f->bytes ? p->mmapped_bytes.n - f->bytes
                                                  : f->bytes - p->mmapped_bytes.n;
+    bool given_up = f->probes == 0 || f->skips == 0;
     hw_report_add(
         f->w->report, HW_FINDING_MMAPPED_MISMATCH, -1, (struct hw_maybe){0}, hw_known(off),
-        "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64 " of %" PRIu64,
-        f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n);
+        "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64 " of %" PRIu64 "%s",
+        f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n,
+        given_up ? "; the search was given up, not to take longer" : "");
+}
+
+/* Memory of others may look like a chunk: where there are more than mp_ counts, small ones go
+ * first. */
+static void drop_surplus(struct finder *f)
+{
+    uint64_t wanted = f->w->report->params.n_mmaps.n;
+    size_t kept = 0, surplus = f->found.count > wanted ? f->found.count - (size_t)wanted : 0;
+    for (size_t i = 0; i < f->found.count; i++) {
+        const struct hw_block *b = &f->found.data[i];
+        if (surplus && hw_mapping_bytes(b) <= USUAL_BYTES) {
+            f->bytes -= hw_mapping_bytes(b);
+            surplus--;
+        } else {
+            f->found.data[kept++] = *b;
+        }
+    }
+    f->found.count = kept;
 }
 
 /* Since 2.43 a small mapping may be in a tcache; mp_ still counts it. */
@@ -218,20 +300,58 @@ static void emit(struct walk *w, struct hw_block *b)
     glibc_emit(w, b);
 }
 
+/* How far the number of chunks found is from what mp_ counts. */
+static uint64_t distance(const struct finder *f)
+{
+    uint64_t wanted = f->w->report->params.n_mmaps.n;
+    return f->found.count > wanted ? f->found.count - wanted : wanted - f->found.count;
+}
+
+/* Make one effort after the other until all is found; otherwise keep what came nearest. */
+static int search(struct finder *f, struct hw_error *err)
+{
+    size_t best = 0;
+    uint64_t best_distance = UINT64_MAX;
+    for (size_t i = 0; i < EFFORTS; i++) {
+        f->effort = &efforts[i];
+        int rc = scan_all(f, err);
+        if (rc == HW_OK && !all_found(f))
+            drop_surplus(f);
+        if (rc != HW_OK || all_found(f))
+            return rc;
+        if (distance(f) < best_distance) {
+            best = i;
+            best_distance = distance(f);
+        }
+    }
+    if (best == EFFORTS - 1 || efforts[best].reach == UINT64_MAX)
+        return HW_OK; /* the last one was as good, or it is too dear to repeat */
+    f->effort = &efforts[best];
+    f->probes += PROBES_LIVE; /* only starts of mappings are looked at */
+    int rc = scan_all(f, err);
+    drop_surplus(f);
+    return rc;
+}
+
 int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
 {
     const struct hw_params *p = &w->report->params;
+    bool live = w->target->who.kind == HW_TARGET_LIVE;
     /* The new header came with the end of fastbins (malloc/malloc.c, 2.43). */
-    struct finder f = {.w = w, .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
+    struct finder f = {.w = w,
+                       .probes = live ? PROBES_LIVE : PROBES_CORE,
+                       .skips = SKIPS,
+                       .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
     if (p->n_mmaps.n == 0 && p->mmapped_bytes.n == 0)
         return HW_OK;
-    int rc = HW_OK;
-    for (f.effort = FOLLOW; f.effort <= EVERY_LEAD && rc == HW_OK && !all_found(&f); f.effort++)
-        rc = scan_all(&f, err);
+    int rc = hw_window_init(&f.near, w->target, NEAR_BYTES, err);
+    if (rc == HW_OK)
+        rc = search(&f, err);
     if (rc == HW_OK)
         compare(&f);
     for (size_t i = 0; i < f.found.count && rc == HW_OK && !w->stopped; i++)
         emit(w, &f.found.data[i]);
+    hw_window_deinit(&f.near);
     hw_vec_free(&f.found);
     return rc;
 }

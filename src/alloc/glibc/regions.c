@@ -73,13 +73,22 @@ static bool covers_no_cached(const struct walk *w, hw_addr p, hw_addr q)
     return i >= w->cached.count || w->cached.data[i].address >= q;
 }
 
+/*
+ * The first chunk of a piece that came fresh from the kernel: P is set, and the word before the
+ * size, which belongs to no chunk, was never written.
+ */
+static bool is_first_chunk(const struct walk *w, struct chunk_header h, bool strict)
+{
+    return (h.raw & CHUNK_P) && !(strict && h.prev_size) && !is_fence_header(w, h);
+}
+
 /* Follow chunks from p without tolerating a flaw. The end of the fence they lead to, or of top; 0
- * if they lead nowhere. */
-static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit)
+ * if they lead nowhere. `strict`: p must look like the first chunk of a fresh piece. */
+static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit, bool strict)
 {
     struct walk *w = s->w;
     struct chunk_header h, n;
-    if (!peek(w, p, limit, &h) || !(h.raw & CHUNK_P))
+    if (!peek(w, p, limit, &h) || !is_first_chunk(w, h, strict))
         return 0;
     while (s->budget && s->budget--) {
         uint64_t size = chunk_size(h);
@@ -92,8 +101,7 @@ static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit)
         if (!chunk_size_fits(&w->rules, size, p, limit) || !peek(w, p + size, limit, &n) ||
             !covers_no_cached(w, p, p + size))
             return 0;
-        if (!(n.raw & CHUNK_P) && !is_fence_header(w, h) &&
-            (n.prev_size != size || !is_linked(w, p)))
+        if (!(n.raw & CHUNK_P) && (n.prev_size != size || !is_linked(w, p)))
             return 0;
         p += size;
         h = n;
@@ -101,13 +109,47 @@ static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit)
     return 0;
 }
 
+static struct search begin_search(struct walk *w, const struct arena *a)
+{
+    uint64_t chunks =
+        a->system_bytes / w->rules.min_size; /* a chain that leads somewhere is free */
+    return (struct search){.w = w, .a = a, .budget = SEARCH_BUDGET + chunks};
+}
+
+/* Try each place where a first chunk could stand. */
+static hw_addr find_first(struct search *s, hw_addr from, hw_addr end, bool strict)
+{
+    struct walk *w = s->w;
+    struct chunk_header h;
+    hw_addr p = chunk_first(&w->rules, from);
+    while (p >= from && p < end && s->budget && s->budget--) {
+        if (!peek(w, p, end, &h)) { /* nothing to read here: try the next page that has something */
+            hw_addr next = glibc_next_page(w, p + 1, end, &s->budget);
+            p = next > p ? next : end;
+        } else if (is_first_chunk(w, h, strict) && chain_end(s, p, end, strict)) {
+            return p;
+        } else {
+            p += w->rules.alignment;
+        }
+    }
+    return 0;
+}
+
 hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end)
 {
-    struct search s = {.w = w, .a = a, .budget = SEARCH_BUDGET};
-    for (hw_addr p = chunk_first(&w->rules, gap); p < end && s.budget; p += w->rules.alignment)
-        if (chain_end(&s, p, end))
-            return p;
-    return 0;
+    struct search s = begin_search(w, a);
+    hw_addr p = find_first(&s, gap, end, true);
+    if (p)
+        return p;
+    /* Foreign memory may have been taken and given back, and then the word is not fresh. */
+    s = begin_search(w, a);
+    p = find_first(&s, gap, end, false);
+    if (p)
+        hw_report_add(w->report, HW_FINDING_REGION_NOT_FOUND, 0, hw_known(p), (struct hw_maybe){0},
+                      "main arena: chunks seem to go on at %#" PRIx64
+                      " behind a foreign sbrk gap, but that is a guess",
+                      p);
+    return p;
 }
 
 /* ---- non-contiguous -------------------------------------------------------------------------- */
@@ -120,42 +162,51 @@ static int add_region(struct walk *w, hw_addr start, hw_addr first, hw_addr end,
     if (!hw_vec_push(&w->arenas.data[0].regions, region) ||
         !hw_vec_push(&w->report->arenas.data[0].heaps, heap))
         return hw_fail(err, HW_ERR_NOMEM, "no memory for regions");
-    return HW_OK;
+    return glibc_occupy(w, start, end, err);
 }
 
-static bool in_thread_heap(const struct walk *w, hw_addr p, hw_addr *end)
-{
-    for (size_t i = 1; i < w->arenas.count; i++)
-        for (size_t j = 0; j < w->arenas.data[i].regions.count; j++) {
-            const struct region *r = &w->arenas.data[i].regions.data[j];
-            if (p >= r->start && p < r->end) {
-                *end = r->end;
-                return true;
-            }
-        }
-    return false;
-}
-
-/* Try each page of one mapping as the start of a region. `left` is what is still to be found. */
-static int scan_map(struct search *s, const struct hw_map *map, uint64_t *left,
-                    struct hw_error *err)
+/* Try each page of a part of memory as the start of a region. `left` is what is still to be found.
+ */
+static int scan_span(struct search *s, struct span span, uint64_t *left, struct hw_error *err)
 {
     struct walk *w = s->w;
     uint64_t page = w->target->who.page_size;
-    hw_addr p = hw_align_up(map->start, page), end;
+    hw_addr p = span.start;
     int rc = HW_OK;
-    while (p < map->end && *left && s->budget && rc == HW_OK) {
-        if (in_thread_heap(w, p, &end)) {
-            p = end;
-        } else if ((end = chain_end(s, p, map->end)) != 0 && end - p <= *left) {
+    while (*left && rc == HW_OK) {
+        p = glibc_next_page(w, p, span.end, &s->budget);
+        if (p >= span.end || !s->budget)
+            return HW_OK;
+        hw_addr end = chain_end(s, p, span.end, true);
+        if (end && end % page == 0 && end - p <= *left) {
             rc = add_region(w, p, p, end, err);
             *left -= end - p;
             p = end;
         } else {
             p += page;
         }
+        if (p < page) /* the end of the address space */
+            return rc;
     }
     return rc;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct region *x = a, *y = b;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static int heap_by_start(const void *a, const void *b)
+{
+    const struct hw_heap *x = a, *y = b;
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* Memory from sbrk() ends at the break. */
+static hw_addr sbrk_end(const struct walk *w)
+{
+    return w->brk ? w->brk : glibc_stretch_end(w, w->sbrk_base);
 }
 
 /*
@@ -167,19 +218,19 @@ static int scan_map(struct search *s, const struct hw_map *map, uint64_t *left,
 static int find_sbrk_part(struct search *s, uint64_t *left, struct hw_error *err)
 {
     struct walk *w = s->w;
-    const struct hw_map *map = hw_map_at(w->target, w->sbrk_base);
+    hw_addr limit = glibc_stretch_end(w, w->sbrk_base), brk = sbrk_end(w);
     hw_addr start = w->sbrk_base;
     hw_addr first = chunk_first(&w->rules, start);
     int rc = HW_OK;
-    while (map && first && *left && rc == HW_OK) {
-        hw_addr end = chain_end(s, first, map->end);
+    while (first >= start && first < limit && *left && rc == HW_OK) {
+        hw_addr end = chain_end(s, first, limit, true);
         if (end == 0 || end - start > *left)
             break;
         rc = add_region(w, start, first, end, err);
         *left -= end - start;
-        if (end >= map->end)
+        if (end >= limit || end >= brk)
             break;
-        start = first = glibc_resume_after_gap(w, s->a, end, map->end);
+        start = first = find_first(s, end, brk < limit ? brk : limit, true);
     }
     return rc;
 }
@@ -192,12 +243,9 @@ static void settle_gaps(struct walk *w, uint64_t *left)
     struct hw_arena *row = &w->report->arenas.data[0];
     for (size_t i = 0; i + 1 < a->regions.count && *left; i++) {
         struct region *r = &a->regions.data[i], *next = r + 1;
-        const struct hw_map *map = hw_map_at(w->target, r->start);
-        if (next->start <= r->end || !map || next->start >= map->end)
-            continue;
         uint64_t gap = next->start - r->end;
-        if (gap > *left)
-            return;
+        if (r->start < w->sbrk_base || next->start >= sbrk_end(w) || gap > *left)
+            continue;
         next->start -= gap; /* overhead in front of the next region */
         row->heaps.data[i + 1].address -= gap;
         row->heaps.data[i + 1].bytes += gap;
@@ -208,38 +256,33 @@ static void settle_gaps(struct walk *w, uint64_t *left)
 static int find_noncontiguous(struct walk *w, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[0];
-    struct search s = {.w = w, .a = a, .budget = SEARCH_BUDGET};
+    struct hw_arena *row = &w->report->arenas.data[0];
+    struct search s = begin_search(w, a);
+    struct span span;
     uint64_t left = a->system_bytes;
     int rc = find_sbrk_part(&s, &left, err);
-    size_t from_sbrk = a->regions.count;
-    const struct hw_map *sbrk_map = hw_map_at(w->target, w->sbrk_base);
-    for (size_t i = 0; i < w->target->map_count && left && rc == HW_OK; i++) {
-        const struct hw_map *map = &w->target->maps[i];
-        bool candidate = (map->flags & HW_MAP_WRITE) && !(map->flags & HW_MAP_SHARED) &&
-                         hw_map_is_anonymous(map) && !hw_map_stack_of(w->target, map) &&
-                         !(map == sbrk_map && from_sbrk);
-        if (candidate)
-            rc = scan_map(&s, map, &left, err);
+    for (hw_addr from = 0; left && rc == HW_OK && glibc_next_unknown(w, &from, &span);)
+        rc = scan_span(&s, span, &left, err);
+    if (a->regions.count) {
+        qsort(a->regions.data, a->regions.count, sizeof *a->regions.data, by_start);
+        qsort(row->heaps.data, row->heaps.count, sizeof *row->heaps.data, heap_by_start);
     }
     if (left)
         settle_gaps(w, &left);
     if (left)
-        hw_report_add(w->report, HW_FINDING_REGION_NOT_FOUND, 0, (struct hw_maybe){0},
-                      hw_known(left),
-                      "main arena: no region found for %" PRIu64 " of its %" PRIu64 " system bytes",
-                      left, a->system_bytes);
+        hw_report_add(
+            w->report, HW_FINDING_REGION_NOT_FOUND, 0, (struct hw_maybe){0}, hw_known(left),
+            "main arena: no region found for %" PRIu64 " of its %" PRIu64 " system bytes%s", left,
+            a->system_bytes, s.budget ? "" : "; the search was given up, it took too long");
     return rc;
 }
 
 /* The end of top, by its own header; 0 if that cannot be. */
-static hw_addr end_of_top(struct walk *w, const struct arena *a)
+static hw_addr end_of_top(const struct walk *w, const struct arena *a)
 {
-    const struct hw_map *map = hw_map_at(w->target, a->top);
-    const uint8_t *bytes = a->top ? hw_seeker_at(&w->seeker, a->top, w->rules.header) : NULL;
-    if (!map || !bytes)
-        return 0;
-    uint64_t size = chunk_size(chunk_decode(bytes));
-    return size <= map->end - a->top ? a->top + size : 0;
+    uint64_t size = w->report->arenas.data[0].top.bytes;
+    hw_addr limit = glibc_stretch_end(w, a->top);
+    return a->top < limit && size && size <= limit - a->top ? a->top + size : 0;
 }
 
 static int find_contiguous(struct walk *w, struct hw_error *err)
@@ -247,7 +290,7 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
     struct arena *a = &w->arenas.data[0];
     hw_addr top_end = end_of_top(w, a), start = w->sbrk_base;
     if (a->distrusted && top_end > start)
-        glibc_set_system_bytes(w, 0, top_end - start);
+        a->system_bytes = top_end - start;
     hw_addr end = start + a->system_bytes, first = chunk_first(&w->rules, start);
     if (end < start || first < start || first > end) {
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(start),

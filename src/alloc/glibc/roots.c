@@ -20,11 +20,22 @@
     "install the libc's debug symbols (Debian and Ubuntu: apt install libc6-dbg) or name their "   \
     "place with --debuginfo-path"
 
+/* Symbolizers map libc as mere data; the one in use has variables. */
+static bool has_variables(const struct hw_target *t, const struct hw_module *mod)
+{
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].start >= mod->start && t->maps[i].end <= mod->end &&
+            (t->maps[i].flags & HW_MAP_WRITE))
+            return true;
+    return false;
+}
+
 struct hw_module *glibc_find_libc(const struct hw_image *image)
 {
     for (size_t i = 0; i < hw_modules_count(image->modules); i++) {
         struct hw_module *mod = hw_modules_get(image->modules, i);
-        if (hw_is_libc_name(mod->name))
+        /* The program's own copy comes first (symbols/namespace.c). */
+        if (hw_is_libc_name(mod->name) && has_variables(image->target, mod))
             return mod;
     }
     return NULL;
@@ -147,32 +158,38 @@ static int explain(const struct glibc *g, const struct choice *c, const struct h
     const char *path = g->mod->path, *version = g->version ? g->version : "of unknown version";
     if (why->code && g->is_static && !c->best.main_arena && !c->refuted) {
         hw_fail(err, why->code, "%s", why->text);
-        return hw_remedy(err, "%s", why->remedy);
+        hw_remedy(err, "%s", why->remedy);
+        return why->code;
     }
+    int rc;
     if (c->best.main_arena)
-        hw_fail(err, HW_ERR_NO_SYMBOLS,
-                "%s (glibc %s) has no symbol mp_, and there is nothing in its data that looks like "
-                "it",
-                path, version);
+        rc = hw_fail(
+            err, HW_ERR_NO_SYMBOLS,
+            "%s (glibc %s) has no symbol mp_, and there is nothing in its data that looks like "
+            "it",
+            path, version);
     else if (c->refuted)
-        hw_fail(err, HW_ERR_CORRUPT,
-                "%s (glibc %s): main_arena should be at %#" PRIx64
-                " (%s), but no arena that heapwalk knows stands there",
-                path, version, c->refuted, c->refuted_by);
+        rc = hw_fail(err, HW_ERR_CORRUPT,
+                     "%s (glibc %s): main_arena should be at %#" PRIx64
+                     " (%s), but no arena that heapwalk knows stands there",
+                     path, version, c->refuted, c->refuted_by);
     else if (g->is_static)
-        hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target, nor linked into %s",
-                path);
+        rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target, nor linked into %s",
+                     path);
     else
-        hw_fail(err, HW_ERR_NO_SYMBOLS,
-                "%s (glibc %s) has no symbol main_arena, and neither its data nor its code nor the "
-                "target's memory show where it is%s%.300s",
-                path, version, why->code ? "; " : "", why->code ? why->text : "");
-    if (why->code && why->remedy[0] && err && err->code == HW_ERR_NO_SYMBOLS)
-        return hw_remedy(err, "%s", why->remedy);
-    return hw_remedy(err, g->is_static && !c->refuted
-                              ? "heapwalk reads the heaps of glibc's malloc; this program has "
-                                "another C library, or none"
-                              : REMEDY);
+        rc = hw_fail(
+            err, HW_ERR_NO_SYMBOLS,
+            "%s (glibc %s) has no symbol main_arena, and neither its data nor its code nor the "
+            "target's memory show where it is%s%.300s",
+            path, version, why->code ? "; " : "", why->code ? why->text : "");
+    if (why->code && why->remedy[0] && rc == HW_ERR_NO_SYMBOLS)
+        hw_remedy(err, "%s", why->remedy);
+    else
+        hw_remedy(err, g->is_static && !c->refuted
+                           ? "heapwalk reads the heaps of glibc's malloc; this program has another "
+                             "C library, or none"
+                           : REMEDY);
+    return rc;
 }
 
 /* ---- layouts --------------------------------------------------------------------------------- */
@@ -221,7 +238,8 @@ static int check_tcache_layout(const struct glibc *g, struct hw_error *err)
     hw_fail(err, HW_ERR_UNSUPPORTED,
             "%s (glibc %s) keeps its tcaches in a form heapwalk does not know", g->mod->path,
             g->version ? g->version : "of unknown version");
-    return hw_remedy(err, "heapwalk reads glibc 2.17 to 2.43");
+    hw_remedy(err, "heapwalk reads glibc 2.17 to 2.43");
+    return HW_ERR_UNSUPPORTED;
 }
 
 static void layout_from_table(struct glibc *g, glibc_era_set eras)
@@ -240,8 +258,10 @@ static int resolve_named(struct glibc *g, const struct choice *c, struct hw_erro
         rc = layout_from_types(g, err);
     if (rc == HW_ERR_NO_SYMBOLS) {
         struct glibc_roots r = c->best;
-        if (!glibc_verify_roots(c->search.target, &r) || !r.mp)
-            return hw_remedy(err, REMEDY);
+        if (!glibc_verify_roots(c->search.target, &r) || !r.mp) {
+            hw_remedy(err, REMEDY);
+            return rc;
+        }
         layout_from_table(g, r.eras);
         g->locals_known = g->has_tcache || g->has_thread_arena;
         rc = HW_OK;

@@ -38,9 +38,14 @@ static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw
                      uint64_t count, struct hw_error *err)
 {
     const struct chunk_rules *r = &w->rules;
+    struct loop_guard guard = {0};
     for (uint64_t n = 0; n < count; n++) {
         hw_addr chunk = entry - r->header;
         const uint8_t *bytes = NULL;
+        if (loop_guard_repeats(&guard, entry)) {
+            complain(w, row->tid, entry, "a loop");
+            return HW_OK;
+        }
         if (entry > r->header && entry % r->alignment == 0)
             bytes = hw_seeker_at(&w->seeker, chunk, r->header + r->word);
         if (!bytes) {
@@ -54,8 +59,12 @@ static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw
         }
         struct cached c = {
             .address = chunk, .tid = row->tid, .bin = (uint16_t)bin, .state = HW_CACHED};
-        if (!hw_vec_push(&w->cached, c))
-            return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
+        bool full;
+        int rc = glibc_remember(w, &c, &full, err);
+        if (full)
+            complain(w, row->tid, chunk, "more chunks than there is memory");
+        if (full || rc != HW_OK)
+            return rc;
         row->tcache_chunks.n++;
         row->tcache_bytes.n += size;
         entry = glibc_next_link(w, entry, bytes + r->header);
@@ -92,7 +101,6 @@ static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
                       "tcache of thread %d at %#" PRIx64 " cannot be read", row->tid, cache);
         return HW_OK;
     }
-    row->tcache_bytes = row->tcache_chunks = hw_known(0);
     int rc = HW_OK;
     unsigned lists = w->layout->field[GLIBC_F_TCACHE_ENTRIES].count;
     for (unsigned i = 0; i < lists && rc == HW_OK; i++)
@@ -102,6 +110,30 @@ static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
     return rc;
 }
 
+/* Damaged images name one tcache for many threads; it can be only one's. */
+static int walk_own_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
+                          struct hw_error *err)
+{
+    for (size_t i = 0; i < w->caches.count; i++) {
+        if (w->caches.data[i] != cache)
+            continue;
+        complain(w, row->tid, cache, "the same tcache as another thread's");
+        return HW_OK;
+    }
+    if (!hw_vec_push(&w->caches, cache))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for threads");
+    return walk_cache(w, row, cache, err);
+}
+
+/* Is the thread's TLS block there? At the thread pointer stands the thread pointer itself (x86-64
+ * ABI). gcore saves a stack that it cannot read as zeros, and what is in it. */
+static bool has_locals(struct walk *w, const struct hw_thread *thread)
+{
+    uint64_t self;
+    return thread->regs_known && thread->tp &&
+           hw_read_word(w->target, thread->tp, &self, NULL) == HW_OK && self == thread->tp;
+}
+
 /* A pointer in the thread's TLS block; 0 where this libc has no such variable. */
 static bool read_local(struct walk *w, const struct hw_thread *thread, bool exists, int64_t offset,
                        uint64_t *ret)
@@ -109,7 +141,7 @@ static bool read_local(struct walk *w, const struct hw_thread *thread, bool exis
     *ret = 0;
     if (!exists)
         return true;
-    return thread->regs_known && thread->tp &&
+    return has_locals(w, thread) &&
            hw_read_word(w->target, thread->tp + (uint64_t)offset, ret, NULL) == HW_OK;
 }
 
@@ -131,7 +163,7 @@ static int read_thread(struct walk *w, const struct hw_thread *thread, struct hw
         row.arena = glibc_arena_index(w, arena);
         row.tcache_bytes = row.tcache_chunks = hw_known(0);
         if (cache && !is_dummy(w, cache))
-            rc = walk_cache(w, &row, cache, err);
+            rc = walk_own_cache(w, &row, cache, err);
     }
     if (rc == HW_OK && row.arena >= 0 &&
         !hw_vec_push(&w->report->arenas.data[row.arena].tids, row.tid))
@@ -147,4 +179,40 @@ int glibc_read_tcaches(struct walk *w, struct hw_error *err)
     for (size_t i = 0; i < w->target->thread_count && rc == HW_OK; i++)
         rc = read_thread(w, &w->target->threads[i], err);
     return rc;
+}
+
+/* ---- how links are stored -----------------------------------------------------------------------
+ */
+
+#define VOTING_THREADS 64
+
+static void vote_heads(struct walk *w, const struct hw_object *object, unsigned field,
+                       unsigned distance)
+{
+    for (unsigned i = 0; i < w->layout->field[field].count; i++) {
+        hw_addr head = hw_fetch(object, field, i);
+        if (head)
+            glibc_vote_link(w, head + distance);
+    }
+}
+
+static void vote_thread(struct walk *w, const struct hw_thread *thread)
+{
+    uint64_t cache;
+    struct hw_object tcache;
+    if (!read_local(w, thread, w->g->has_tcache, w->g->tcache_offset, &cache) || !cache ||
+        is_dummy(w, cache))
+        return;
+    if (hw_object_read(&tcache, w->layout, w->target, GLIBC_TCACHE, cache, NULL) == HW_OK)
+        vote_heads(w, &tcache, GLIBC_F_TCACHE_ENTRIES, 0);
+    hw_object_deinit(&tcache);
+}
+
+void glibc_decide_links(struct walk *w)
+{
+    for (size_t i = 0; i < w->target->thread_count && i < VOTING_THREADS; i++)
+        vote_thread(w, &w->target->threads[i]);
+    for (size_t i = 0; i < w->arenas.count && hw_has(w->layout, GLIBC_F_FASTBINS); i++)
+        vote_heads(w, &w->arenas.data[i].state, GLIBC_F_FASTBINS, w->rules.header);
+    glibc_count_votes(w);
 }

@@ -10,22 +10,12 @@
 
 #include <inttypes.h>
 
-/* No arena can hold more than there is: this keeps every total below the size of the image. */
-static uint64_t writable_bytes(const struct hw_target *t)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < t->map_count; i++)
-        if (t->maps[i].flags & HW_MAP_WRITE)
-            sum += t->maps[i].end - t->maps[i].start;
-    return sum;
-}
-
 #define FLAGS_KNOWN 7 /* FASTCHUNKS, NONCONTIGUOUS, ARENA_CORRUPT (some versions) */
 
-static bool is_writable(const struct hw_target *t, hw_addr addr)
+static bool is_readable(const struct hw_target *t, hw_addr addr)
 {
     const struct hw_map *map = hw_map_at(t, addr);
-    return map && (map->flags & HW_MAP_WRITE);
+    return map && (map->flags & HW_MAP_READ);
 }
 
 /* The head of a bin points to itself, or to a chunk that points back. */
@@ -36,7 +26,7 @@ static bool bin_is_sane(struct walk *w, const struct hw_object *state, unsigned 
     hw_addr head = hw_field_addr(w->layout, GLIBC_F_BINS, state->address, 2 * (bin - 1)) - 2 * word;
     hw_addr fd = hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1));
     return fd == head ||
-           (is_writable(w->target, fd) &&
+           (is_readable(w->target, fd) &&
             hw_read_word(w->target, fd + 3 * word, &back, NULL) == HW_OK && back == head);
 }
 
@@ -69,17 +59,16 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
     uint64_t flags = hw_fetch(&a->state, GLIBC_F_FLAGS, 0);
     if (flags & ~(uint64_t)FLAGS_KNOWN)
         flaw(w, index, a->address, "impossible flags", flags);
-    if (a->system_bytes > writable_bytes(w->target)) {
-        flaw(w, index, a->address, "more system_mem than there is writable memory",
-             a->system_bytes);
+    if (a->system_bytes > w->private_bytes) {
+        flaw(w, index, a->address, "more system_mem than the target has memory", a->system_bytes);
         a->system_bytes = 0;
         a->distrusted = true;
     } else if (a->system_bytes > hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0)) {
         flaw(w, index, a->address, "more system_mem than its maximum", a->system_bytes);
     }
-    if (a->top && !is_writable(w->target, a->top)) {
-        flaw(w, index, a->address, "its top where there is no writable memory", a->top);
-        a->top = 0;
+    if (a->top && !is_readable(w->target, a->top)) {
+        flaw(w, index, a->address, "its top where there is no memory", a->top);
+        a->top_is_bad = true;
     }
 }
 

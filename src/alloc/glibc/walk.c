@@ -105,7 +105,7 @@ static void walk_top(struct cursor *c)
     if (size != room)
         hw_report_add(
             c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(room),
-            "arena %u: top at %#" PRIx64 " has size %" PRIu64 ", but %" PRIu64 " bytes are left",
+            "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64 " bytes are left",
             c->index, c->p, size, room);
     if (size > room)
         size = room;

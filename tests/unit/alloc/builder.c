@@ -42,6 +42,8 @@ enum {
 #define TCACHE    (DATA_BASE + 0x3000)
 #define P         ((uint64_t)CHUNK_P)
 
+enum { TLS_TCACHE = 0x40, TLS_ARENA = 0x48 };
+
 /* A piece of memory of the image. */
 struct piece {
     hw_addr start;
@@ -85,7 +87,7 @@ static uint8_t *at(struct builder *b, hw_addr address)
         if (address >= p->start && address + 8 <= p->start + p->size)
             return p->bytes + (address - p->start);
     }
-    must(!"an address outside the image");
+    must(false); /* an address outside the image */
     return NULL;
 }
 
@@ -144,8 +146,9 @@ struct builder *builder_create(void)
     init_arena(b, ARENA);
     builder_poke(b, PAR + PAR_TRIM_THRESHOLD, 128 << 10);
     builder_poke(b, PAR + PAR_SBRK_BASE, SBRK_BASE);
-    builder_poke(b, TLS + 0, TCACHE);
-    builder_poke(b, TLS + 8, ARENA);
+    builder_poke(b, TLS, TLS); /* as the ABI wants it */
+    builder_poke(b, TLS + TLS_TCACHE, TCACHE);
+    builder_poke(b, TLS + TLS_ARENA, ARENA);
     return b;
 }
 
@@ -515,8 +518,8 @@ struct result *builder_walk(struct builder *b)
                       .curbrk = CURBRK,
                       .has_tcache = true,
                       .has_thread_arena = true,
-                      .tcache_offset = 0,
-                      .thread_arena_offset = 8,
+                      .tcache_offset = TLS_TCACHE,
+                      .thread_arena_offset = TLS_ARENA,
                       .roots_source = "table",
                       .layout_source = "table"};
     must(hw_layout_init(&g.layout, &glibc_layout_desc, 8, NULL) == HW_OK);

@@ -1,0 +1,155 @@
+#!/bin/bash
+# The demo: a program that holds a few KB and keeps 1.5 GB, seen by heapwalk, first while it runs,
+# then from the core file that it leaves. `make demo` builds what is needed and runs this.
+#
+# Leaves nothing behind: process and core are gone when it ends, however it ends. Where memory or disk
+# are short it takes a smaller program. BUILD is where the binaries are; TMPDIR is where the core goes.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+BUILD=${BUILD:-build}
+HEAPWALK=$BUILD/heapwalk
+PROGRAM=$(realpath "$BUILD/demo/fragmented")
+
+bold='' dim='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$'\033[1m' dim=$'\033[2m' plain=$'\033[0m'
+fi
+
+title() {
+    printf '\n%s%s%s\n\n' "$bold" "$*" "$plain"
+}
+
+note() {
+    printf '%s%s%s\n' "$dim" "$*" "$plain"
+}
+
+die() {
+    echo "demo: $*" >&2
+    exit 1
+}
+
+pid='' dir=''
+cleanup() {
+    if [ -n "$pid" ]; then
+        kill -KILL "$pid" || true
+        wait "$pid" || true
+    fi 2>/dev/null
+    [ -z "$dir" ] || rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# ---- how large it may be --------------------------------------------------------------------------
+
+# MiB of memory that may still be used: by the machine, and by our control group.
+free_memory() {
+    local name value rest free=0 max current
+    while read -r name value rest; do
+        [ "$name" != MemAvailable: ] || free=$((value / 1024))
+    done </proc/meminfo
+    if read -r max 2>/dev/null </sys/fs/cgroup/memory.max && [ "$max" != max ] &&
+        read -r current 2>/dev/null </sys/fs/cgroup/memory.current; then
+        [ $(((max - current) >> 20)) -ge "$free" ] || free=$(((max - current) >> 20))
+    fi
+    echo "$free"
+}
+
+# MiB that fit on the disk of a directory; 0 if one cannot write there. What lies on a tmpfs is memory.
+free_disk() {
+    local kind free
+    [ -w "$1" ] || { echo 0; return; }
+    read -r kind free < <(df -P -T -m "$1" | awk 'NR == 2 { print $2, $5 }')
+    case $kind in tmpfs | ramfs) [ "$free" -le $((memory / 2)) ] || free=$((memory / 2)) ;; esac
+    echo "$free"
+}
+
+memory=$(free_memory)
+place=${TMPDIR:-/tmp}
+disk=$(free_disk "$place")
+other=$(free_disk "$BUILD")
+if [ "$disk" -lt 2400 ] && [ "$other" -gt "$disk" ]; then
+    place=$BUILD disk=$other
+fi
+
+# Percent of the full size; the full one takes 1.5 GiB of memory and up to 2.2 GiB of disk.
+size=
+for percent in 100 50 25 10 3; do
+    if [ "$memory" -ge $((22 * percent)) ] && [ "$disk" -ge $((24 * percent)) ]; then
+        size=$percent
+        break
+    fi
+done
+[ -n "$size" ] || die "too little room: $memory MiB of memory and $disk MiB on the disk of $place are free"
+[ "$size" = 100 ] || echo "Only $memory MiB of memory and $disk MiB on disk are free: the program is scaled to $size%."
+
+buffers=$((10000 * size)) threads=24 mib=$(((24 * size + 99) / 100))
+dir=$(mktemp -d "$place/heapwalk-demo.XXXXXX")
+dir=$(realpath "$dir")
+
+# ---- the steps ------------------------------------------------------------------------------------
+
+start_program() {
+    local tries=0
+    : >"$dir/said"
+    (cd "$dir" && ulimit -c "$(ulimit -H -c)" && exec "$PROGRAM" "$buffers" "$threads" "$mib") >"$dir/said" &
+    pid=$!
+    until grep -q '^ready$' "$dir/said"; do
+        kill -0 "$pid" 2>/dev/null || die "the program ended before it was ready"
+        [ $((tries += 1)) -lt 1200 ] || die "the program is not ready after two minutes"
+        sleep 0.1
+    done
+}
+
+# The kernel writes the core itself if it is told a plain name for it and we are allowed to have one.
+kernel_writes_cores() {
+    local pattern=''
+    read -r pattern </proc/sys/kernel/core_pattern || true
+    case $pattern in '' | *[/\|]*) return 1 ;; esac
+    [ "$(ulimit -H -c)" = unlimited ]
+}
+
+# Sets `core`; the program is gone afterwards.
+crash() {
+    core=
+    if kernel_writes_cores; then
+        kill -ABRT "$pid"
+        { wait "$pid" || true; } 2>/dev/null # the shell would tell of the crash, with line number
+        pid=
+        for core in "$dir"/*; do # its name is the machine's business
+            [ "$core" = "$dir/said" ] || return 0
+        done
+        start_program
+    fi
+    command -v gcore >/dev/null || die "no core: the kernel does not write it here, and there is no gcore (gdb)"
+    DEBUGINFOD_URLS='' gcore -o "$dir/core" "$pid" >"$dir/gcore.log" 2>&1 || die "gcore failed: $(tail -n 1 "$dir/gcore.log")"
+    core=$dir/core.$pid
+    kill -KILL "$pid"
+    { wait "$pid" || true; } 2>/dev/null
+    pid=
+}
+
+walk() {
+    local status=0
+    "$HEAPWALK" "$@" || status=$?
+    [ "$status" = 0 ] || die "heapwalk ended with status $status"
+}
+
+title "1. A program that has freed nearly everything  (demo/fragmented $buffers $threads $mib)"
+start_program
+grep -v '^ready$' "$dir/said"
+
+title "2. heapwalk -p $pid"
+walk -p "$pid"
+echo
+note "Hardly a byte is in use; what the kernel still charges for is free memory: retention, not a leak. free() gives"
+note "back only the end of a heap, and there lies one small live block; malloc_trim(0) in the program reaches the rest."
+
+crash
+title "3. The program has crashed; heapwalk ${core##*/}  ($(du -m "$core" | cut -f 1) MiB)"
+walk "$core"
+echo
+note "The same arenas and the same figures, though the process is gone: the core file is all that is needed, from a"
+note "crash or from gcore(1) in production, and nobody has to wait until it happens again."

@@ -1,0 +1,126 @@
+/*
+ * Where to look for memory of malloc that no list names, and where not.
+ *
+ * A stretch is a row of neighbouring private anonymous mappings. What malloc mapped as one piece
+ * may be several mappings by now: mlock(), madvise() or mprotect() on a part of it splits it; and
+ * it may be a part of a larger one, because the kernel joins neighbours. So nothing is ever
+ * measured against the ends of a single mapping.
+ *
+ * What arenas are known to occupy is not searched again.
+ */
+#include "alloc/glibc/glibc.h"
+
+static bool is_candidate(const struct hw_map *map)
+{
+    return !(map->flags & HW_MAP_SHARED) && hw_map_is_anonymous(map);
+}
+
+int glibc_find_stretches(struct walk *w, struct hw_error *err)
+{
+    const struct hw_target *t = w->target;
+    for (size_t i = 0; i < t->map_count; i++) {
+        const struct hw_map *map = &t->maps[i];
+        struct span *last = w->stretches.count ? &w->stretches.data[w->stretches.count - 1] : NULL;
+        if (!is_candidate(map))
+            continue;
+        w->private_bytes += map->end - map->start;
+        if (last && last->end == map->start)
+            last->end = map->end;
+        else if (!hw_vec_push(&w->stretches, (struct span){map->start, map->end}))
+            return hw_fail(err, HW_ERR_NOMEM, "no memory for the list of mappings");
+    }
+    return HW_OK;
+}
+
+/* Index of the first span of a sorted list that ends behind `addr`. */
+static size_t first_behind(const struct span *spans, size_t count, hw_addr addr)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (spans[middle].end <= addr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr)
+{
+    size_t i = first_behind(w->stretches.data, w->stretches.count, addr);
+    bool inside = i < w->stretches.count && w->stretches.data[i].start <= addr;
+    return inside ? w->stretches.data[i].end : 0;
+}
+
+int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err)
+{
+    if (!hw_vec_push(&w->occupied, (struct span){start, end}))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for the list of regions");
+    struct span *spans = w->occupied.data;
+    size_t i = w->occupied.count - 1;
+    for (; i > 0 && spans[i - 1].start > start; i--)
+        spans[i] = spans[i - 1];
+    spans[i] = (struct span){start, end};
+    return HW_OK;
+}
+
+/* The readable map at `addr`, or the next one; NULL past the last. */
+static const struct hw_map *readable_from(const struct hw_target *t, hw_addr addr)
+{
+    size_t low = 0, high = t->map_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (t->maps[middle].end <= addr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    while (low < t->map_count && !(t->maps[low].flags & HW_MAP_READ))
+        low++;
+    return low < t->map_count ? &t->maps[low] : NULL;
+}
+
+hw_addr glibc_next_page(struct walk *w, hw_addr addr, hw_addr end, uint64_t *budget)
+{
+    uint64_t page = w->target->who.page_size;
+    hw_addr p = hw_align_up(addr, page);
+    while (p >= addr && p < end && *budget) {
+        const struct hw_map *map = readable_from(w->target, p);
+        if (!map || map->start >= end)
+            return end;
+        if (map->start > p)
+            p = hw_align_up(map->start, page);
+        hw_addr until = map->end < end ? map->end : end;
+        hw_addr data = p >= map->start ? hw_next_data(w->target, p, until, budget) : until;
+        if (data < until && data % page == 0)
+            return data;
+        addr = p; /* segments of cores may begin anywhere */
+        p = hw_align_up(data < until ? data : until, page);
+        if (p <= addr)
+            p = addr + page;
+    }
+    return end;
+}
+
+bool glibc_next_unknown(const struct walk *w, hw_addr *from, struct span *ret)
+{
+    for (;;) {
+        size_t s = first_behind(w->stretches.data, w->stretches.count, *from);
+        if (s == w->stretches.count)
+            return false;
+        const struct span *stretch = &w->stretches.data[s];
+        if (*from < stretch->start)
+            *from = stretch->start;
+        size_t o = first_behind(w->occupied.data, w->occupied.count, *from);
+        const struct span *taken = o < w->occupied.count ? &w->occupied.data[o] : NULL;
+        if (taken && taken->start <= *from) {
+            *from = taken->end;
+            continue;
+        }
+        bool cut = taken && taken->start < stretch->end;
+        *ret = (struct span){*from, cut ? taken->start : stretch->end};
+        *from = ret->end;
+        return true;
+    }
+}
