@@ -89,9 +89,9 @@ def as_json(t, tool):
         if good(t, ran):
             answer = ran.json()
             t.check("in use" in repr(answer), f"no state in {answer}")
-        ran = tool.run("--whatis", str(block), "-p", victim.pid)  # decimal
+        ran = tool.run("--whatis", f"{block:x}", "-p", victim.pid)  # as it is copied, without 0x
         if good(t, ran):
-            t.check("in use" in ran.out.decode(), f"a decimal address: {ran.out!r}")
+            t.check("in use" in ran.out.decode(), f"an address without 0x: {ran.out!r}")
             check_short(t, ran.out)
 
 

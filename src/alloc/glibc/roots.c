@@ -253,7 +253,11 @@ static void layout_from_table(struct glibc *g, glibc_era_set eras)
 static int resolve_named(struct glibc *g, const struct choice *c, struct hw_error *err)
 {
     int rc = find_locals_by_name(g, err);
-    g->locals_known = true;
+    g->locals_known = rc == HW_OK;
+    if (rc == HW_ERR_NO_SYMBOLS) { /* where the TLS block lies is not known: the walk will say so */
+        g->has_tcache = g->has_thread_arena = false;
+        rc = HW_OK;
+    }
     if (rc == HW_OK)
         rc = layout_from_types(g, err);
     if (rc == HW_ERR_NO_SYMBOLS) {
@@ -263,7 +267,7 @@ static int resolve_named(struct glibc *g, const struct choice *c, struct hw_erro
             return rc;
         }
         layout_from_table(g, r.eras);
-        g->locals_known = g->has_tcache || g->has_thread_arena;
+        g->locals_known = g->locals_known && (g->has_tcache || g->has_thread_arena);
         rc = HW_OK;
     }
     return rc == HW_OK ? check_tcache_layout(g, err) : rc;

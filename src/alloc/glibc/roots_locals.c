@@ -270,7 +270,9 @@ int glibc_find_thread_locals(struct glibc *g, struct hw_report *report, struct h
     if (!g->locals_known)
         g->has_tcache = g->has_thread_arena = false;
     if (rc != HW_OK || size < 8) {
-        if (!g->locals_known && (g->eras & glibc_eras_with_tcache()))
+        bool has_tcaches = g->eras ? (g->eras & glibc_eras_with_tcache()) != 0
+                                   : hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES);
+        if (!g->locals_known && has_tcaches)
             cannot_tell(g, report, rc != HW_OK ? why.text : "libc's program headers are not known");
         return HW_OK;
     }
