@@ -15,6 +15,8 @@ import badinput
 import busy
 import damage
 import harmless
+import hostile
+import layouts
 import modes
 import output
 import whatis
@@ -37,7 +39,7 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (whatis, output, busy, badinput, damage, harmless):
+    for module in (layouts, whatis, output, busy, badinput, damage, hostile, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()
