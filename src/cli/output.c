@@ -22,11 +22,14 @@ static void release(struct output *out)
     *out = (struct output){.stream = stdout};
 }
 
-/* A device, a pipe, a socket: there is no replacing it, only writing to it. */
+/* A device, a pipe, a socket, or a link to a file that is yet to be: there is no replacing it, only
+ * writing to it. */
 static bool is_special(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    if (stat(path, &st) == 0)
+        return !S_ISREG(st.st_mode);
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
 static int open_directly(struct output *out, const char *path, struct hw_error *err)

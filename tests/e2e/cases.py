@@ -51,4 +51,17 @@ CASES = [
     Case("fastbins-more", "fastbins", (30, 160), tunables("mxfast=160"), foreign=1 + 2 * 2),
     Case("bins", "bins", foreign=3),
     Case("pinned-top", "pinned-top"),
+    Case("split-chunks", "split-mappings", ("chunks",)),
+    Case("split-top", "split-mappings", ("top",)),
+    Case("sealed", "split-mappings", ("sealed",)),
+    Case("regions-low", "regions", ("low",)),
+    Case("regions-imitated", "regions", ("imitated",)),
+    Case("regions-split", "regions", ("split",)),
+    # No huge pages are set aside: the main arena falls back to mappings, the first one included.
+    Case("regions-hugetlb", "every-other", (2000, 1000), tunables("hugetlb=2")),
+    Case("own-stack-chunk", "own-stack", ("chunk",), foreign=2),
+    Case("own-stack-region", "own-stack", ("region",), foreign=2),
+    Case("second-libc-data", "second-libc", ("data",)),
+    Case("second-libc-namesake", "second-libc", ("namesake",)),
+    Case("gap-of-words", "gap-of-words", (4 << 20, 33)),
 ]

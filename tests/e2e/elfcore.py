@@ -2,18 +2,47 @@
 
 import struct
 
-PT_LOAD = 1
+PT_LOAD, PT_NOTE = 1, 4
+NT_PRSTATUS = 1
+
+
+class Header:
+    """A program header, by its place in the file. It is written back by store()."""
+
+    def __init__(self, data, at):
+        self.at = at
+        (self.kind, self.flags, self.offset, self.address, _, self.saved, self.bytes,
+         self.align) = struct.unpack_from("<IIQQQQQQ", data, at)
+
+    def store(self, data):
+        struct.pack_into("<IIQQQQQQ", data, self.at, self.kind, self.flags, self.offset,
+                         self.address, 0, self.saved, self.bytes, self.align)
+
+
+def headers(data, kind):
+    """The program headers of that kind, in the order of the file."""
+    phoff, phnum = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    every = [Header(data, phoff + 56 * i) for i in range(phnum)]
+    return [h for h in every if h.kind == kind]
 
 
 def segments(data):
     """[(address, offset in the file, bytes in the file)] of the loaded segments."""
-    phoff, phnum = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
-    found = []
-    for i in range(phnum):
-        kind, _, offset, address, _, size = struct.unpack_from("<IIQQQQ", data, phoff + 56 * i)
-        if kind == PT_LOAD and size:
-            found.append((address, offset, size))
-    return found
+    return [(h.address, h.offset, h.saved) for h in headers(data, PT_LOAD) if h.saved]
+
+
+def thread_note(data):
+    """The first NT_PRSTATUS note, and where in it the thread's number stands."""
+    whole = headers(data, PT_NOTE)[0]
+    at = whole.offset
+    while at < whole.offset + whole.saved:
+        name, size, kind = struct.unpack_from("<III", data, at)
+        start = at + 12 + (name + 3 & ~3)
+        end = start + (size + 3 & ~3)
+        if kind == NT_PRSTATUS:
+            return bytes(data[at:end]), start - at + 32
+        at = end
+    raise ValueError("no thread in the core")
 
 
 def offset_of(data, address):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import stat
 import subprocess
 
 from cases import Case
@@ -59,6 +60,49 @@ def failed_file(t, tool):
         t.equal(str(ran), ran.status, 2)
         t.equal("lines on stderr", len(ran.err.splitlines()), 1)
         t.equal("files", os.listdir(place), ["r.json"])
+
+
+def symbolic_link(t, tool):
+    """A link stays one; what it leads to is replaced."""
+    with running(tool.build, TARGET) as victim, workplace() as place, workplace() as elsewhere:
+        link, real = os.path.join(place, "r.xml"), os.path.join(elsewhere, "real")
+        os.symlink(real, link)
+        with open(real, "w", encoding="utf-8") as f:
+            f.write("old")
+        good(t, tool.run("-o", link, "-p", victim.pid))
+        t.check(os.path.islink(link), "the link was replaced")
+        with open(real, "rb") as f:
+            t.equal("the file behind it", f.read(), victim.text("malloc_info.xml"))
+        t.equal("files", (os.listdir(place), os.listdir(elsewhere)), (["r.xml"], ["real"]))
+
+
+def special_files(t, tool):
+    """What is no regular file is written to and stays what it is."""
+    with running(tool.build, TARGET) as victim, workplace() as place:
+        want = victim.text("malloc_info.xml")
+        command = ["-f", "malloc_info", "-p", str(victim.pid)]
+        fifo, link = os.path.join(place, "fifo"), os.path.join(place, "link")
+        os.mkfifo(fifo)
+        os.symlink(fifo, link)
+        for path in (fifo, link):
+            # Opened for both, so that neither side waits for the other; a report fits into a pipe.
+            reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+            ran = tool.run("-o", path, *command, timeout=20)
+            if good(t, ran) and t.check(stat.S_ISFIFO(os.stat(fifo).st_mode), "no FIFO any more"):
+                t.equal(f"what came out of {path}", os.read(reader, 65536), want)
+            os.close(reader)
+        t.check(os.path.islink(link), "the link was replaced")
+        t.equal("files", sorted(os.listdir(place)), ["fifo", "link"])
+        null = os.path.join(place, "null")  # never the real one: a failure would replace it
+        try:
+            os.mknod(null, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            os.close(os.open(null, os.O_WRONLY))
+        except OSError:
+            t.note("no devices can be made here")
+            return
+        good(t, tool.run("-o", null, *command))
+        t.check(stat.S_ISCHR(os.stat(null).st_mode), "no device any more")
+        t.equal("files", sorted(os.listdir(place)), ["fifo", "link", "null"])
 
 
 def full_disk(t, tool):
@@ -162,6 +206,8 @@ def moved(t, tool):
 def run(suite, tool, _args):
     suite.run("output/to-file", to_file, tool)
     suite.run("output/failed-file", failed_file, tool)
+    suite.run("output/symbolic-link", symbolic_link, tool)
+    suite.run("output/special-files", special_files, tool)
     if os.path.exists("/dev/full"):
         suite.run("output/full-disk", full_disk, tool)
     else:

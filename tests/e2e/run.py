@@ -17,6 +17,8 @@ import damage
 import foreign
 import harmless
 import hidden
+import hostile
+import layouts
 import modes
 import output
 import whatis
@@ -39,7 +41,8 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (whatis, output, busy, badinput, foreign, hidden, damage, harmless):
+    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, damage, hostile,
+                   harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()

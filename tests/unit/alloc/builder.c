@@ -33,14 +33,15 @@ enum {
     TCACHE_ENTRIES = 128,
 };
 
-#define DATA_BASE ((hw_addr)0x7f8000000000)
-#define DATA_SIZE ((size_t)0x4000)
-#define ARENA     (DATA_BASE + 0x100)
-#define PAR       (DATA_BASE + 0x1000)
-#define CURBRK    (DATA_BASE + 0x1800)
-#define TLS       (DATA_BASE + 0x2000) /* thread pointer */
-#define TCACHE    (DATA_BASE + 0x3000)
-#define P         ((uint64_t)CHUNK_P)
+#define FOREIGN_BASE ((hw_addr)0x7d0000000000)
+#define DATA_BASE    ((hw_addr)0x7f8000000000)
+#define DATA_SIZE    ((size_t)0x4000)
+#define ARENA        (DATA_BASE + 0x100)
+#define PAR          (DATA_BASE + 0x1000)
+#define CURBRK       (DATA_BASE + 0x1800)
+#define TLS          (DATA_BASE + 0x2000) /* thread pointer */
+#define TCACHE       (DATA_BASE + 0x3000)
+#define P            ((uint64_t)CHUNK_P)
 
 enum { TLS_TCACHE = 0x40, TLS_ARENA = 0x48 };
 
@@ -67,6 +68,7 @@ struct builder {
     hw_addr last_arena; /* the newest thread arena; the ring is main -> it -> ... */
     bool prev_used, linked, noncontiguous, plain, want_bins;
     unsigned mappings;
+    size_t foreign;
     int64_t extra;
     uint64_t main_system;
 };
@@ -347,6 +349,13 @@ hw_addr build_mapping(struct builder *b)
     return p->start;
 }
 
+hw_addr build_foreign(struct builder *b, size_t bytes)
+{
+    hw_addr start = FOREIGN_BASE + b->foreign;
+    b->foreign += bytes + 4096;
+    return new_piece(b, start, bytes)->start;
+}
+
 void build_next_page(struct builder *b)
 {
     b->current->used = (b->current->used + 4095) / 4096 * 4096;
@@ -533,6 +542,9 @@ struct result *builder_walk(struct builder *b)
     if (r->code == HW_OK)
         hw_analyses_end(r->report);
     hw_layout_deinit(&g.layout);
+    r->bytes_read = t->bytes_read;
+    for (size_t i = 0; i < t->map_count; i++)
+        r->image_bytes += t->maps[i].end - t->maps[i].start;
     hw_target_close(t);
     return r;
 }

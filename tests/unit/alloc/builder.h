@@ -33,6 +33,8 @@ struct result {
     int code; /* of the walk */
     struct hw_error err;
     HW_VEC(struct hw_block) blocks;
+    uint64_t bytes_read; /* by the walk */
+    uint64_t image_bytes;
 };
 
 struct builder *builder_create(void);
@@ -69,6 +71,8 @@ void build_heap(struct builder *b);
 hw_addr build_mapping(struct builder *b);
 /* Skip to the next page of the current mapping. */
 void build_next_page(struct builder *b);
+/* A mapping that no chunk is built into. Its address. */
+hw_addr build_foreign(struct builder *b, size_t bytes);
 
 /* Raw access to the image, to plant damage. After builder_link() lists are in place. */
 void builder_poke(struct builder *b, hw_addr address, uint64_t word);

@@ -131,6 +131,26 @@ Test(heap_damage, a_tcache_link_that_was_overwritten)
     expect_finding(HW_FINDING_BAD_LIST);
 }
 
+/* Use after free. A plain link of 0 ends a list, but these are mangled, as all others show. */
+Test(heap_damage, a_tcache_link_that_was_cleared)
+{
+    hw_addr lost = build_tcache(b, 0x20), first = build_tcache(b, 0x20);
+    for (unsigned i = 0; i < 3; i++) {
+        build_tcache(b, 0x40);
+        build_fast(b, 0x30);
+    }
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, first + 16, 0);
+    expect_finding(HW_FINDING_BAD_LIST);
+    cr_expect_eq(r->report->findings.count, 1);
+    cr_expect_eq(block_at(r, first)->state, HW_CACHED);
+    cr_expect_eq(block_at(r, lost)->state, HW_USED, "nothing says that it is not");
+    cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 4);
+    cr_expect_eq(figure(r, 0, HW_M_FASTBIN_CHUNKS), 3);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
+}
+
 Test(heap_damage, a_double_free_into_tcache_and_fastbin)
 {
     hw_addr chunk = build_tcache(b, 0x30);

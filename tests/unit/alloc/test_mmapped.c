@@ -5,6 +5,8 @@
 
 #include <criterion/criterion.h>
 
+#define FOREIGN_BYTES ((size_t)2 << 20)
+
 static struct builder *b;
 static struct result *r;
 
@@ -109,6 +111,24 @@ Test(mmapped, what_cannot_be_found_is_named)
     walk();
     cr_expect_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
     cr_expect_not(hw_report_complete(r->report));
+}
+
+/* All memory is read a few times, not once for each page of it. */
+Test(mmapped, a_vain_search_in_random_memory_is_bounded)
+{
+    hw_addr start = build_foreign(b, FOREIGN_BYTES);
+    uint64_t word = 88172645463325252;
+    for (hw_addr p = start; p < start + FOREIGN_BYTES; p += 8) {
+        word ^= word << 13;
+        word ^= word >> 7;
+        word ^= word << 17;
+        builder_poke(b, p, word);
+    }
+    builder_mmaps(b, 1, 0x2000);
+    walk();
+    cr_expect_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
+    cr_expect_leq(r->bytes_read, 12 * r->image_bytes, "read %lu bytes of %lu",
+                  (unsigned long)r->bytes_read, (unsigned long)r->image_bytes);
 }
 
 Test(mmapped, sizes_that_do_not_fit_are_no_chunks)

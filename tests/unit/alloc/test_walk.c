@@ -123,6 +123,20 @@ Test(walk, links_without_safe_linking)
     cr_expect_eq(figure(r, 0, HW_M_FASTBIN_CHUNKS), 5);
 }
 
+/* Then every link is 0: the end of a plain list, which a mangled one never has. */
+Test(walk, plain_lists_of_one_chunk_each)
+{
+    builder_plain_links(b);
+    hw_addr cached = build_tcache(b, 0x40), fast = build_fast(b, 0x20);
+    build_tcache(b, 0x60);
+    build_top(b, 0x200);
+    walk();
+    expect_complete();
+    expect(cached, HW_CACHED, 0x40, 0);
+    expect(fast, HW_PARKED, 0x20, 0);
+    cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 2);
+}
+
 Test(walk, unsorted_and_small_chunks_are_told_apart_where_asked_for)
 {
     hw_addr unsorted = build_unsorted(b, 0x90);
