@@ -10,7 +10,10 @@
  *
  * libc has more than a dozen of them, and all must tell the same. The slots are written at load
  * time, so a core has them. The list of relocations comes from the file, or from memory where no
- * file was found.
+ * file was found. A kernel core has saved neither; then each thread's dynamic thread vector tells
+ * where the blocks lie, and the program headers, how large this module's is:
+ *
+ *     tp + 8 -> dtv:  [size] | generation | block 1 | block 2 | ...       16 bytes each
  */
 #include "symbols/private.h"
 
@@ -19,6 +22,10 @@
 
 /* No static TLS block is further from the thread pointer than this. */
 #define TLS_FAR ((int64_t)1 << 32)
+
+/* Modules with thread-local storage that are looked at, and what alignment may add to a block. */
+#define DTV_MAX   64
+#define DTV_SLACK 64
 
 /* What the slots seen so far say. Slots of named symbols may belong to another module's variable
  * of the same name, so they count only where there are no others. */
@@ -144,6 +151,49 @@ static bool exe_offset(const struct hw_module *mod, const struct hw_elf_image *i
     return below_thread_pointer(phdr, count, ret);
 }
 
+/* Blocks lie below the thread pointer, one behind the other. Which of them has just the room that
+ * this module needs? 0 if none or several have. */
+static int64_t block_that_fits(struct hw_target *t, hw_addr tp, const Elf64_Phdr *tls)
+{
+    uint64_t dtv, size, block;
+    int64_t found = 0, above = 0;
+    uint64_t slack = tls->p_align > DTV_SLACK ? tls->p_align : DTV_SLACK;
+    if (hw_read_word(t, tp + 8, &dtv, NULL) != HW_OK ||
+        hw_read_word(t, dtv - 16, &size, NULL) != HW_OK)
+        return 0;
+    for (uint64_t id = 1; id <= size && id <= DTV_MAX; id++) {
+        if (hw_read_word(t, dtv + 16 * id, &block, NULL) != HW_OK)
+            break;
+        int64_t offset = (int64_t)(block - tp);
+        if (offset >= above || offset < -TLS_FAR) /* not in static TLS, or not there yet */
+            continue;
+        uint64_t room = (uint64_t)(above - offset);
+        above = offset;
+        if (room < tls->p_memsz || room - tls->p_memsz >= slack)
+            continue;
+        if (found)
+            return 0;
+        found = offset;
+    }
+    return found;
+}
+
+static bool vector_offset(struct hw_target *t, const struct hw_module *mod,
+                          const struct hw_elf_image *image, int64_t *ret)
+{
+    const Elf64_Phdr *tls = hw_elf_image_phdr(image, PT_TLS);
+    *ret = 0;
+    for (size_t i = 0; tls && !mod->is_exe && i < t->thread_count; i++) {
+        const struct hw_thread *thread = &t->threads[i];
+        int64_t offset = thread->regs_known && thread->tp ? block_that_fits(t, thread->tp, tls) : 0;
+        if (offset && *ret && offset != *ret)
+            return false;
+        if (offset)
+            *ret = offset;
+    }
+    return *ret != 0;
+}
+
 int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *ret,
                          struct hw_error *err)
 {
@@ -155,7 +205,8 @@ int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *r
         consider_memory(&v, &image);
     bool named = !v.known[false];
     if (!v.known[named]) {
-        if (exe_offset(mod, &image, ret))
+        if (exe_offset(mod, &image, ret) ||
+            (in_memory && vector_offset(m->target, mod, &image, ret)))
             return HW_OK;
         return hw_fail(err, HW_ERR_NO_SYMBOLS, "%s has no thread-local storage of its own",
                        mod->path);

@@ -81,8 +81,11 @@ def check_sources(t, libc, variant, report):
 
 
 def check_version(t, libc, said, exact):
-    """A core alone may leave it open: a span such as "2.35 to 2.41", or nothing."""
-    if exact or (said and " to " not in said):
+    """A core alone may leave it open: a span such as "2.35 to 2.41", "2.43 or newer", or nothing."""
+    if not exact and said and said.endswith(" or newer"):
+        oldest = tuple(map(int, said.split()[0].split(".")))
+        t.check(libc.version >= oldest, f"allocator.version is {said}")
+    elif exact or (said and " to " not in said):
         t.equal("allocator.version", said, ".".join(map(str, libc.version)))
     elif said:
         first, last = (tuple(int(n) for n in v.split(".")) for v in said.split(" to "))

@@ -43,7 +43,11 @@ static void describe(struct walk *w)
     const struct glibc *g = w->g;
     struct hw_report *r = w->report;
     r->allocator.name = "glibc";
-    r->allocator.version = g->version ? strdup(g->version) : NULL;
+    /* Without the libc's file its layout must tell what malloc_info(3) would print. */
+    const char *version = g->version;
+    if (!version && !hw_has(w->layout, GLIBC_F_FASTBINS))
+        version = "2.43 or newer";
+    r->allocator.version = version ? strdup(version) : NULL;
     r->allocator.libc_path = g->libc_path ? strdup(g->libc_path) : NULL;
     r->allocator.libc_build_id = g->libc_build_id ? strdup(g->libc_build_id) : NULL;
     r->allocator.layout_source = g->layout_source;
