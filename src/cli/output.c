@@ -49,11 +49,14 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
     out->real = realpath(path, NULL);
     if (!out->real)
         out->real = strdup(path);
-    if (out->real && asprintf(&out->temporary, "%s.XXXXXX", out->real) < 0)
-        out->temporary = NULL;
-    if (!out->temporary)
+    if (!out->real || asprintf(&out->temporary, "%s.XXXXXX", out->real) < 0) {
         errno = ENOMEM;
-    else if ((fd = mkstemp(out->temporary)) >= 0)
+        out->temporary = NULL;
+        int rc = fail(err, "cannot write", path);
+        release(out);
+        return rc;
+    }
+    if ((fd = mkstemp(out->temporary)) >= 0)
         out->stream = fdopen(fd, "w");
     if (fd < 0 || !out->stream) {
         int rc = fail(err, "cannot create a file beside", path);
