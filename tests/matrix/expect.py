@@ -61,6 +61,8 @@ OWN = {
     "fastbins": Own(2, 3, 2),
     "fastbins-more": Own(2, 3, 2),
     "bins": Own(1, 2, 2),
+    "own-stack-chunk": Own(1, 1, 0),
+    "own-stack-region": Own(1, 1, 0),
 }
 ONE_THREAD = Own(0, 1, 1)
 
