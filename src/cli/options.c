@@ -37,7 +37,7 @@ static const char doc[] =
     "Exit status:\n"
     "  0   the report is complete\n"
     "  1   partial: something was unreadable, inconsistent or skipped, and is named\n"
-    "  2   nothing could be reported (no such process, no permission, no glibc heap, not a core)\n"
+    "  2   nothing could be reported (no process, no permission, no glibc, no core)\n"
     "  64  usage error";
 
 static const struct argp_option options[] = {
@@ -66,7 +66,7 @@ static const struct argp_option options[] = {
     {"color", OPT_COLOR, "WHEN", OPTION_ARG_OPTIONAL,
      "auto (default: on a terminal, unless NO_COLOR is set), always, never", 3},
     {"quiet", 'q', NULL, 0, "No warnings and no pause on standard error", 3},
-    {"verbose", 'v', NULL, 0, "Say more on standard error", 3},
+    {"verbose", 'v', NULL, 0, "All findings and notes on standard error, not only the first", 3},
     {0},
 };
 

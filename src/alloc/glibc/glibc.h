@@ -8,20 +8,21 @@
  *     params.c   mp_ -> parameters, HEAP_MAX_SIZE
  *     arenas.c   the ring of arenas; heaps of thread arenas through heap_info
  *     verify.c   is this really an arena? called before anything is believed
- *     tcache.c   \
- *     fastbin.c   > free lists: a chunk that a tcache or fastbin holds looks in use to its
- * neighbour, bins.c     /  so these are read before the linear walk (links.c: how they are linked)
- *     regions.c  which pieces of memory the main arena consists of (spans.c: where to look for
- * them) walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED mmapped.c  chunks with
- * a mapping of their own
+ *     tcache.c   \  free lists: a chunk that a tcache or fastbin holds looks in use to its
+ *     fastbin.c   > neighbour, so these are read before the linear walk
+ *     bins.c     /  (links.c: how they are linked)
+ *     regions.c  which pieces of memory the main arena consists of
+ *     spans.c    where to look for memory that no list names
+ *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
+ *     mmapped.c  chunks with a mapping of their own
  *
  * What an arena is made of:
  *
- *     main arena, contiguous             [sbrk_base ........ chunks ........ top]  = system_mem
- *       with foreign sbrk                [ ... chunks | fence ][ gap ][ chunks ... top]
- *     main arena, non-contiguous         several such pieces, most of them from mmap, no list of
- * them thread arena, first heap           [heap_info][malloc_state][ chunks ... | fence ] later
- * heaps                      [heap_info][ chunks ........................ top]
+ *     main arena, contiguous        [sbrk_base ........ chunks ........ top]  = system_mem
+ *       with foreign sbrk           [ ... chunks | fence ][ gap ][ chunks ... top]
+ *     main arena, non-contiguous    several such pieces, most from mmap; no list of them
+ *     thread arena, first heap      [heap_info][malloc_state][ chunks ... | fence ]
+ *       later heaps                 [heap_info][ chunks ........................ top]
  *
  * Each piece is a struct region. The bytes of a region are its head (overhead), then chunks without
  * a gap up to the top chunk or to a fence.
