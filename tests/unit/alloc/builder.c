@@ -121,6 +121,12 @@ hw_addr builder_main_arena(struct builder *b)
     return ARENA;
 }
 
+hw_addr builder_thread_pointer(struct builder *b)
+{
+    (void)b;
+    return TLS;
+}
+
 static hw_addr arena_of(const struct builder *b)
 {
     return b->current->is_heap ? b->current->arena : ARENA;

@@ -112,6 +112,32 @@ Test(heap_damage, a_free_chunk_that_no_bin_lists)
     expect_finding(HW_FINDING_LIST_MISMATCH);
 }
 
+/* As many chunks of the same sizes in the bin as the walk meets, but not the same ones. */
+Test(heap_damage, a_bin_that_lists_a_chunk_in_use_instead_of_a_free_one)
+{
+    hw_addr used = build_used(b, 0x100);
+    hw_addr lost = build_free(b, 0x100);
+    build_used(b, 0x20);
+    build_top(b, 0x1000);
+    builder_link(b);
+    hw_addr head = builder_peek(b, lost + 24);
+    builder_poke(b, used + 16, head);
+    builder_poke(b, used + 24, head);
+    builder_poke(b, head + 16, used);
+    builder_poke(b, head + 24, used);
+    expect_finding(HW_FINDING_LIST_MISMATCH);
+}
+
+/* gcore saves the thread-local storage that it cannot read as zeros. */
+Test(heap_damage, a_thread_whose_local_storage_is_not_there)
+{
+    build_tcache(b, 0x40);
+    build_top(b, 0x1000);
+    builder_poke(b, builder_thread_pointer(b), 0);
+    expect_finding(HW_FINDING_THREAD_CACHE);
+    cr_expect_not(r->report->threads.data[0].tcache_bytes.known);
+}
+
 Test(heap_damage, a_fastbin_with_a_loop)
 {
     hw_addr chunk = build_fast(b, 0x30);

@@ -324,6 +324,26 @@ Test(walk, a_gap_full_of_ones_that_look_like_sizes)
     gap_case(2, true, 0x1230, 0x21);
 }
 
+/* A row of words 33 is a perfect chain of in-use chunks of 32 bytes. What tells it from malloc's memory
+ * is the word in front of its first size. */
+Test(walk, a_gap_that_imitates_chunks)
+{
+    build_used(b, 0x1000 - 32);
+    build_main_fence(b, 2);
+    hw_addr gap = builder_here(b);
+    build_gap(b, 0x1000, 0);
+    hw_addr resumed = builder_here(b);
+    hw_addr used = build_used(b, 0x70);
+    build_top(b, 0x1000);
+    for (hw_addr p = gap; p < resumed; p += 8)
+        builder_poke(b, p, 33);
+    walk();
+    expect_complete();
+    expect(gap, HW_OVERHEAD, resumed - gap, 0);
+    expect(used, HW_USED, 0x70, 0);
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_CHUNKS), 2);
+}
+
 Test(walk, a_fence_of_three_headers)
 {
     gap_case(3, false, 0x1000, 0xff);
