@@ -55,15 +55,5 @@ class Program:
             raise RuntimeError(f"{command} said {line!r} instead of ready")
         wait_for(lambda: all(s == "S" for s, _ in thread_states(self.pid).values()), 2)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-    kernel_core = Victim.kernel_core
+    __enter__, __exit__ = Victim.__enter__, Victim.__exit__
+    close, kernel_core = Victim.close, Victim.kernel_core
