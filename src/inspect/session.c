@@ -179,8 +179,8 @@ static void describe_target(const struct hw_target *t, struct hw_report *r)
     r->target.comm = copy(t->who.comm);
     r->target.exe = copy(t->who.exe);
     r->target.core = copy(t->who.core);
-    r->target.arch = copy(t->who.arch);
-    r->target.word = t->who.word;
+    r->target.arch = copy(t->who.machine->name);
+    r->target.word = t->who.machine->word;
     r->target.threads = t->thread_count;
     r->target.page_size = t->who.page_size;
 }

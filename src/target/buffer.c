@@ -96,7 +96,7 @@ int hw_target_open_buffer(const struct hw_buffer_range *ranges, size_t range_cou
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     b->t.ops = &buffer_ops;
     b->t.who = (struct hw_identity){
-        .kind = HW_TARGET_BUFFER, .arch = "x86_64", .word = 8, .page_size = PAGE_BYTES};
+        .kind = HW_TARGET_BUFFER, .machine = hw_machine(HW_X86_64), .page_size = PAGE_BYTES};
     b->t.pause_ns = -1;
 
     int rc = take_ranges(b, ranges, range_count, err);

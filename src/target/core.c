@@ -406,8 +406,7 @@ int hw_target_open_core(const char *path, struct hw_target **ret, struct hw_erro
     c->t.ops = &core_ops;
     c->t.pause_ns = -1;
     c->t.who = (struct hw_identity){.kind = HW_TARGET_CORE,
-                                    .arch = "x86_64",
-                                    .word = 8,
+                                    .machine = hw_machine(HW_X86_64),
                                     .page_size = 4096,
                                     .core = strdup(path)};
     int rc = c->t.who.core ? open_steps(c, path, err) : hw_fail(err, HW_ERR_NOMEM, "out of memory");

@@ -461,8 +461,7 @@ int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err)
     l->t.who = (struct hw_identity){
         .kind = HW_TARGET_LIVE,
         .pid = pid,
-        .arch = "x86_64",
-        .word = 8,
+        .machine = hw_machine(HW_X86_64),
         .page_size = (uint64_t)sysconf(_SC_PAGESIZE),
     };
     int rc = open_steps(l, err);

@@ -34,17 +34,11 @@ int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err)
 {
     uint8_t bytes[8];
-    unsigned word = t->who.word;
-    if (word == 0 || word > sizeof bytes)
-        return hw_fail(err, HW_ERR_UNSUPPORTED, "pointers of %u bytes", word);
+    unsigned word = t->who.machine->word;
     int rc = hw_read_all(t, addr, bytes, word, err);
-    if (rc != HW_OK)
-        return rc;
-    uint64_t value = 0;
-    for (unsigned i = word; i-- > 0;)
-        value = value << 8 | bytes[i];
-    *ret = value;
-    return HW_OK;
+    if (rc == HW_OK)
+        *ret = hw_word(bytes, word);
+    return rc;
 }
 
 int hw_target_freeze(struct hw_target *t, struct hw_error *err)

@@ -22,6 +22,7 @@
 #define HW_TARGET_TARGET_H
 
 #include "base/err.h"
+#include "target/machine.h"
 
 #include <sys/types.h>
 
@@ -57,10 +58,9 @@ struct hw_identity {
     enum hw_target_kind kind;
     int pid; /* 0 if unknown */
     char *comm;
-    char *exe;        /* path of the executable, as the target saw it */
-    char *core;       /* path of the core file */
-    const char *arch; /* "x86_64" */
-    unsigned word;    /* bytes in a pointer: 8 */
+    char *exe;                        /* path of the executable, as the target saw it */
+    char *core;                       /* path of the core file */
+    const struct hw_machine *machine; /* never NULL */
     uint64_t page_size;
 };
 
@@ -117,7 +117,7 @@ struct hw_buffer_range {
 };
 /*
  * An image made of the caller's arrays. Ranges may come in any order but must not overlap; page
- * size 4096, pid 0. `threads` is copied and may be NULL. Fails with USAGE, NOMEM.
+ * size 4096, pid 0, x86-64 (a test may set who.machine to another). `threads` is copied and may be NULL. Fails with USAGE, NOMEM.
  */
 int hw_target_open_buffer(const struct hw_buffer_range *ranges, size_t range_count,
                           const struct hw_thread *threads, size_t thread_count,
@@ -137,7 +137,7 @@ int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw
  */
 int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
 
-/* One pointer-sized little-endian word. Errors as hw_read_all(). */
+/* One pointer-sized little-endian word of the target. Errors as hw_read_all(). */
 int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err);
 
 /*

@@ -116,8 +116,8 @@ Test(live, knows_who_it_is, .timeout = 60)
     cr_expect_eq(t->who.kind, HW_TARGET_LIVE);
     cr_expect_eq(t->who.pid, pid);
     cr_expect_str_eq(t->who.exe, exe);
-    cr_expect_str_eq(t->who.arch, "x86_64");
-    cr_expect_eq(t->who.word, 8);
+    cr_expect_str_eq(t->who.machine->name, "x86_64");
+    cr_expect_eq(t->who.machine->word, 8);
     cr_expect_eq(t->who.page_size, PAGE);
     cr_expect_not_null(t->who.comm);
     cr_expect_null(t->who.core);
