@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "target/proc.h"
+#include "target/residency.h"
 #include "target/stop.h"
 
 #include <elf.h>
@@ -300,6 +301,17 @@ static void load_pagemap(struct live_target *l, hw_addr addr)
     l->entries_count = n > 0 ? (size_t)n / sizeof *l->entries : 0;
 }
 
+static int live_find_pages(struct hw_target *t, struct hw_error *err)
+{
+    const struct live_target *l = (const struct live_target *)t;
+    if (l->pagemap < 0)
+        return hw_fail(err, HW_ERR_PERMISSION, "/proc/%d/pagemap may not be read", t->who.pid);
+    if (!hw_proc_memory(l->via, &t->memory))
+        return hw_fail(err, HW_ERR_SYSTEM, "/proc/%d/status does not tell its memory", t->who.pid);
+    return hw_residency_read(l->pagemap, t->maps, t->map_count, t->memory.swap_bytes > 0,
+                             HW_RESIDENCY_BEST, &t->pages, err);
+}
+
 static hw_addr live_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)
 {
     struct live_target *l = (struct live_target *)t;
@@ -335,6 +347,7 @@ static const struct hw_target_ops live_ops = {
     .freeze = live_freeze,
     .thaw = live_thaw,
     .open_file = live_open_file,
+    .find_pages = live_find_pages,
     .next_data = live_next_data,
     .close = live_close,
 };

@@ -46,6 +46,29 @@ const char *hw_status_value(const char *status, const char *key)
     return NULL;
 }
 
+/* "VmRSS:    1234 kB" in bytes. */
+static bool status_bytes(const char *status, const char *key, uint64_t *ret)
+{
+    const char *value = hw_status_value(status, key);
+    if (!value || *value < '0' || *value > '9')
+        return false;
+    *ret = strtoull(value, NULL, 10) * 1024;
+    return true;
+}
+
+bool hw_proc_memory(int pid, struct hw_memory *ret)
+{
+    char status[8192];
+    *ret = (struct hw_memory){0};
+    return hw_proc_text(pid, "status", status, sizeof status) &&
+           status_bytes(status, "VmRSS", &ret->rss_bytes) &&
+           status_bytes(status, "RssAnon", &ret->anon_bytes) &&
+           status_bytes(status, "RssFile", &ret->file_bytes) &&
+           status_bytes(status, "RssShmem", &ret->shmem_bytes) &&
+           status_bytes(status, "VmSwap", &ret->swap_bytes) &&
+           status_bytes(status, "VmLck", &ret->locked_bytes);
+}
+
 bool hw_proc_stat(int pid, struct hw_proc_stat *ret)
 {
     char text[512];

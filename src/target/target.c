@@ -45,6 +45,8 @@ int hw_target_freeze(struct hw_target *t, struct hw_error *err)
 {
     if (t->frozen)
         return HW_OK;
+    hw_pages_clear(&t->pages);
+    t->pages_known = false;
     int rc = t->ops->freeze ? t->ops->freeze(t, err) : HW_OK;
     t->frozen = rc == HW_OK;
     return rc;
@@ -72,6 +74,7 @@ void hw_target_close(struct hw_target *t)
         return;
     hw_target_thaw(t);
     t->ops->close(t);
+    hw_pages_clear(&t->pages);
     hw_target_drop_maps(t);
     hw_target_drop_threads(t);
     free(t->who.comm);
@@ -80,10 +83,25 @@ void hw_target_close(struct hw_target *t)
     free(t);
 }
 
+int hw_target_find_pages(struct hw_target *t, struct hw_error *err)
+{
+    if (!t->ops->find_pages)
+        return hw_fail(err, HW_ERR_UNSUPPORTED, "a core does not tell what was in RAM");
+    t->pages = hw_pages_empty(t->who.page_size);
+    int rc = t->ops->find_pages(t, err);
+    t->pages_known = rc == HW_OK;
+    return rc;
+}
+
 hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)
 {
     if (addr >= end || *budget == 0)
         return end;
+    if (t->pages_known) {
+        bool absent = hw_pages_at(&t->pages, addr) == HW_PAGE_ABSENT;
+        --*budget;
+        return absent ? hw_pages_run_end(&t->pages, addr, end) : addr;
+    }
     return t->ops->next_data ? t->ops->next_data(t, addr, end, budget) : addr;
 }
 

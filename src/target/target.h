@@ -21,7 +21,7 @@
 #ifndef HW_TARGET_TARGET_H
 #define HW_TARGET_TARGET_H
 
-#include "base/err.h"
+#include "base/pages.h"
 #include "target/machine.h"
 
 #include <sys/types.h>
@@ -43,6 +43,9 @@ struct hw_map {
     char *path;      /* the file; "[heap]", "[stack]", "[vdso]" ... where the kernel says so (live
                         only); NULL if anonymous. A live file that is gone ends in " (deleted)".
                         Owned by the target */
+    /* Once hw_target_find_pages() has succeeded: what of it is in RAM, as anonymous memory and as
+     * memory of a file or shared, and what is swapped out. */
+    uint64_t anon_bytes, file_bytes, swapped_bytes;
 };
 
 /* One thread. Registers are known only while a live target is frozen; in a core always. */
@@ -64,6 +67,14 @@ struct hw_identity {
     uint64_t page_size;
 };
 
+/* What the kernel counts for a process, in bytes (proc(5), VmRSS and its like). Its counters may lag
+ * behind by some pages for each CPU. */
+struct hw_memory {
+    uint64_t rss_bytes, anon_bytes, file_bytes,
+        shmem_bytes; /* the first is the sum of the others */
+    uint64_t swap_bytes, locked_bytes;
+};
+
 struct hw_target;
 
 struct hw_target_ops {
@@ -78,6 +89,8 @@ struct hw_target_ops {
     void (*thaw)(struct hw_target *t);
     /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
     int (*open_file)(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+    /* See hw_target_find_pages(). NULL: that cannot be known. */
+    int (*find_pages)(struct hw_target *t, struct hw_error *err);
     /* See hw_next_data(). NULL: every page may have data. */
     hw_addr (*next_data)(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
     /* Release what the kind owns; the rest of struct hw_target is released by the caller. */
@@ -92,7 +105,10 @@ struct hw_target {
     size_t map_count;
     struct hw_thread *threads;
     size_t thread_count;
-    uint64_t bytes_read; /* by hw_read() so far */
+    bool pages_known;
+    struct hw_memory memory; /* where pages_known: the kernel's own sums */
+    struct hw_pages pages;   /* where pages_known: see hw_target_find_pages() */
+    uint64_t bytes_read;     /* by hw_read() so far */
     bool frozen;
     int64_t pause_ns;      /* live: length of the last freeze, -1 before the first */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
@@ -139,6 +155,15 @@ int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 
 /* One pointer-sized little-endian word of the target. Errors as hw_read_all(). */
 int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err);
+
+/*
+ * Find out which pages are in RAM and which are swapped out, for the maps of the last freeze: sets
+ * t->pages_known and fills t->pages, t->memory and the counts in t->maps, until the next freeze. To be called
+ * while the target is frozen, before anything else is read of it, as it speaks of the moment of the
+ * call. Reads nothing of the target. Fails with UNSUPPORTED (a core does not tell; the kernel does
+ * not), PERMISSION, SYSTEM, NOMEM; nothing but these figures is lost then.
+ */
+int hw_target_find_pages(struct hw_target *t, struct hw_error *err);
 
 /*
  * The first address at or above `addr` and below `end` whose page has something to read: it is in

@@ -34,11 +34,43 @@ static const uint8_t *held(const struct hw_window *w, hw_addr addr, size_t len)
     return w->buf + (addr - w->base);
 }
 
-/* Fill the window with `len` bytes from `base`, or as many as there are. */
-static void fill(struct hw_window *w, hw_addr base, size_t len)
+/*
+ * Where reading ahead from `addr` ends, `end` at most: pages that are not in RAM are not read unless
+ * something on them is asked for. A read would bring a swapped one back, and map the page of zeros
+ * where there is none.
+ */
+static hw_addr ahead_until(const struct hw_window *w, hw_addr addr, hw_addr end)
 {
-    ssize_t n = hw_read(w->target, base, w->buf, len, NULL);
-    w->base = base;
+    struct hw_pages *pages = &w->target->pages;
+    if (!w->target->pages_known || addr >= end)
+        return end;
+    if (hw_pages_at(pages, addr) == HW_PAGE_RESIDENT)
+        return hw_pages_run_end(pages, addr, end);
+    hw_addr page_end = (addr / pages->page_size + 1) * pages->page_size;
+    return page_end < end ? page_end : end;
+}
+
+/* The same backwards: where reading may begin, `start` at least, to come up to `addr`. */
+static hw_addr ahead_from(const struct hw_window *w, hw_addr start, hw_addr addr)
+{
+    struct hw_pages *pages = &w->target->pages;
+    hw_addr from = addr;
+    while (w->target->pages_known && from > start &&
+           hw_pages_at(pages, from - 1) == HW_PAGE_RESIDENT)
+        from = (from - 1) / pages->page_size * pages->page_size;
+    return w->target->pages_known && from > start ? from : start;
+}
+
+/* Fill the window with what lies from `start` to `end`, or as much as there is, but in any case with
+ * the `len` bytes at `addr`, if they are there. */
+static void fill(struct hw_window *w, hw_addr start, hw_addr addr, size_t len, hw_addr end)
+{
+    start = ahead_from(w, start, addr);
+    end = ahead_until(w, addr, end);
+    if (end < addr + len)
+        end = addr + len;
+    ssize_t n = hw_read(w->target, start, w->buf, (size_t)(end - start), NULL);
+    w->base = start;
     w->len = n > 0 ? (size_t)n : 0;
 }
 
@@ -47,12 +79,10 @@ const uint8_t *hw_window_at(struct hw_window *w, hw_addr addr, size_t len, hw_ad
     const uint8_t *p = held(w, addr, len);
     if (p)
         return p;
-    if (len > w->capacity)
+    if (len > w->capacity || len > UINT64_MAX - addr)
         return NULL;
-    size_t wanted = w->capacity;
-    if (limit <= addr || limit - addr < wanted)
-        wanted = limit <= addr ? 0 : (size_t)(limit - addr);
-    fill(w, addr, wanted > len ? wanted : len);
+    hw_addr end = limit > addr && limit - addr > w->capacity ? addr + w->capacity : limit;
+    fill(w, addr, addr, len, end);
     return held(w, addr, len);
 }
 
@@ -100,13 +130,13 @@ const uint8_t *hw_seeker_at(struct hw_seeker *s, hw_addr addr, size_t len)
     s->last = addr;
     if (descending && s->ahead > len) {
         size_t before = s->ahead - len < addr ? s->ahead - len : (size_t)addr;
-        fill(w, addr - before, before + len);
+        fill(w, addr - before, addr, len, addr + len);
         p = held(w, addr, len);
         if (p)
             return p;
         /* A hole below: the read ended in it and never came as far as `addr`. */
         s->ahead = AHEAD_MIN;
     }
-    fill(w, addr, s->ahead);
+    fill(w, addr, addr, len, s->ahead < UINT64_MAX - addr ? addr + s->ahead : UINT64_MAX);
     return held(w, addr, len);
 }

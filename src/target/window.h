@@ -1,5 +1,6 @@
 /*
- * Two ways of reading a lot of a target with few system calls.
+ * Two ways of reading a lot of a target with few system calls. Both read ahead only over pages that
+ * are in RAM, where that is known (hw_target_find_pages()).
  *
  *   struct hw_window   forward through a range, in large blocks: the linear walk of a heap
  *   struct hw_seeker   small pieces at any address: following a list. It reads ahead in the

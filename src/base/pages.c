@@ -1,0 +1,191 @@
+#include "base/pages.h"
+
+#include <stdlib.h>
+
+#define WORDS (HW_SLICE_PAGES / 64)
+
+void hw_pages_clear(struct hw_pages *p)
+{
+    for (size_t i = 0; i < p->slices.count; i++)
+        free(p->slices.data[i]);
+    hw_vec_free(&p->slices);
+    p->last = 0;
+}
+
+/* The index of the first slice that does not end below `page`. Neighbours are asked for one after
+ * the other, so the last answer, or the one behind it, is mostly right again. */
+static size_t find(struct hw_pages *p, uint64_t page)
+{
+    size_t low = 0, high = p->slices.count;
+    for (size_t i = p->last; i < p->last + 2 && i < high; i++) {
+        bool not_below = page < p->slices.data[i]->first + HW_SLICE_PAGES;
+        bool above_others = i == 0 || page >= p->slices.data[i - 1]->first + HW_SLICE_PAGES;
+        if (not_below && above_others)
+            return p->last = i;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (p->slices.data[middle]->first + HW_SLICE_PAGES <= page)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return p->last = low;
+}
+
+/* The slice of a page, or NULL. */
+static struct hw_page_slice *slice_of(struct hw_pages *p, uint64_t page)
+{
+    size_t i = find(p, page);
+    return i < p->slices.count && p->slices.data[i]->first <= page ? p->slices.data[i] : NULL;
+}
+
+/* The slice of a page, made where there is none; NULL when memory is out. */
+static struct hw_page_slice *make_slice(struct hw_pages *p, uint64_t page)
+{
+    struct hw_page_slice *s = slice_of(p, page);
+    if (s)
+        return s;
+    size_t at = find(p, page);
+    s = calloc(1, sizeof *s);
+    if (!s || !hw_vec_push(&p->slices, s)) {
+        free(s);
+        return NULL;
+    }
+    s->first = page - page % HW_SLICE_PAGES;
+    for (size_t i = p->slices.count - 1; i > at; i--)
+        p->slices.data[i] = p->slices.data[i - 1];
+    return p->slices.data[at] = s;
+}
+
+/* Bits from..to-1 of one word, 0 <= from < to <= 64. */
+static uint64_t mask(unsigned from, unsigned to)
+{
+    uint64_t below_to = to == 64 ? UINT64_MAX : (UINT64_C(1) << to) - 1;
+    return below_to & ~((UINT64_C(1) << from) - 1);
+}
+
+int hw_pages_set(struct hw_pages *p, hw_addr start, hw_addr end, enum hw_page_state state,
+                 struct hw_error *err)
+{
+    uint64_t page = start / p->page_size, until = end / p->page_size;
+    while (page < until) {
+        uint64_t stop = page - page % HW_SLICE_PAGES + HW_SLICE_PAGES;
+        stop = stop < until ? stop : until;
+        struct hw_page_slice *s = state == HW_PAGE_ABSENT ? slice_of(p, page) : make_slice(p, page);
+        if (!s && state != HW_PAGE_ABSENT)
+            return hw_fail(err, HW_ERR_NOMEM, "no memory to note where the pages are");
+        while (s && page < stop) {
+            unsigned word = (unsigned)(page - s->first) / 64, from = page % 64;
+            unsigned to = stop - page < 64 - from ? from + (unsigned)(stop - page) : 64;
+            uint64_t bits = mask(from, to);
+            s->resident[word] &= ~bits;
+            s->swapped[word] &= ~bits;
+            if (state != HW_PAGE_ABSENT)
+                (state == HW_PAGE_RESIDENT ? s->resident : s->swapped)[word] |= bits;
+            page += to - from;
+        }
+        page = stop;
+    }
+    return HW_OK;
+}
+
+static enum hw_page_state state_in(const struct hw_page_slice *s, uint64_t page)
+{
+    unsigned word = (unsigned)(page - s->first) / 64;
+    uint64_t bit = UINT64_C(1) << page % 64;
+    if (s->resident[word] & bit)
+        return HW_PAGE_RESIDENT;
+    return s->swapped[word] & bit ? HW_PAGE_SWAPPED : HW_PAGE_ABSENT;
+}
+
+enum hw_page_state hw_pages_at(struct hw_pages *p, hw_addr addr)
+{
+    uint64_t page = addr / p->page_size;
+    const struct hw_page_slice *s = slice_of(p, page);
+    return s ? state_in(s, page) : HW_PAGE_ABSENT;
+}
+
+/* Pages of `s`, as bits, that are not in `state`. */
+static uint64_t others(const struct hw_page_slice *s, unsigned word, enum hw_page_state state)
+{
+    uint64_t set = s->resident[word] | s->swapped[word];
+    if (state == HW_PAGE_ABSENT)
+        return set;
+    return ~(state == HW_PAGE_RESIDENT ? s->resident : s->swapped)[word];
+}
+
+hw_addr hw_pages_run_end(struct hw_pages *p, hw_addr addr, hw_addr end)
+{
+    enum hw_page_state state = hw_pages_at(p, addr);
+    uint64_t page = addr / p->page_size;
+    while (page * p->page_size < end) {
+        size_t i = find(p, page);
+        const struct hw_page_slice *s = i < p->slices.count ? p->slices.data[i] : NULL;
+        if (!s || s->first > page) { /* absent up to the next slice */
+            if (state != HW_PAGE_ABSENT)
+                break;
+            page = s ? s->first : end / p->page_size + 1;
+            continue;
+        }
+        unsigned word = (unsigned)(page - s->first) / 64;
+        uint64_t differ = others(s, word, state) & mask(page % 64, 64);
+        if (differ) {
+            page = s->first + word * 64U + (unsigned)__builtin_ctzll(differ);
+            break;
+        }
+        page += 64 - page % 64;
+    }
+    return page < end / p->page_size + 1 && page * p->page_size < end ? page * p->page_size : end;
+}
+
+/* Whole pages. */
+static struct hw_page_bytes count_pages(struct hw_pages *p, uint64_t page, uint64_t until)
+{
+    struct hw_page_bytes n = {0};
+    while (page < until) {
+        size_t i = find(p, page);
+        const struct hw_page_slice *s = i < p->slices.count ? p->slices.data[i] : NULL;
+        if (!s || s->first >= until)
+            break;
+        if (page < s->first)
+            page = s->first;
+        unsigned word = (unsigned)(page - s->first) / 64, from = page % 64;
+        unsigned to = until - page < 64 - from ? from + (unsigned)(until - page) : 64;
+        uint64_t bits = mask(from, to);
+        n.resident += (unsigned)__builtin_popcountll(s->resident[word] & bits);
+        n.swapped += (unsigned)__builtin_popcountll(s->swapped[word] & bits);
+        page += to - from;
+    }
+    n.resident *= p->page_size;
+    n.swapped *= p->page_size;
+    return n;
+}
+
+static void count_part(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_page_bytes *n)
+{
+    enum hw_page_state state = hw_pages_at(p, start);
+    if (state == HW_PAGE_RESIDENT)
+        n->resident += end - start;
+    else if (state == HW_PAGE_SWAPPED)
+        n->swapped += end - start;
+}
+
+struct hw_page_bytes hw_pages_count(struct hw_pages *p, hw_addr start, hw_addr end)
+{
+    struct hw_page_bytes n = {0};
+    if (start >= end)
+        return n;
+    uint64_t first = start / p->page_size, last = end / p->page_size;
+    if (first == last) {
+        count_part(p, start, end, &n);
+        return n;
+    }
+    uint64_t whole = start % p->page_size ? first + 1 : first;
+    n = count_pages(p, whole, last);
+    if (start % p->page_size)
+        count_part(p, start, whole * p->page_size, &n);
+    if (end % p->page_size)
+        count_part(p, last * p->page_size, end, &n);
+    return n;
+}

@@ -1,0 +1,57 @@
+/*
+ * Where the pages of an address space are: a sparse map with two bits for each page.
+ *
+ *     0x5500'0000'0000              0x7f00'0000'0000
+ *     | resident 1101110000... |    | resident 0000... |      slices of 4096 pages, 16 MiB; only
+ *     | swapped  0010000000... |    | swapped  0110... |      where there is something to say
+ *
+ * That is 64 KiB of ours for each GiB of theirs. A page in no slice is absent: it was never
+ * touched, was given back, or is the kernel's shared page of zeros, which costs nobody anything.
+ */
+#ifndef HW_BASE_PAGES_H
+#define HW_BASE_PAGES_H
+
+#include "base/err.h"
+#include "base/vec.h"
+
+enum hw_page_state { HW_PAGE_ABSENT, HW_PAGE_RESIDENT, HW_PAGE_SWAPPED };
+
+#define HW_SLICE_PAGES 4096
+struct hw_page_slice {
+    uint64_t first; /* number of its first page */
+    uint64_t resident[HW_SLICE_PAGES / 64], swapped[HW_SLICE_PAGES / 64];
+};
+
+struct hw_pages {
+    uint64_t page_size;
+    HW_VEC(struct hw_page_slice *) slices; /* ascending */
+    size_t last;                           /* the slice that was looked at last */
+};
+
+/* Start from this; `page_size` is a power of two. */
+static inline struct hw_pages hw_pages_empty(uint64_t page_size)
+{
+    return (struct hw_pages){.page_size = page_size};
+}
+/* Forget everything; the map is empty then, and may be filled again. */
+void hw_pages_clear(struct hw_pages *p);
+
+/* Set the state of all pages of [start, end), whole pages. What they were before is replaced. NOMEM
+ * (some pages may have been set). */
+int hw_pages_set(struct hw_pages *p, hw_addr start, hw_addr end, enum hw_page_state state,
+                 struct hw_error *err);
+
+/* The state of the page that holds `addr`. */
+enum hw_page_state hw_pages_at(struct hw_pages *p, hw_addr addr);
+
+/* Where, from `addr` on, the pages of its page's state end: `end` at most. */
+hw_addr hw_pages_run_end(struct hw_pages *p, hw_addr addr, hw_addr end);
+
+/* How many bytes of a range lie on resident pages and how many on swapped ones; the rest is absent.
+ */
+struct hw_page_bytes {
+    uint64_t resident, swapped;
+};
+struct hw_page_bytes hw_pages_count(struct hw_pages *p, hw_addr start, hw_addr end);
+
+#endif
