@@ -39,8 +39,9 @@ static void finish(struct hw_figure *f)
     set_ratio(&f[HW_M_UTILIZATION], (double)hw_get(f, HW_M_IN_USE_BYTES), (double)hw_get(f, whole));
 }
 
-static void end(struct hw_report *r)
+static void end(void *state, struct hw_report *r)
 {
+    (void)state;
     for (size_t a = 0; a < r->arenas.count; a++)
         finish(r->arenas.data[a].figures);
     finish(r->totals);

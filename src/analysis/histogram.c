@@ -17,8 +17,9 @@ static void count(struct hw_histogram *h, uint64_t bytes)
     h->bytes[bucket] += bytes;
 }
 
-static void block(struct hw_report *r, const struct hw_block *b)
+static void block(void *state, struct hw_report *r, const struct hw_block *b)
 {
+    (void)state;
     switch (b->state) {
     case HW_USED:
     case HW_MMAPPED:

@@ -5,8 +5,9 @@
  */
 #include "analysis/analysis.h"
 
-static void end(struct hw_report *r)
+static void end(void *state, struct hw_report *r)
 {
+    (void)state;
     struct hw_mallinfo2 m = {0};
     for (size_t i = 0; i < r->arenas.count; i++) {
         const struct hw_arena *a = &r->arenas.data[i];

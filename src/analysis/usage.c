@@ -55,8 +55,9 @@ static uint64_t sum(const struct hw_figure *figures, const enum hw_metric *metri
 }
 
 /* A walk that meets nothing knows that there is nothing. */
-static void begin(struct hw_report *r)
+static void begin(void *state, struct hw_report *r)
 {
+    (void)state;
     for (size_t a = 0; a < r->arenas.count; a++) {
         struct hw_figure *f = r->arenas.data[a].figures;
         for (size_t i = 0; i < COUNT(summed); i++)
@@ -70,8 +71,9 @@ static void begin(struct hw_report *r)
     hw_set(r->totals, HW_M_MMAPPED_CHUNKS, 0);
 }
 
-static void block(struct hw_report *r, const struct hw_block *b)
+static void block(void *state, struct hw_report *r, const struct hw_block *b)
 {
+    (void)state;
     if (b->state >= HW_STATES_)
         return;
     const struct column *column = &columns[b->state];
@@ -129,8 +131,9 @@ static void check_identity(struct hw_report *r)
     }
 }
 
-static void end(struct hw_report *r)
+static void end(void *state, struct hw_report *r)
 {
+    (void)state;
     for (size_t a = 0; a < r->arenas.count; a++) {
         struct hw_figure *f = r->arenas.data[a].figures;
         finish_arena(f);

@@ -9,6 +9,7 @@
 #include "inspect/session.h"
 
 #include "analysis/analysis.h"
+#include "base/cleanup.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -149,21 +150,26 @@ int hw_open_core(const char *path, const struct hw_options *opt, struct hw_sessi
 
 struct dispatch {
     struct hw_report *report;
+    struct hw_analyzing *analyzing; /* from ready() on */
+    struct hw_error *err;
+    int code; /* of a failure in a callback */
     const struct hw_walker *walker;
 };
 
 static void on_ready(void *ctx)
 {
     struct dispatch *d = ctx;
-    hw_analyses_begin(d->report);
-    if (d->walker->ready)
+    d->code = hw_analyses_begin(d->report, &d->analyzing, d->err);
+    if (d->code == HW_OK && d->walker->ready)
         d->walker->ready(d->walker->ctx, d->report);
 }
 
 static int on_block(void *ctx, const struct hw_block *b)
 {
     struct dispatch *d = ctx;
-    hw_analyses_block(d->report, b);
+    if (d->code != HW_OK)
+        return d->code;
+    hw_analyses_block(d->analyzing, b);
     return d->walker->block ? d->walker->block(d->walker->ctx, d->report, b) : 0;
 }
 
@@ -207,20 +213,39 @@ static int check_alive(struct hw_target *t, const struct hw_report *r, struct hw
     return n < 0 ? (int)n : HW_OK;
 }
 
-static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, struct hw_report *r,
+/* Where the pages are, before the first of them is read. */
+static void find_pages(struct hw_target *t, struct hw_report *r)
+{
+    struct hw_error why;
+    if (t->who.kind != HW_TARGET_LIVE)
+        return;
+    if (hw_target_find_pages(t, &why) != HW_OK) {
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "what is in RAM is not known: %.180s", why.text);
+        return;
+    }
+    r->pages = &t->pages;
+    r->target.locked_bytes = hw_known(t->memory.locked_bytes);
+    r->target.anon_bytes = hw_known(t->memory.anon_bytes);
+}
+
+static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, struct dispatch *d,
                        struct hw_error *err)
 {
     struct hw_target *t = s->image.target;
-    struct dispatch d = {.report = r, .walker = walker};
+    struct hw_report *r = d->report;
     struct hw_sink sink = {.report = r,
                            .ready = on_ready,
                            .block = on_block,
-                           .ctx = &d,
+                           .ctx = d,
                            .want_bins = walker->want_bins};
     uint64_t read_before = t->bytes_read;
     int64_t start = now_ns();
     describe_target(t, r);
+    find_pages(t, r);
     int rc = s->allocator->walk(s->backend, &sink, err);
+    if (rc == HW_OK)
+        rc = d->code;
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     if (rc == HW_OK)
@@ -228,6 +253,22 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
     if (rc == HW_OK && walker->standing)
         walker->standing(walker->ctx, r);
     return rc;
+}
+
+/* After the thaw: what needs no more than the report. */
+static void finish(struct hw_session *s, struct dispatch *d)
+{
+    struct hw_target *t = s->image.target;
+    struct hw_report *r = d->report;
+    bool live = t->who.kind == HW_TARGET_LIVE;
+    r->method.mode = live ? HW_MODE_STOPPED : HW_MODE_CORE;
+    if (live)
+        r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
+    report_target_flaws(t, r);
+    hw_analyses_end(hw_take(d->analyzing));
+    r->pages = NULL;
+    hw_foreign_report(&s->foreign, &s->image, r);
+    report_missing_file(s->image.modules, r);
 }
 
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
@@ -238,24 +279,19 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     struct hw_report *r = hw_report_create();
     if (!r)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for a report");
+    struct dispatch d = {.report = r, .walker = walker, .err = err};
     int rc = hw_target_freeze(t, err);
     if (rc == HW_OK) {
-        rc = walk_frozen(s, walker, r, err);
+        rc = walk_frozen(s, walker, &d, err);
         hw_target_thaw(t);
     }
     if (rc != HW_OK) {
+        hw_analyses_drop(d.analyzing);
         blame_truncation(t, err);
         hw_report_destroy(r);
         return rc;
     }
-    bool live = t->who.kind == HW_TARGET_LIVE;
-    r->method.mode = live ? HW_MODE_STOPPED : HW_MODE_CORE;
-    if (live)
-        r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
-    report_target_flaws(t, r);
-    hw_analyses_end(r);
-    hw_foreign_report(&s->foreign, &s->image, r);
-    report_missing_file(s->image.modules, r);
+    finish(s, &d);
     *ret = r;
     return HW_OK;
 }

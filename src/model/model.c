@@ -195,3 +195,5 @@ const struct hw_metric_info *hw_metric_info(enum hw_metric metric)
     };
     return (unsigned)metric < HW_METRICS_ ? &infos[metric] : NULL;
 }
+
+const unsigned hw_fullness_percent[HW_FULLNESS] = {0, 10, 25, 50, 75, 100};

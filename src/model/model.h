@@ -13,6 +13,7 @@
 #define HW_MODEL_MODEL_H
 
 #include "base/err.h"
+#include "base/pages.h"
 #include "base/vec.h"
 
 /* A number that may be unknown (null in JSON). */
@@ -79,6 +80,54 @@ struct hw_histogram {
     uint64_t bytes[HW_BUCKETS];
 };
 
+/* ---- residency ------------------------------------------------------------------------------- */
+
+/* Bytes by the state of the page under each. Unknown in a core. */
+struct hw_split {
+    bool known;
+    uint64_t resident, swapped;
+    uint64_t returned; /* never touched, given back, or the page of zeros: costs nothing */
+};
+
+/* The kinds of free memory that are split: X(id, name). */
+#define HW_FREE_KINDS(X)                                                                           \
+    X(TCACHE, "tcache")                                                                            \
+    X(FASTBIN, "fastbin")                                                                          \
+    X(BIN, "bin")                                                                                  \
+    X(TOP, "top")
+enum hw_free_kind {
+#define HW_FREE_KIND_ENUM_(id, name) HW_FREE_##id,
+    HW_FREE_KINDS(HW_FREE_KIND_ENUM_)
+#undef HW_FREE_KIND_ENUM_
+        HW_FREE_KINDS_
+};
+
+/* Why free resident memory would stay if malloc_trim(0) were called: X(id, name). */
+#define HW_STAYS(X)                                                                                \
+    X(SHARED_PAGE, "shared_page_bytes") /* its page also holds live data or a header */            \
+    X(TCACHE, "tcache_bytes")           /* malloc_trim() leaves tcaches alone */                   \
+    X(THREAD_TOP, "thread_top_bytes")   /* and the tops of thread arenas */                        \
+    X(MAIN_TOP, "main_top_bytes")       /* rounding, or the break was moved by others */           \
+    X(OTHER, "other_bytes")             /* locked in RAM */
+enum hw_stay {
+#define HW_STAY_ENUM_(id, name) HW_STAY_##id,
+    HW_STAYS(HW_STAY_ENUM_)
+#undef HW_STAY_ENUM_
+        HW_STAYS_
+};
+
+/* Resident pages of heaps by how full of chunks in use they are: 0, up to 10, 25, 50, 75, 100 %. */
+#define HW_FULLNESS 6
+extern const unsigned hw_fullness_percent[HW_FULLNESS];
+
+/* The figures above, of an arena or of all of them. */
+struct hw_residency {
+    struct hw_split free[HW_FREE_KINDS_];
+    struct hw_split in_use;
+    struct hw_figure stays[HW_STAYS_];
+    uint64_t fullness[HW_FULLNESS]; /* bytes of pages */
+};
+
 /* ---- arenas ---------------------------------------------------------------------------------- */
 
 enum hw_arena_kind { HW_ARENA_MAIN, HW_ARENA_THREAD };
@@ -91,6 +140,8 @@ struct hw_heap {
     uint64_t
         tail_free_bytes; /* thread arenas: what heap_trim() would get back at the end of this heap,
                             its closing fence and the free chunk before it; 0 in the last heap */
+    struct hw_maybe resident_bytes;
+    struct hw_split free; /* the free chunks in it */
 };
 
 /* One free list as glibc keeps it, summed up: what malloc_info(3) needs. */
@@ -120,6 +171,8 @@ const char *hw_trim_reason_name(enum hw_trim_reason reason);
 struct hw_top {
     hw_addr address; /* 0: the arena was never used */
     uint64_t bytes;
+    uint64_t merged_bytes; /* with the fastbin and free chunks before it, which glibc merges into it
+                              before it gives anything back; 0: not known yet */
     struct hw_maybe resident_bytes, trimmable_bytes, malloc_trim_bytes;
     enum hw_trim_reason reason;
 };
@@ -139,6 +192,7 @@ struct hw_arena {
     uint64_t max_system_bytes;
     struct hw_list fast[HW_FAST_LISTS], bins[HW_BIN_LISTS];
     struct hw_figure figures[HW_METRICS_];
+    struct hw_residency residency;
     struct hw_histogram histogram; /* free chunks in fastbins and bins */
 };
 
@@ -213,6 +267,9 @@ struct hw_report {
         char *arch;
         unsigned word;
         uint64_t threads, page_size;
+        /* The kernel's sums for a live process (VmLck, RssAnon). What is locked in RAM, nothing
+         * gives back. */
+        struct hw_maybe locked_bytes, anon_bytes;
     } target;
     struct {
         const char *name; /* "glibc"; static */
@@ -232,6 +289,9 @@ struct hw_report {
     struct hw_params params;
     struct hw_mallinfo2 mallinfo2;
     struct hw_figure totals[HW_METRICS_];
+    struct hw_residency residency;
+    struct hw_pages *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
+                             */
     struct hw_histogram histogram, in_use_histogram;
     HW_VEC(struct hw_arena) arenas;
     HW_VEC(struct hw_thread_row) threads;

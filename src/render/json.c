@@ -239,11 +239,56 @@ static json_t *nulls(struct doc *d, const char *const *keys, size_t count)
     return o;
 }
 
-static json_t *stays(struct doc *d)
+static json_t *stays(struct doc *d, const struct hw_residency *res)
 {
-    static const char *const keys[] = {"shared_page_bytes", "tcache_bytes", "thread_top_bytes",
-                                       "main_top_bytes", "other_bytes"};
-    return nulls(d, keys, sizeof keys / sizeof *keys);
+    json_t *o = json_object();
+#define PUT_STAY_(id, name) put(d, o, name, figure(&res->stays[HW_STAY_##id], HW_UNIT_BYTES));
+    HW_STAYS(PUT_STAY_)
+#undef PUT_STAY_
+    return o;
+}
+
+static json_t *split(struct doc *d, const struct hw_split *s)
+{
+    json_t *o = json_object();
+    put(d, o, "resident_bytes", s->known ? integer(s->resident) : json_null());
+    put(d, o, "swapped_bytes", s->known ? integer(s->swapped) : json_null());
+    put(d, o, "returned_bytes", s->known ? integer(s->returned) : json_null());
+    return o;
+}
+
+static json_t *free_by_kind(struct doc *d, const struct hw_residency *res)
+{
+    json_t *o = json_object();
+#define PUT_KIND_(id, name) put(d, o, name, split(d, &res->free[HW_FREE_##id]));
+    HW_FREE_KINDS(PUT_KIND_)
+#undef PUT_KIND_
+    return o;
+}
+
+/* Bytes of resident pages by the share of them that is in use: "from" (exclusive, but for 0) to "to"
+ * per cent. */
+static json_t *fullness(struct doc *d, const struct hw_residency *res)
+{
+    if (!res->in_use.known)
+        return json_null();
+    json_t *list = json_array();
+    for (size_t i = 0; i < HW_FULLNESS; i++) {
+        json_t *o = json_object();
+        put(d, o, "from_percent", integer(i ? hw_fullness_percent[i - 1] : 0));
+        put(d, o, "to_percent", integer(hw_fullness_percent[i]));
+        put(d, o, "bytes", integer(res->fullness[i]));
+        append(d, list, o);
+    }
+    return list;
+}
+
+/* What follows the scalars of an arena and of the totals. */
+static void put_residency(struct doc *d, json_t *o, const struct hw_residency *res)
+{
+    put(d, o, "stays", stays(d, res));
+    put(d, o, "free_by_kind", free_by_kind(d, res));
+    put(d, o, "page_fullness", fullness(d, res));
 }
 
 static json_t *rss(struct doc *d)
@@ -260,9 +305,8 @@ static json_t *totals(struct doc *d)
     for (size_t m = 0; m < HW_METRICS_; m++) {
         const struct hw_metric_info *info = hw_metric_info((enum hw_metric)m);
         put(d, o, info->name, figure(&d->r->totals[m], info->unit));
-        if (m == HW_M_TRIM_BYTES)
-            put(d, o, "stays", stays(d));
     }
+    put_residency(d, o, &d->r->residency);
     return o;
 }
 
@@ -298,6 +342,8 @@ static json_t *heaps(struct doc *d, const struct hw_arena *a)
         put(d, o, "address", address(heap->address));
         put(d, o, "bytes", integer(heap->bytes));
         put(d, o, "mprotect_bytes", maybe(heap->mprotect_bytes));
+        put(d, o, "resident_bytes", maybe(heap->resident_bytes));
+        put(d, o, "free", split(d, &heap->free));
         append(d, list, o);
     }
     return list;
@@ -335,6 +381,7 @@ static json_t *arena(struct doc *d, const struct hw_arena *a)
         if (info->scope == HW_SCOPE_EVERY)
             put(d, o, info->name, figure(&a->figures[m], info->unit));
     }
+    put_residency(d, o, &a->residency);
     put(d, o, "histogram", histogram(d, &a->histogram));
     put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
     put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());

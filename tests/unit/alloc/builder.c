@@ -501,17 +501,20 @@ static struct hw_target *open_target(struct builder *b)
 
 struct recorder {
     struct result *result;
+    struct hw_analyzing *analyzing;
 };
 
 static void on_ready(void *ctx)
 {
-    hw_analyses_begin(((struct recorder *)ctx)->result->report);
+    struct recorder *recorder = ctx;
+    must(hw_analyses_begin(recorder->result->report, &recorder->analyzing, NULL) == HW_OK);
 }
 
 static int on_block(void *ctx, const struct hw_block *block)
 {
-    struct result *r = ((struct recorder *)ctx)->result;
-    hw_analyses_block(r->report, block);
+    struct recorder *recorder = ctx;
+    struct result *r = recorder->result;
+    hw_analyses_block(recorder->analyzing, block);
     must(hw_vec_push(&r->blocks, *block));
     return 0;
 }
@@ -524,7 +527,7 @@ struct result *builder_walk(struct builder *b)
     r->report = hw_report_create();
     r->report->target.word = 8;
     r->report->target.page_size = 4096;
-    struct recorder recorder = {r};
+    struct recorder recorder = {.result = r};
     struct hw_target *t = open_target(b);
     struct glibc g = {.image.target = t,
                       .rules = chunk_rules_x86_64(),
@@ -546,7 +549,9 @@ struct result *builder_walk(struct builder *b)
                            .want_bins = b->want_bins};
     r->code = hw_allocator_glibc.walk(&g, &sink, &r->err);
     if (r->code == HW_OK)
-        hw_analyses_end(r->report);
+        hw_analyses_end(recorder.analyzing);
+    else
+        hw_analyses_drop(recorder.analyzing);
     hw_layout_deinit(&g.layout);
     r->bytes_read = t->bytes_read;
     for (size_t i = 0; i < t->map_count; i++)

@@ -17,7 +17,7 @@ static struct hw_report *heap_of(int64_t in_use, int64_t bins, int64_t top, int6
 
 static struct hw_figure ratio(struct hw_report *r, int arena, enum hw_metric m)
 {
-    hw_analysis_fragmentation.end(r);
+    hw_analysis_fragmentation.end(NULL, r);
     return hw_report_figure(r, arena, m);
 }
 

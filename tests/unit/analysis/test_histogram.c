@@ -4,7 +4,7 @@
 static void feed(struct hw_report *r, enum hw_state state, int arena, uint64_t bytes)
 {
     struct hw_block b = sample_block(state, arena, bytes);
-    hw_analysis_histogram.block(r, &b);
+    hw_analysis_histogram.block(NULL, r, &b);
 }
 
 Test(histogram, a_bucket_begins_at_a_power_of_two)
@@ -53,7 +53,7 @@ Test(histogram, in_use_has_mmapped_chunks_with_their_whole_mapping)
     feed(r, HW_USED, 0, 1024);
     struct hw_block b = sample_block(HW_MMAPPED, -1, 1 * MIB - 4096);
     b.lead = 4096;
-    hw_analysis_histogram.block(r, &b);
+    hw_analysis_histogram.block(NULL, r, &b);
     cr_expect_eq(r->in_use_histogram.chunks[10], 1);
     cr_expect_eq(r->in_use_histogram.chunks[20], 1);
     cr_expect_eq(r->in_use_histogram.bytes[20], 1 * MIB);

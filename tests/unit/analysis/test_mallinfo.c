@@ -14,7 +14,7 @@ Test(mallinfo, sums_over_arenas_as_glibc_does)
     r->params.n_mmaps = hw_known(2);
     r->params.mmapped_bytes = hw_known(409600);
 
-    hw_analysis_mallinfo.end(r);
+    hw_analysis_mallinfo.end(NULL, r);
     const struct hw_mallinfo2 *m = &r->mallinfo2;
     cr_expect_eq(m->arena, 132 * KIB + 1 * MIB);
     cr_expect_eq(m->ordblks, 1 + 3 + 1 + 1);
@@ -33,7 +33,7 @@ Test(mallinfo, a_top_counts_as_one_also_when_it_was_never_used)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 0, 0)->top.address = 0;
-    hw_analysis_mallinfo.end(r);
+    hw_analysis_mallinfo.end(NULL, r);
     cr_expect_eq(r->mallinfo2.ordblks, 1);
     cr_expect_eq(r->mallinfo2.fordblks, 0);
     cr_expect_eq(r->mallinfo2.keepcost, 0);
@@ -46,7 +46,7 @@ Test(mallinfo, without_mp_the_walk_tells_the_mmapped_chunks)
     r->params.n_mmaps = r->params.mmapped_bytes = (struct hw_maybe){0};
     hw_set(r->totals, HW_M_MMAPPED_CHUNKS, 3);
     hw_set(r->totals, HW_M_MMAPPED_BYTES, 12288);
-    hw_analysis_mallinfo.end(r);
+    hw_analysis_mallinfo.end(NULL, r);
     cr_expect_eq(r->mallinfo2.hblks, 3);
     cr_expect_eq(r->mallinfo2.hblkhd, 12288);
     hw_report_destroy(r);

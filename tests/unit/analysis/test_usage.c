@@ -1,10 +1,17 @@
 #include "analysis/analysis.h"
 #include "model/sample.h"
 
-static void feed(struct hw_report *r, enum hw_state state, int arena, uint64_t bytes)
+static struct hw_analyzing *work;
+
+static void begin(struct hw_report *r)
+{
+    cr_assert_eq(hw_analyses_begin(r, &work, NULL), HW_OK);
+}
+
+static void feed(enum hw_state state, int arena, uint64_t bytes)
 {
     struct hw_block b = sample_block(state, arena, bytes);
-    hw_analyses_block(r, &b);
+    hw_analyses_block(work, &b);
 }
 
 static int64_t figure(const struct hw_report *r, int arena, enum hw_metric m)
@@ -28,25 +35,25 @@ static struct hw_report *walked(void)
     struct hw_report *r = sample_report();
     sample_arena(r, 10000, 4000);
     sample_arena(r, 20000, 6000);
-    hw_analyses_begin(r);
-    feed(r, HW_USED, 0, 3000);
-    feed(r, HW_USED, 0, 1000);
-    feed(r, HW_CACHED, 0, 500);
-    feed(r, HW_PARKED, 0, 100);
-    feed(r, HW_FREE, 0, 1384);
-    feed(r, HW_TOP, 0, 4000);
-    feed(r, HW_OVERHEAD, 0, 16);
-    feed(r, HW_USED, 1, 2000);
-    feed(r, HW_FREE, 1, 9760);
-    feed(r, HW_OVERHEAD, 1, 2240);
-    feed(r, HW_TOP, 1, 6000);
+    begin(r);
+    feed(HW_USED, 0, 3000);
+    feed(HW_USED, 0, 1000);
+    feed(HW_CACHED, 0, 500);
+    feed(HW_PARKED, 0, 100);
+    feed(HW_FREE, 0, 1384);
+    feed(HW_TOP, 0, 4000);
+    feed(HW_OVERHEAD, 0, 16);
+    feed(HW_USED, 1, 2000);
+    feed(HW_FREE, 1, 9760);
+    feed(HW_OVERHEAD, 1, 2240);
+    feed(HW_TOP, 1, 6000);
     return r;
 }
 
 Test(usage, every_state_has_its_figure)
 {
     struct hw_report *r = walked();
-    hw_analyses_end(r);
+    hw_analyses_end(work);
     cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 4000);
     cr_expect_eq(figure(r, 0, HW_M_IN_USE_CHUNKS), 2);
     cr_expect_eq(figure(r, 0, HW_M_TCACHE_BYTES), 500);
@@ -67,7 +74,7 @@ Test(usage, every_state_has_its_figure)
 Test(usage, the_parts_add_up_to_the_system_bytes)
 {
     struct hw_report *r = walked();
-    hw_analyses_end(r);
+    hw_analyses_end(work);
     for (int arena = -1; arena < 2; arena++) {
         cr_expect_eq(parts(r, arena), figure(r, arena, HW_M_SYSTEM_BYTES));
         cr_expect_eq(figure(r, arena, HW_M_UNACCOUNTED_BYTES), 0);
@@ -79,7 +86,7 @@ Test(usage, the_parts_add_up_to_the_system_bytes)
 Test(usage, totals_are_the_sums_of_the_arenas)
 {
     struct hw_report *r = walked();
-    hw_analyses_end(r);
+    hw_analyses_end(work);
     cr_expect_eq(figure(r, -1, HW_M_SYSTEM_BYTES), 30000);
     cr_expect_eq(figure(r, -1, HW_M_IN_USE_BYTES), 6000);
     cr_expect_eq(figure(r, -1, HW_M_IN_USE_CHUNKS), 3);
@@ -93,9 +100,9 @@ Test(usage, what_was_not_met_is_unaccounted_and_makes_the_report_partial)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10000, 4000);
-    hw_analyses_begin(r);
-    feed(r, HW_TOP, 0, 4000);
-    hw_analyses_end(r);
+    begin(r);
+    feed(HW_TOP, 0, 4000);
+    hw_analyses_end(work);
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 6000);
     cr_expect_eq(figure(r, -1, HW_M_UNACCOUNTED_BYTES), 6000);
     cr_expect_eq(r->finding_counts[HW_FINDING_REGION_NOT_FOUND], 1);
@@ -108,10 +115,10 @@ Test(usage, more_than_there_is_makes_unaccounted_negative)
     struct hw_report *r = sample_report();
     sample_arena(r, 10000, 4000);
     sample_arena(r, 10000, 4000);
-    hw_analyses_begin(r);
-    feed(r, HW_USED, 0, 10016);
-    feed(r, HW_USED, 1, 9990);
-    hw_analyses_end(r);
+    begin(r);
+    feed(HW_USED, 0, 10016);
+    feed(HW_USED, 1, 9990);
+    hw_analyses_end(work);
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), -16);
     cr_expect_eq(figure(r, 1, HW_M_UNACCOUNTED_BYTES), 10);
     cr_expect_eq(figure(r, -1, HW_M_UNACCOUNTED_BYTES), -6);
@@ -126,9 +133,9 @@ Test(usage, a_backend_that_explained_the_gap_is_believed)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10000, 4000);
-    hw_analyses_begin(r);
+    begin(r);
     hw_report_add(r, HW_FINDING_UNREADABLE, 0, (struct hw_maybe){0}, hw_known(10000), "a page");
-    hw_analyses_end(r);
+    hw_analyses_end(work);
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 10000);
     cr_expect_eq(r->findings.count, 1);
     hw_report_destroy(r);
@@ -138,12 +145,12 @@ Test(usage, mmapped_chunks_count_with_their_whole_mapping_and_in_no_arena)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 4000, 4000);
-    hw_analyses_begin(r);
+    begin(r);
     struct hw_block b = sample_block(HW_MMAPPED, -1, 200704);
     b.lead = 4096;
-    hw_analyses_block(r, &b);
-    feed(r, HW_TOP, 0, 4000);
-    hw_analyses_end(r);
+    hw_analyses_block(work, &b);
+    feed(HW_TOP, 0, 4000);
+    hw_analyses_end(work);
     cr_expect_eq(figure(r, -1, HW_M_MMAPPED_BYTES), 204800);
     cr_expect_eq(figure(r, -1, HW_M_MMAPPED_CHUNKS), 1);
     cr_expect_eq(figure(r, -1, HW_M_IN_USE_BYTES), 0);
@@ -155,8 +162,8 @@ Test(usage, mmapped_chunks_count_with_their_whole_mapping_and_in_no_arena)
 Test(usage, an_empty_heap_is_known_to_be_empty)
 {
     struct hw_report *r = sample_report();
-    hw_analyses_begin(r);
-    hw_analyses_end(r);
+    begin(r);
+    hw_analyses_end(work);
     for (int m = HW_M_SYSTEM_BYTES; m <= HW_M_MMAPPED_CHUNKS; m++)
         cr_expect_eq(figure(r, -1, (enum hw_metric)m), 0);
     cr_expect(hw_report_complete(r));
@@ -166,7 +173,7 @@ Test(usage, an_empty_heap_is_known_to_be_empty)
 Test(usage, residency_stays_unknown)
 {
     struct hw_report *r = walked();
-    hw_analyses_end(r);
+    hw_analyses_end(work);
     for (int arena = -1; arena < 2; arena++)
         for (int m = HW_M_RESIDENT_BYTES; m <= HW_M_TRIM_BYTES; m++)
             cr_expect_not(hw_report_figure(r, arena, (enum hw_metric)m).known);
@@ -177,7 +184,7 @@ Test(usage, unknown_system_bytes_make_the_total_unknown)
 {
     struct hw_report *r = walked();
     r->arenas.data[1].figures[HW_M_SYSTEM_BYTES].known = false;
-    hw_analyses_end(r);
+    hw_analyses_end(work);
     cr_expect_not(hw_report_figure(r, 1, HW_M_UNACCOUNTED_BYTES).known);
     cr_expect_not(hw_report_figure(r, -1, HW_M_SYSTEM_BYTES).known);
     cr_expect_not(hw_report_figure(r, -1, HW_M_UNACCOUNTED_BYTES).known);
@@ -188,11 +195,11 @@ Test(usage, unknown_system_bytes_make_the_total_unknown)
 Test(usage, blocks_that_make_no_sense_are_ignored)
 {
     struct hw_report *r = walked();
-    feed(r, HW_USED, 2, 1000);
-    feed(r, HW_USED, -1, 1000);
-    feed(r, HW_FREE, 7, 1000);
-    feed(r, (enum hw_state)99, 0, 1000);
-    hw_analyses_end(r);
+    feed(HW_USED, 2, 1000);
+    feed(HW_USED, -1, 1000);
+    feed(HW_FREE, 7, 1000);
+    feed((enum hw_state)99, 0, 1000);
+    hw_analyses_end(work);
     cr_expect_eq(parts(r, -1), 30000);
     hw_report_destroy(r);
 }

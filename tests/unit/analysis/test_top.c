@@ -4,7 +4,7 @@
 static void expect(struct hw_report *r, size_t arena, int64_t by_free, int64_t by_trim,
                    enum hw_trim_reason reason)
 {
-    hw_analysis_trim.end(r);
+    hw_analysis_top.end(NULL, r);
     const struct hw_top *t = &r->arenas.data[arena].top;
     int64_t f = t->trimmable_bytes.known ? (int64_t)t->trimmable_bytes.n : -1;
     int64_t m = t->malloc_trim_bytes.known ? (int64_t)t->malloc_trim_bytes.n : -1;
@@ -17,14 +17,14 @@ static void expect(struct hw_report *r, size_t arena, int64_t by_free, int64_t b
 
 /* ---- main arena ------------------------------------------------------------------------------ */
 
-Test(trim, a_large_top_of_the_main_arena_goes_but_for_a_page)
+Test(top, a_large_top_of_the_main_arena_goes_but_for_a_page)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB);
     expect(r, 0, 1 * MIB - 4096, 1 * MIB - 4096, HW_TRIM_NONE);
 }
 
-Test(trim, top_pad_is_kept_by_free_only)
+Test(top, top_pad_is_kept_by_free_only)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB);
@@ -32,21 +32,21 @@ Test(trim, top_pad_is_kept_by_free_only)
     expect(r, 0, 1 * MIB - 64 * KIB - 4096, 1 * MIB - 4096, HW_TRIM_NONE);
 }
 
-Test(trim, below_the_threshold_only_malloc_trim_gives_back)
+Test(top, below_the_threshold_only_malloc_trim_gives_back)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 128 * KIB - 16);
     expect(r, 0, 0, 124 * KIB, HW_TRIM_BELOW_THRESHOLD);
 }
 
-Test(trim, at_the_threshold_free_does_too)
+Test(top, at_the_threshold_free_does_too)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 128 * KIB);
     expect(r, 0, 124 * KIB, 124 * KIB, HW_TRIM_NONE);
 }
 
-Test(trim, a_threshold_of_minus_one_means_never)
+Test(top, a_threshold_of_minus_one_means_never)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB);
@@ -54,7 +54,7 @@ Test(trim, a_threshold_of_minus_one_means_never)
     expect(r, 0, 0, 1 * MIB - 4096, HW_TRIM_BELOW_THRESHOLD);
 }
 
-Test(trim, a_top_of_less_than_a_page_stays)
+Test(top, a_top_of_less_than_a_page_stays)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 4096 + 32); /* MINSIZE + 1 is kept: one byte is missing */
@@ -62,7 +62,7 @@ Test(trim, a_top_of_less_than_a_page_stays)
     expect(r, 0, 0, 0, HW_TRIM_SUB_PAGE);
 }
 
-Test(trim, one_byte_more_than_what_is_kept_is_a_page)
+Test(top, one_byte_more_than_what_is_kept_is_a_page)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 4096 + 33);
@@ -70,7 +70,7 @@ Test(trim, one_byte_more_than_what_is_kept_is_a_page)
     expect(r, 0, 4096, 4096, HW_TRIM_NONE);
 }
 
-Test(trim, the_smallest_top_does_not_underflow)
+Test(top, the_smallest_top_does_not_underflow)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 32);
@@ -78,7 +78,7 @@ Test(trim, the_smallest_top_does_not_underflow)
     expect(r, 0, 0, 0, HW_TRIM_SUB_PAGE);
 }
 
-Test(trim, a_pad_larger_than_top_leaves_nothing)
+Test(top, a_pad_larger_than_top_leaves_nothing)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB);
@@ -86,7 +86,7 @@ Test(trim, a_pad_larger_than_top_leaves_nothing)
     expect(r, 0, 0, 1 * MIB - 4096, HW_TRIM_SUB_PAGE);
 }
 
-Test(trim, huge_pages_are_the_unit)
+Test(top, huge_pages_are_the_unit)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 5 * MIB);
@@ -100,21 +100,21 @@ Test(trim, huge_pages_are_the_unit)
     expect(r, 0, 0, 0, HW_TRIM_SUB_PAGE);
 }
 
-Test(trim, a_foreign_break_keeps_everything)
+Test(top, a_foreign_break_keeps_everything)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB)->brk.n += 4096;
     expect(r, 0, 0, 0, HW_TRIM_BRK_MOVED);
 }
 
-Test(trim, the_moved_break_is_named_before_the_threshold)
+Test(top, the_moved_break_is_named_before_the_threshold)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 8192)->brk.n += 4096;
     expect(r, 0, 0, 0, HW_TRIM_BRK_MOVED);
 }
 
-Test(trim, a_top_in_a_mapping_of_the_main_arena_stays)
+Test(top, a_top_in_a_mapping_of_the_main_arena_stays)
 {
     struct hw_report *r = sample_report();
     struct hw_arena *a = sample_arena(r, 10 * MIB, 1 * MIB);
@@ -123,21 +123,21 @@ Test(trim, a_top_in_a_mapping_of_the_main_arena_stays)
     expect(r, 0, 0, 0, HW_TRIM_NONCONTIGUOUS);
 }
 
-Test(trim, a_noncontiguous_arena_that_is_back_at_the_break_is_trimmed)
+Test(top, a_noncontiguous_arena_that_is_back_at_the_break_is_trimmed)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB)->contiguous = false;
     expect(r, 0, 1 * MIB - 4096, 1 * MIB - 4096, HW_TRIM_NONE);
 }
 
-Test(trim, nothing_is_claimed_without_the_break)
+Test(top, nothing_is_claimed_without_the_break)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB)->brk.known = false;
     expect(r, 0, UNKNOWN, UNKNOWN, HW_TRIM_NONE);
 }
 
-Test(trim, nothing_is_claimed_without_the_threshold)
+Test(top, nothing_is_claimed_without_the_threshold)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 10 * MIB, 1 * MIB);
@@ -145,7 +145,7 @@ Test(trim, nothing_is_claimed_without_the_threshold)
     expect(r, 0, UNKNOWN, 1 * MIB - 4096, HW_TRIM_NONE);
 }
 
-Test(trim, an_arena_without_top_is_unused)
+Test(top, an_arena_without_top_is_unused)
 {
     struct hw_report *r = sample_report();
     sample_arena(r, 0, 0)->top.address = 0;
@@ -171,33 +171,33 @@ static struct hw_report *with_heaps(size_t count, const uint64_t *sizes, uint64_
     return r;
 }
 
-Test(trim, malloc_trim_never_touches_the_top_of_a_thread_arena)
+Test(top, malloc_trim_never_touches_the_top_of_a_thread_arena)
 {
     struct hw_report *r = with_heaps(1, (uint64_t[]){2 * MIB}, 1 * MIB);
     expect(r, 1, 1 * MIB - 4096, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, a_thread_arena_below_the_threshold)
+Test(top, a_thread_arena_below_the_threshold)
 {
     struct hw_report *r = with_heaps(1, (uint64_t[]){2 * MIB}, 100 * KIB);
     expect(r, 1, 0, 0, HW_TRIM_BELOW_THRESHOLD);
 }
 
-Test(trim, a_thread_arena_with_less_than_a_page)
+Test(top, a_thread_arena_with_less_than_a_page)
 {
     struct hw_report *r = with_heaps(1, (uint64_t[]){2 * MIB}, 4000);
     r->params.trim_threshold = hw_known(0);
     expect(r, 1, 0, 0, HW_TRIM_SUB_PAGE);
 }
 
-Test(trim, the_granule_of_the_heap_is_the_unit)
+Test(top, the_granule_of_the_heap_is_the_unit)
 {
     struct hw_report *r = with_heaps(1, (uint64_t[]){8 * MIB}, 5 * MIB);
     r->arenas.data[1].granule = 2 * MIB;
     expect(r, 1, 4 * MIB, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, an_empty_last_heap_goes_whole)
+Test(top, an_empty_last_heap_goes_whole)
 {
     /* The first heap ends in a fence of 32 bytes behind a free chunk of 1 MiB. */
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB, 40 * KIB}, 40 * KIB - 48);
@@ -206,21 +206,21 @@ Test(trim, an_empty_last_heap_goes_whole)
     expect(r, 1, 40 * KIB + 1 * MIB - 4096, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, a_heap_that_goes_may_leave_a_top_below_the_threshold)
+Test(top, a_heap_that_goes_may_leave_a_top_below_the_threshold)
 {
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB, 40 * KIB}, 40 * KIB - 32);
     r->arenas.data[1].heaps.data[0].tail_free_bytes = 64 * KIB;
     expect(r, 1, 40 * KIB, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, a_heap_with_a_chunk_before_top_stays)
+Test(top, a_heap_with_a_chunk_before_top_stays)
 {
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB, 40 * KIB}, 40 * KIB - 32 - 32);
     r->arenas.data[1].heaps.data[0].tail_free_bytes = 1 * MIB;
     expect(r, 1, 0, 0, HW_TRIM_BELOW_THRESHOLD);
 }
 
-Test(trim, a_heap_stays_where_the_one_before_has_no_room)
+Test(top, a_heap_stays_where_the_one_before_has_no_room)
 {
     /* pad + MINSIZE + a page are needed: 32 bytes of fence are not enough. */
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB, 1 * MIB}, 1 * MIB - 48);
@@ -236,14 +236,14 @@ Test(trim, a_heap_stays_where_the_one_before_has_no_room)
     expect(r, 1, 40 * KIB, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, room_behind_a_heap_that_is_not_full_counts_too)
+Test(top, room_behind_a_heap_that_is_not_full_counts_too)
 {
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB - 8192, 40 * KIB}, 40 * KIB - 48);
     r->arenas.data[1].heaps.data[0].tail_free_bytes = 32;
     expect(r, 1, 40 * KIB, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, several_heaps_go_one_after_the_other)
+Test(top, several_heaps_go_one_after_the_other)
 {
     struct hw_report *r = with_heaps(3, (uint64_t[]){60 * MIB, 64 * MIB, 64 * MIB}, 64 * MIB - 48);
     r->arenas.data[1].heaps.data[0].tail_free_bytes = 32;
@@ -251,20 +251,20 @@ Test(trim, several_heaps_go_one_after_the_other)
     expect(r, 1, 128 * MIB, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, the_first_heap_never_goes)
+Test(top, the_first_heap_never_goes)
 {
     struct hw_report *r = with_heaps(1, (uint64_t[]){1 * MIB}, 1 * MIB);
     expect(r, 1, 1 * MIB - 4096, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, a_top_outside_the_last_heap_is_told)
+Test(top, a_top_outside_the_last_heap_is_told)
 {
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB, 1 * MIB}, 512 * KIB);
     r->arenas.data[1].top.address = r->arenas.data[1].heaps.data[0].address + 4096;
     expect(r, 1, 0, 0, HW_TRIM_NOT_LAST_HEAP);
 }
 
-Test(trim, damaged_heaps_do_not_go)
+Test(top, damaged_heaps_do_not_go)
 {
     struct hw_report *r = with_heaps(2, (uint64_t[]){64 * MIB, 40 * KIB}, 40 * KIB - 48);
     r->arenas.data[1].heaps.data[0].tail_free_bytes = 65 * MIB;
@@ -279,7 +279,7 @@ Test(trim, damaged_heaps_do_not_go)
     expect(r, 1, UNKNOWN, 0, HW_TRIM_THREAD_ARENA);
 }
 
-Test(trim, older_versions_shrink_heaps_more_readily)
+Test(top, older_versions_shrink_heaps_more_readily)
 {
     struct hw_report *r = with_heaps(1, (uint64_t[]){2 * MIB}, 100 * KIB);
     strcpy(r->allocator.version, "2.17");
