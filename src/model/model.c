@@ -74,9 +74,12 @@ void hw_report_destroy(struct hw_report *r)
     for (size_t i = 0; i < r->arenas.count; i++) {
         hw_vec_free(&r->arenas.data[i].tids);
         hw_vec_free(&r->arenas.data[i].heaps);
+        hw_vec_free(&r->arenas.data[i].top_pins.first);
     }
     hw_vec_free(&r->arenas);
     hw_vec_free(&r->threads);
+    hw_vec_free(&r->holes);
+    hw_vec_free(&r->verdict);
     hw_vec_free(&r->findings);
     free(r->target.comm);
     free(r->target.exe);

@@ -128,6 +128,44 @@ struct hw_residency {
     uint64_t fullness[HW_FULLNESS]; /* bytes of pages */
 };
 
+/* ---- what holds free memory back ------------------------------------------------------------- */
+
+/* A chunk in use (or in a tcache, or overhead) beside free memory. Plain data; texts are cut to fit.
+ */
+struct hw_pin {
+    struct hw_block block;      /* state HW_STATES_: there is none */
+    struct hw_maybe first_word; /* what its user data begins with */
+    char symbol[128];   /* where that points to: "libfoo.so: vtable for Foo"; "" if nowhere */
+    uint8_t sample[64]; /* the first bytes of its user data, only where asked for */
+    unsigned sample_bytes;
+};
+
+/* One of the largest free runs (--holes): free chunks next to each other. */
+struct hw_hole {
+    int arena;
+    hw_addr address;
+    uint64_t bytes;
+    unsigned chunks;
+    bool has_top;                   /* it ends with the arena's top */
+    struct hw_maybe resident_bytes; /* of it in RAM */
+    struct hw_maybe trim_bytes;     /* resident or swapped, and malloc_trim(0) would give it back */
+    struct hw_pin below, above;
+};
+typedef HW_VEC(struct hw_hole) hw_hole_vec;
+
+/*
+ * The live chunks at the end of an arena that keep its top from growing downwards: without them so
+ * much free memory would join top, from where glibc gives memory back by itself.
+ */
+struct hw_top_pins {
+    bool known;
+    uint64_t chunks, bytes;      /* of the live chunks */
+    uint64_t joins_bytes;        /* free bytes that would join top, ... */
+    uint64_t joins_resident;     /* ... and how many of them are in RAM; 0 where that is unknown */
+    HW_VEC(struct hw_pin) first; /* the first of the chunks, in the order of addresses */
+};
+#define HW_TOP_PINS_KEPT 16
+
 /* ---- arenas ---------------------------------------------------------------------------------- */
 
 enum hw_arena_kind { HW_ARENA_MAIN, HW_ARENA_THREAD };
@@ -193,7 +231,49 @@ struct hw_arena {
     struct hw_list fast[HW_FAST_LISTS], bins[HW_BIN_LISTS];
     struct hw_figure figures[HW_METRICS_];
     struct hw_residency residency;
+    struct hw_top_pins top_pins;
     struct hw_histogram histogram; /* free chunks in fastbins and bins */
+};
+
+/* ---- the whole process ----------------------------------------------------------------------- */
+
+/*
+ * RSS, sorted by what it is for. The kernel's counters may lag behind its page tables, so the parts
+ * and the sum may differ: `unexplained` is the rest, and may be negative.
+ */
+struct hw_rss {
+    bool known;
+    uint64_t rss_bytes; /* the kernel's VmRSS */
+    uint64_t glibc_heap_bytes, mmapped_chunk_bytes, stack_bytes, file_bytes, shmem_bytes,
+        other_anon_bytes;
+    int64_t unexplained_bytes;
+    uint64_t swap_bytes; /* VmSwap; no part of RSS */
+};
+
+/* What limits the number of arenas, and what they are for. */
+struct hw_limits {
+    struct hw_maybe cores; /* that glibc would see: online ones */
+    struct hw_maybe
+        cgroup_cpus;        /* CPU quota of the process's cgroup, rounded up; glibc ignores it */
+    struct hw_maybe arenas; /* the most arenas there will be: arena_max, or 8 (2) per core */
+};
+
+/* ---- verdict --------------------------------------------------------------------------------- */
+
+#define HW_EVIDENCE_MAX 8
+struct hw_evidence {
+    const char *name; /* "free_resident_bytes"; static */
+    struct hw_figure value;
+    enum hw_unit unit;
+};
+/* A rule that fired. Plain data. */
+struct hw_verdict {
+    const char *rule;  /* "retention"; static */
+    char text[512];    /* one or two sentences */
+    char command[256]; /* what to apply, "" if nothing */
+    char cost[160];    /* what applying it costs, "" if nothing */
+    struct hw_evidence evidence[HW_EVIDENCE_MAX];
+    size_t evidence_count;
 };
 
 /* ---- the rest of a report -------------------------------------------------------------------- */
@@ -293,6 +373,11 @@ struct hw_report {
     struct hw_pages *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
                              */
     struct hw_histogram histogram, in_use_histogram;
+    struct hw_rss rss;
+    struct hw_limits limits;
+    size_t holes_wanted;               /* set before the walk */
+    hw_hole_vec holes;                 /* the largest first */
+    HW_VEC(struct hw_verdict) verdict; /* the most important first */
     HW_VEC(struct hw_arena) arenas;
     HW_VEC(struct hw_thread_row) threads;
     HW_VEC(struct hw_finding) findings;    /* at most HW_FINDINGS_KEPT of each kind are kept ... */
