@@ -10,6 +10,7 @@
 
 #include "analysis/analysis.h"
 #include "base/cleanup.h"
+#include "inspect/ledger.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -151,6 +152,7 @@ int hw_open_core(const char *path, const struct hw_options *opt, struct hw_sessi
 struct dispatch {
     struct hw_report *report;
     struct hw_analyzing *analyzing; /* from ready() on */
+    struct hw_ledger ledger;
     struct hw_error *err;
     int code; /* of a failure in a callback */
     const struct hw_walker *walker;
@@ -170,6 +172,7 @@ static int on_block(void *ctx, const struct hw_block *b)
     if (d->code != HW_OK)
         return d->code;
     hw_analyses_block(d->analyzing, b);
+    hw_ledger_block(&d->ledger, b);
     return d->walker->block ? d->walker->block(d->walker->ctx, d->report, b) : 0;
 }
 
@@ -243,7 +246,9 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
     int64_t start = now_ns();
     describe_target(t, r);
     find_pages(t, r);
-    int rc = s->allocator->walk(s->backend, &sink, err);
+    int rc = hw_ledger_begin(&d->ledger, t, err);
+    if (rc == HW_OK)
+        rc = s->allocator->walk(s->backend, &sink, err);
     if (rc == HW_OK)
         rc = d->code;
     r->method.walk_ns = (uint64_t)(now_ns() - start);
@@ -265,6 +270,8 @@ static void finish(struct hw_session *s, struct dispatch *d)
     if (live)
         r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
     report_target_flaws(t, r);
+    hw_ledger_end(&d->ledger, r);
+    hw_ledger_deinit(&d->ledger);
     hw_analyses_end(hw_take(d->analyzing));
     r->pages = NULL;
     hw_foreign_report(&s->foreign, &s->image, r);
@@ -287,6 +294,7 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     }
     if (rc != HW_OK) {
         hw_analyses_drop(d.analyzing);
+        hw_ledger_deinit(&d.ledger);
         blame_truncation(t, err);
         hw_report_destroy(r);
         return rc;

@@ -241,13 +241,21 @@ struct hw_arena {
  * RSS, sorted by what it is for. The kernel's counters may lag behind its page tables, so the parts
  * and the sum may differ: `unexplained` is the rest, and may be negative.
  */
+#define HW_RSS(X)                                                                                  \
+    X(rss_bytes) /* the kernel's VmRSS */                                                          \
+    X(glibc_heap_bytes)                                                                            \
+    X(mmapped_chunk_bytes)                                                                         \
+    X(stack_bytes)                                                                                 \
+    X(file_bytes)                                                                                  \
+    X(shmem_bytes)                                                                                 \
+    X(other_anon_bytes)                                                                            \
+    X(swap_bytes) /* VmSwap, which is no part of RSS */
 struct hw_rss {
     bool known;
-    uint64_t rss_bytes; /* the kernel's VmRSS */
-    uint64_t glibc_heap_bytes, mmapped_chunk_bytes, stack_bytes, file_bytes, shmem_bytes,
-        other_anon_bytes;
+#define HW_RSS_FIELD_(f) uint64_t f;
+    HW_RSS(HW_RSS_FIELD_)
+#undef HW_RSS_FIELD_
     int64_t unexplained_bytes;
-    uint64_t swap_bytes; /* VmSwap; no part of RSS */
 };
 
 /* What limits the number of arenas, and what they are for. */

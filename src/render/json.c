@@ -230,15 +230,6 @@ static json_t *mallinfo2(struct doc *d)
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-/* An object of what is not measured yet. */
-static json_t *nulls(struct doc *d, const char *const *keys, size_t count)
-{
-    json_t *o = json_object();
-    for (size_t i = 0; i < count; i++)
-        put(d, o, keys[i], json_null());
-    return o;
-}
-
 static json_t *stays(struct doc *d, const struct hw_residency *res)
 {
     json_t *o = json_object();
@@ -293,10 +284,13 @@ static void put_residency(struct doc *d, json_t *o, const struct hw_residency *r
 
 static json_t *rss(struct doc *d)
 {
-    static const char *const keys[] = {"rss_bytes",       "glibc_heap_bytes", "mmapped_chunk_bytes",
-                                       "stack_bytes",     "file_bytes",       "shmem_bytes",
-                                       "other_anon_bytes"};
-    return nulls(d, keys, sizeof keys / sizeof *keys);
+    const struct hw_rss *rss = &d->r->rss;
+    json_t *o = json_object();
+#define PUT_RSS_(field) put(d, o, #field, rss->known ? integer(rss->field) : json_null());
+    HW_RSS(PUT_RSS_)
+#undef PUT_RSS_
+    put(d, o, "unexplained_bytes", rss->known ? json_integer(rss->unexplained_bytes) : json_null());
+    return o;
 }
 
 static json_t *totals(struct doc *d)
