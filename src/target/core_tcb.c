@@ -145,7 +145,7 @@ static int consider(struct search *s, hw_addr tp, const uint8_t *words, struct h
     hw_addr first = hw_word(words, w), second = hw_word(words + w, w);
     hw_addr dtv = m->tls_above ? first : second;
     bool likely = m->tls_above ? second == 0 : first == tp && hw_word(words + 2 * w, w) == tp;
-    if (!likely || dtv == 0 || dtv % (2 * w) != 0)
+    if (!likely || dtv == 0 || dtv % w != 0)
         return HW_OK;
     const struct hw_map *map = hw_map_at(s->t, dtv);
     if (!map || !(map->flags & HW_MAP_WRITE) || spend(s, TCB_COST) < TCB_COST ||
