@@ -29,27 +29,6 @@ static void crash(void *arg)
     abort();
 }
 
-/* The file that a crash leaves in `dir`; false where the kernel gives cores to a program. */
-static bool core_of_crash(const char *dir, pid_t pid, char *path, size_t size)
-{
-    char pattern[128] = "", with_pid = '0';
-    FILE *f = fopen("/proc/sys/kernel/core_pattern", "re");
-    if (!f || !fgets(pattern, sizeof pattern, f))
-        pattern[0] = '|';
-    if (f)
-        fclose(f);
-    f = fopen("/proc/sys/kernel/core_uses_pid", "re");
-    if (f) {
-        with_pid = (char)fgetc(f);
-        fclose(f);
-    }
-    pattern[strcspn(pattern, "\n")] = '\0';
-    if (strpbrk(pattern, "|/%@") || !pattern[0])
-        return false;
-    snprintf(path, size, with_pid == '1' ? "%s/%s.%d" : "%s/%s", dir, pattern, pid);
-    return true;
-}
-
 static void expect_known_core(const char *path, pid_t pid)
 {
     struct hw_target *t;
@@ -98,7 +77,7 @@ Test(core, reads_a_core_of_the_kernel, .timeout = 60)
     pid_t pid = child_start(crash, dir);
     int status;
     waitpid(pid, &status, 0);
-    bool there = core_of_crash(dir, pid, path, sizeof path) && WIFSIGNALED(status) &&
+    bool there = child_core(dir, pid, path, sizeof path) && WIFSIGNALED(status) &&
                  WCOREDUMP(status) && access(path, R_OK) == 0;
     if (there) {
         expect_known_core(path, pid);
