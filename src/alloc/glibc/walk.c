@@ -47,7 +47,8 @@ struct cursor {
     struct chunk_header h; /* at p */
 };
 
-static bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
+/* Once for each chunk of the target: inline, as little as it does. */
+static inline bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
 {
     const uint8_t *bytes = NULL;
     if (p < end && end - p >= w->rules.header)
