@@ -199,9 +199,9 @@ static void vote_heads(struct walk *w, const struct hw_object *object, unsigned 
                        unsigned distance)
 {
     for (unsigned i = 0; i < w->layout->field[field].count; i++) {
-        hw_addr head = hw_fetch(object, field, i);
+        hw_addr head = hw_untag(w->target->who.machine, hw_fetch(object, field, i));
         if (head)
-            glibc_vote_link(w, head + distance);
+            glibc_vote_link(w, head + distance, distance);
     }
 }
 
