@@ -81,9 +81,9 @@ int glibc_mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glib
 {
     struct mp_values m = {.v = v, .word = glibc_variant_word(v), .bytes = bytes};
     hw_addr sbrk_base = value(&m, GLIBC_F_MP_SBRK_BASE);
-    bool known = main && main->sbrk_base_known;
+    bool known = main && main->sbrk_base_known, set = main && main->used;
     if (!counters_possible(&m) || !settings_possible(&m) || !tcache_possible(&m) ||
-        (known && sbrk_base != main->sbrk_base) || (!known && sbrk_base && sbrk_base < 4096))
+        (known && sbrk_base != main->sbrk_base) || (!known && (sbrk_base ? sbrk_base < 4096 : set)))
         return -1;
     uint64_t max_bytes = value(&m, GLIBC_F_MP_TCACHE_MAX_BYTES);
     uint64_t count = value(&m, GLIBC_F_MP_TCACHE_COUNT);

@@ -129,7 +129,7 @@ static void init_tcache(struct builder *b)
              2);
 }
 
-/* The first page of libc's file, and the thread's vector: what tells where its TLS block is. */
+/* The first page of libc's file: its program headers tell how large a TLS block is. */
 static void init_libc(struct builder *b)
 {
     uint8_t *page = b->libc->bytes;
@@ -161,7 +161,7 @@ static void init_thread(struct builder *b)
 {
     unsigned w = word_of(b);
     bool above = b->machine->tls_above;
-    hw_addr block = above ? b->tls + 2 * w : b->tls - TLS_SIZE, dtv = b->data->start + 0x3800;
+    hw_addr block = above ? b->tls + 2 * w : b->tls - TLS_SIZE, dtv = b->tls + 0x1800;
     b->tls_tcache = block + 0x40;
     b->tls_arena = block + 0x48;
     if (!above)
@@ -181,16 +181,15 @@ struct builder *builder_create_of(enum hw_machine_id machine, enum form_id id)
     b->machine = hw_machine(machine);
     b->form = form_of(b->machine->word, id);
     b->places = word_of(b) == 8 ? &on_64_bit : &on_32_bit;
-    b->libc = new_piece(b, b->places->libc, PAGE);
-    b->data = new_piece(b, b->places->libc + PAGE, DATA_SIZE);
+    b->libc = new_piece(b, b->places->libc, PAGE + DATA_SIZE);
     b->sbrk = b->current = new_piece(b, b->places->sbrk, PIECE_SIZE);
     b->sbrk->used = (size_t)(chunk_first(&b->form->rules, b->sbrk->start) - b->sbrk->start);
     b->prev_used = true;
-    b->arena = b->data->start + 0x100;
-    b->par = b->data->start + 0x1000;
-    b->curbrk = b->data->start + 0x1800;
-    b->tls = b->data->start + 0x2000;
-    b->tcache = b->data->start + 0x3000;
+    b->arena = b->libc->start + PAGE + 0x100;
+    b->par = b->libc->start + PAGE + 0x1000;
+    b->curbrk = b->libc->start + PAGE + 0x1800;
+    b->tls = b->libc->start + PAGE + 0x2000;
+    b->tcache = b->libc->start + PAGE + 0x3000;
     init_arena(b, b->arena);
     init_par(b);
     init_libc(b);
@@ -220,7 +219,8 @@ void builder_destroy(struct builder *b)
 void builder_sbrk_base(struct builder *b, hw_addr base)
 {
     set(b, b->par, b->form->par.sbrk_base, base);
-    b->sbrk->used = (size_t)(chunk_first(&b->form->rules, base) - b->sbrk->start);
+    if (base)
+        b->sbrk->used = (size_t)(chunk_first(&b->form->rules, base) - b->sbrk->start);
 }
 
 void builder_noncontiguous(struct builder *b)

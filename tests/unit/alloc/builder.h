@@ -7,8 +7,8 @@
  *     build_top(b, 0x1000);
  *     struct result *r = builder_walk(b);
  *
- * The image is a buffer target: libc's first page and its data segment (main_arena, mp_, a thread's
- * TLS block), the memory from sbrk, and as many aligned heaps and anonymous mappings as asked for.
+ * The image is a buffer target: libc's first page and its data (main_arena, mp_, a thread's TLS
+ * block), the memory from sbrk, and as many aligned heaps and anonymous mappings as asked for.
  * The layout is that of glibc 2.36 on x86-64, unless another one is named. Chunks are appended to the
  * current piece; lists are linked at the end.
  */
@@ -44,7 +44,7 @@ void builder_destroy(struct builder *b);
 const struct form *builder_form(const struct builder *b);
 
 /* Settings; before the first chunk unless said otherwise. */
-void builder_sbrk_base(struct builder *b, hw_addr base); /* an unaligned first break */
+void builder_sbrk_base(struct builder *b, hw_addr base); /* an unaligned first break; 0: none */
 void builder_noncontiguous(struct builder *b);
 void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem wrong by so much */
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */

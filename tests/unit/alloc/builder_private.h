@@ -39,7 +39,7 @@ struct builder {
     hw_addr tls_tcache, tls_arena;           /* the thread-local pointers */
     HW_VEC(struct piece *) pieces;
     HW_VEC(struct entry) entries;
-    struct piece *libc, *data, *sbrk, *current;
+    struct piece *libc, *sbrk, *current; /* `libc`: its first page, then its data */
     hw_addr last_arena; /* the newest thread arena; the ring is main -> it -> ... */
     bool prev_used, linked, noncontiguous, want_bins;
     unsigned mappings, heaps;

@@ -13,12 +13,11 @@ static struct hw_target *open_target(struct builder *b)
     HW_VEC(struct hw_buffer_range) ranges = {0};
     for (size_t i = 0; i < b->pieces.count; i++) {
         const struct piece *p = b->pieces.data[i];
-        bool file = p == b->data || p == b->libc;
         struct hw_buffer_range range = {.start = p->start,
                                         .bytes = p->bytes,
                                         .len = p->size,
-                                        .flags = HW_MAP_READ | (p == b->libc ? 0 : HW_MAP_WRITE),
-                                        .path = file ? LIBC_PATH : NULL};
+                                        .flags = HW_MAP_READ | HW_MAP_WRITE,
+                                        .path = p == b->libc ? LIBC_PATH : NULL};
         must(hw_vec_push(&ranges, range));
     }
     struct hw_thread thread = {.tid = THREAD_ID, .regs_known = true, .tp = b->tls};
