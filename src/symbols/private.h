@@ -15,6 +15,7 @@
  *     rodata.c     texts in read-only data
  *     match.c      the same by pattern
  *     types.c      struct layouts from DWARF
+ *     disasm*.c    what code refers to; listing.h has the map
  *
  * Files and memory are foreign bytes: any header field may be a lie.
  */

@@ -41,7 +41,8 @@ struct verdict {
     bool known[2]; /* by whether the relocation names a symbol */
     bool differ[2];
     int64_t offset[2];
-    bool ranged; /* of slots whose addend is not known: the block has them all */
+    int64_t taken; /* by the executable; 0 if it has no block */
+    bool ranged;   /* of slots whose addend is not known: the block has them all */
     int64_t lowest, highest;
 };
 
@@ -171,16 +172,14 @@ static bool first_block(const struct hw_machine *m, const Elf64_Phdr *phdr, size
     return false;
 }
 
-static bool exe_offset(const struct hw_machine *m, const struct hw_module *mod,
-                       const struct hw_elf_image *image, int64_t *ret)
+static bool exe_offset(struct hw_target *t, const struct hw_module *mod, int64_t *ret)
 {
+    struct hw_elf_image image;
     if (!mod->is_exe)
         return false;
-    if (image->phdr_count)
-        return first_block(m, image->phdr, image->phdr_count, ret);
-    Elf64_Phdr phdr[HW_IMAGE_PHDRS];
-    size_t count = hw_elf_phdrs(&mod->priv->main, phdr, HW_IMAGE_PHDRS);
-    return first_block(m, phdr, count, ret);
+    if (!hw_elf_image_read(t, mod->start, &image))
+        image.phdr_count = hw_elf_phdrs(&mod->priv->main, image.phdr, HW_IMAGE_PHDRS);
+    return first_block(t->who.machine, image.phdr, image.phdr_count, ret);
 }
 
 /* The blocks in static TLS that the dtv of a thread names, going away from its thread pointer. */
@@ -226,7 +225,7 @@ static int64_t block_that_fits(const struct verdict *v, hw_addr tp, const Elf64_
     uint64_t slack = tls->p_align > DTV_SLACK ? tls->p_align : DTV_SLACK;
     for (size_t i = 0; i < count; i++) {
         uint64_t room = room_of(m, offsets, count, i, tls->p_memsz);
-        if (room < tls->p_memsz || room - tls->p_memsz >= slack ||
+        if (offsets[i] == v->taken || room < tls->p_memsz || room - tls->p_memsz >= slack ||
             (v->ranged &&
              (v->lowest < offsets[i] || (uint64_t)(v->highest - offsets[i]) >= tls->p_memsz)))
             continue;
@@ -237,9 +236,13 @@ static int64_t block_that_fits(const struct verdict *v, hw_addr tp, const Elf64_
     return found;
 }
 
-static bool vector_offset(const struct verdict *v, const struct hw_elf_image *image, int64_t *ret)
+static bool vector_offset(struct hw_modules *m, struct verdict *v, const struct hw_elf_image *image,
+                          int64_t *ret)
 {
     const struct hw_target *t = v->target;
+    for (size_t i = 0; i < m->count; i++)
+        if (exe_offset(v->target, &m->list[i], ret))
+            v->taken = *ret;
     const Elf64_Phdr *tls = hw_elf_image_phdr(image, PT_TLS);
     *ret = 0;
     for (size_t i = 0; tls && !v->mod->is_exe && i < t->thread_count; i++) {
@@ -265,7 +268,7 @@ int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *r
         consider_memory(&v, &image);
     bool named = !v.known[false];
     if (!v.known[named]) {
-        if (exe_offset(machine, mod, &image, ret) || (in_memory && vector_offset(&v, &image, ret)))
+        if (exe_offset(m->target, mod, ret) || (in_memory && vector_offset(m, &v, &image, ret)))
             return HW_OK;
         return hw_fail(err, HW_ERR_NO_SYMBOLS, "%s has no thread-local storage of its own",
                        mod->path);
