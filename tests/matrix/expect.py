@@ -72,9 +72,14 @@ EVERYWHERE = (
     "foreign-sbrk-odd-junk", "foreign-sbrk-first-zero", "blocked-brk", "tcache-full",
     "tcache-none", "tcache-over", "fastbins", "mixed", "unused-asked", "fork-child", GUARDS,
 )
-ALL_CASES_UNDER = "bookworm"
+ALL_CASES_UNDER = ("bookworm", "bookworm-i386")
+# Under one libc of each machine where cores are slow to write: heaps of 64 MiB each.
+LARGE, LARGE_UNDER = ("big-arenas",), "bookworm-arm64"
 # Where only a debug file is there, all else is as with the libc itself: some cases will do.
 DETACHED_CASES = ("many-threads", "tcache-full", "mmapped-fixed", "fork-child")
+
+# What a sample takes: these, and of those that are run everywhere each so many-th.
+ALWAYS, STRIDE = ("many-threads",), 5
 
 
 def is_extra(case):
@@ -90,6 +95,15 @@ def cases_of(libc):
     count = 7 if libc.version < NEWEST else 16  # chunks of each size in a tcache
     cases = [*CASES, Case("tcache-over", "tcache", (count + 13, count)),
              Case(GUARDS, "tcache", (7, 7), {"VICTIM_GUARDS": "1"})]
-    wanted = [c for c in cases if libc.name == ALL_CASES_UNDER or not is_extra(c)]
+    wanted = [c for c in cases if libc.name in ALL_CASES_UNDER or not is_extra(c)]
+    if libc.machine.emulator and libc.name != LARGE_UNDER:
+        wanted = [c for c in wanted if c.name not in LARGE]
     return [replace(c, foreign=OWN.get(c.name, ONE_THREAD).chunks(libc.version, libc.static))
             for c in wanted]
+
+
+def sample_of(libc, number):
+    """Some of them: enough for every variant and mode, and other ones in the next row; all of them
+    in any so many rows, one after the other."""
+    cases = [c for c in cases_of(libc) if not is_extra(c)]
+    return [c for i, c in enumerate(cases) if c.name in ALWAYS or i % STRIDE == number % STRIDE]
