@@ -74,6 +74,7 @@ struct region {
     hw_addr start, end; /* as counted in system_mem */
     hw_addr first;      /* the first chunk; start..first is overhead */
     bool last_heap;     /* thread arenas: the heap that holds the top chunk */
+    hw_addr last_fence; /* thread arenas, other heaps: where the last header stands; else 0 */
 };
 
 /* A chunk that a tcache or a fastbin holds: 16 bytes, as there may be millions. */

@@ -4,7 +4,8 @@
  * Since glibc 2.32 a link is stored as (address of the link >> 12) XOR target ("safe-linking").
  * Whether this libc does that is read from the lists themselves: a link decoded the wrong way is
  * unaligned, or points out of all memory. The heads of many lists vote, so that one link that
- * the program has overwritten does not decide for all.
+ * the program has overwritten does not decide for all. Where addresses have 32 bits both ways may
+ * look right, so whatever a layout tells of its version comes first.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -21,10 +22,9 @@ static bool plausible(const struct walk *w, hw_addr target)
 void glibc_vote_link(struct walk *w, hw_addr at)
 {
     const uint8_t *word = hw_seeker_at(&w->seeker, at, w->rules.word);
-    uint64_t stored;
     if (!word)
         return;
-    memcpy(&stored, word, sizeof stored);
+    uint64_t stored = hw_word(word, w->rules.word);
     hw_addr mangled = link_decode(LINK_MANGLED, at, stored);
     bool as_mangled = mangled == 0 || plausible(w, mangled), as_plain = plausible(w, stored);
     if (as_mangled && !as_plain)
@@ -35,8 +35,21 @@ void glibc_vote_link(struct walk *w, hw_addr at)
         w->link_nulls++;
 }
 
+/* Structs that changed before or since tell, whatever is in the lists. */
+static bool know_links(const struct hw_layout *layout, const struct chunk_rules *r,
+                       enum link_kind *ret)
+{
+    bool until_2_25 = r->alignment < 16;
+    bool until_2_29 = layout->field[GLIBC_F_TCACHE_COUNTS].size == 1;
+    bool since_2_35 = hw_has(layout, GLIBC_F_HEAP_PAGESIZE);
+    *ret = since_2_35 ? LINK_MANGLED : LINK_PLAIN;
+    return until_2_25 || until_2_29 || since_2_35;
+}
+
 void glibc_count_votes(struct walk *w)
 {
+    if (know_links(w->layout, &w->rules, &w->link))
+        return;
     /* Where there are only ends of lists, plain ones are all 0 and mangled ones never. */
     bool plain = w->link_votes < 0 || (w->link_votes == 0 && w->link_nulls > 0);
     w->link = plain ? LINK_PLAIN : LINK_MANGLED;
@@ -44,9 +57,7 @@ void glibc_count_votes(struct walk *w)
 
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word)
 {
-    uint64_t stored;
-    memcpy(&stored, word, sizeof stored);
-    return link_decode(w->link, at, stored);
+    return hw_untag(w->target->who.machine, link_decode(w->link, at, hw_word(word, w->rules.word)));
 }
 
 int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err)

@@ -180,7 +180,7 @@ void builder_plain_links(struct builder *b)
 
 void builder_sbrk_base(struct builder *b, hw_addr base)
 {
-    struct chunk_rules rules = chunk_rules_x86_64();
+    struct chunk_rules rules = chunk_rules(8, 16);
     builder_poke(b, PAR + PAR_SBRK_BASE, base);
     b->sbrk->used = (size_t)(chunk_first(&rules, base) - SBRK_BASE);
 }
@@ -254,7 +254,7 @@ static hw_addr append_free(struct builder *b, uint64_t size, unsigned bin)
 
 hw_addr build_free(struct builder *b, uint64_t size)
 {
-    struct chunk_rules rules = chunk_rules_x86_64();
+    struct chunk_rules rules = chunk_rules(8, 16);
     return append_free(b, size, chunk_bin_index(&rules, size));
 }
 
@@ -527,7 +527,7 @@ struct result *builder_walk(struct builder *b)
     struct recorder recorder = {r};
     struct hw_target *t = open_target(b);
     struct glibc g = {.image.target = t,
-                      .rules = chunk_rules_x86_64(),
+                      .rules = chunk_rules(8, 16),
                       .main_arena = ARENA,
                       .mp = PAR,
                       .curbrk = CURBRK,

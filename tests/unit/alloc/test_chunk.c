@@ -14,7 +14,7 @@ Test(chunk, bin_index_at_every_boundary)
         {10752, 112}, {12272, 112},  {12288, 113},  {45040, 120},  {45056, 120},  {65520, 120},
         {65536, 121}, {163824, 123}, {163840, 124}, {262144, 125}, {524272, 125}, {524288, 126},
     };
-    struct chunk_rules r = chunk_rules_x86_64();
+    struct chunk_rules r = chunk_rules(8, 16);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_expect_eq(chunk_bin_index(&r, cases[i].size), cases[i].bin, "size %lu: bin %u, not %u",
                      (unsigned long)cases[i].size, chunk_bin_index(&r, cases[i].size),
@@ -23,7 +23,7 @@ Test(chunk, bin_index_at_every_boundary)
 
 Test(chunk, bin_index_never_falls_and_ends_at_126)
 {
-    struct chunk_rules r = chunk_rules_x86_64();
+    struct chunk_rules r = chunk_rules(8, 16);
     unsigned last = 0;
     for (uint64_t size = 32; size < (uint64_t)4 << 20; size += 16) {
         unsigned bin = chunk_bin_index(&r, size);
@@ -36,7 +36,7 @@ Test(chunk, bin_index_never_falls_and_ends_at_126)
 
 Test(chunk, first_chunk_is_aligned_by_its_user_pointer)
 {
-    struct chunk_rules r = chunk_rules_x86_64();
+    struct chunk_rules r = chunk_rules(8, 16);
     cr_expect_eq(chunk_first(&r, 0x1000), 0x1000);
     cr_expect_eq(chunk_first(&r, 0x1001), 0x1010);
     cr_expect_eq(chunk_first(&r, 0x1009), 0x1010);
@@ -45,7 +45,7 @@ Test(chunk, first_chunk_is_aligned_by_its_user_pointer)
 
 Test(chunk, sizes_that_fit)
 {
-    struct chunk_rules r = chunk_rules_x86_64();
+    struct chunk_rules r = chunk_rules(8, 16);
     cr_expect(chunk_size_fits(&r, 32, 0x1000, 0x1020));
     cr_expect_not(chunk_size_fits(&r, 48, 0x1000, 0x1020));
     cr_expect_not(chunk_size_fits(&r, 16, 0x1000, 0x2000));

@@ -56,7 +56,7 @@ Test(table, layouts_replace_each_other)
 {
     struct hw_layout l;
     cr_assert_eq(hw_layout_init(&l, &glibc_layout_desc, 8, NULL), HW_OK);
-    glibc_layout_from_table(&l, GLIBC_ALL_ERAS);
+    glibc_layout_from_table(&l, glibc_eras_of(8));
     cr_assert(hw_has(&l, GLIBC_F_TCACHE_NUM_SLOTS), "the newest");
     cr_assert_not(hw_has(&l, GLIBC_F_FASTBINS));
     glibc_layout_from_table(&l, 1U << GLIBC_ERA_2_17);
@@ -81,7 +81,7 @@ Test(table, versions_as_text)
     char buf[64];
     cr_assert_str_eq(glibc_eras_versions(1U << GLIBC_ERA_2_43, buf, sizeof buf), "2.43");
     cr_assert_str_eq(glibc_eras_versions(1U << GLIBC_ERA_2_35, buf, sizeof buf), "2.35 to 2.41");
-    cr_assert_str_eq(glibc_eras_versions(GLIBC_ALL_ERAS, buf, sizeof buf), "2.17 to 2.43");
+    cr_assert_str_eq(glibc_eras_versions(glibc_eras_of(8), buf, sizeof buf), "2.17 to 2.43");
     cr_assert_str_eq(glibc_eras_versions(glibc_eras_with(GLIBC_PAR_136), buf, sizeof buf),
                      "2.35 to 2.42");
     cr_assert_str_eq(glibc_eras_versions(0, buf, sizeof buf), "");
@@ -91,7 +91,7 @@ Test(table, versions_as_text)
 
 static glibc_era_set era_of_sizes(const struct hw_layout *l)
 {
-    glibc_era_set eras = GLIBC_ALL_ERAS;
+    glibc_era_set eras = glibc_eras_of(8);
     for (unsigned s = 0; s < GLIBC_STRUCTS_; s++)
         eras &= l->struct_size[s] ? glibc_eras_with_size(s, l->struct_size[s])
                                   : ~glibc_eras_with_tcache();

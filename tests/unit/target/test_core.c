@@ -479,13 +479,12 @@ Test(core, refuses_other_machines)
     struct builder *b = typical();
     struct hw_target *t;
     struct hw_error err;
-    b->e.e_machine = EM_AARCH64;
+    b->e.e_machine = EM_RISCV;
     cr_expect_eq(open_built(b, WHOLE, &t, &err), HW_ERR_UNSUPPORTED);
-    cr_expect_not_null(strstr(err.text, "the core of a 64-bit process (aarch64)"), "%s", err.text);
-    b->e.e_machine = EM_386;
+    cr_expect_not_null(strstr(err.text, "is the core of a 64-bit process (riscv): heapwalk reads "
+                                        "x86_64, i386 and aarch64 cores"),
+                       "%s", err.text);
     b->e.e_ident[EI_CLASS] = ELFCLASS32;
-    cr_expect_eq(open_built(b, WHOLE, &t, &err), HW_ERR_UNSUPPORTED);
-    cr_expect_not_null(strstr(err.text, "a 32-bit process (i386)"), "%s", err.text);
     b->e.e_machine = EM_X86_64;
     cr_expect_eq(open_built(b, WHOLE, &t, &err), HW_ERR_UNSUPPORTED);
     cr_expect_not_null(strstr(err.text, "(x32)"), "%s", err.text);

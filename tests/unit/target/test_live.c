@@ -384,7 +384,7 @@ static void run_program(void *arg)
     _exit(1);
 }
 
-Test(live, refuses_a_32_bit_process, .timeout = 60)
+Test(live, reads_an_i386_process, .timeout = 60)
 {
     char path[] = "/tmp/hw-i386-XXXXXX";
     int fd = mkstemp(path);
@@ -395,9 +395,13 @@ Test(live, refuses_a_32_bit_process, .timeout = 60)
     unlink(path);
     if (!runs)
         cr_skip_test("this kernel runs no i386 programs");
-    char text[128];
-    snprintf(text, sizeof text,
-             "pid %d is a 32-bit process (i386): heapwalk reads 64-bit x86 only so far", pid);
-    expect_refusal(pid, HW_ERR_UNSUPPORTED, text);
+    struct hw_target *t = open_it(pid);
+    cr_expect_str_eq(t->who.machine->name, "i386");
+    cr_expect_eq(hw_target_freeze(t, NULL), HW_OK);
+    cr_assert_eq(t->thread_count, 1);
+    cr_expect(t->threads[0].regs_known);
+    cr_expect_not_null(hw_map_at(t, t->threads[0].sp));
+    cr_expect_eq(t->threads[0].tp, 0);
+    hw_target_close(t);
     child_end(pid);
 }
