@@ -17,8 +17,8 @@ from libcs import DETACHED
 
 NEWEST = (2, 43)  # the first where tcaches are made late and more fits in them
 # _dl_non_dynamic_init() of 2.36: the program's directory, the link_map of the vdso, two for search
-# paths, one for unwinding.
-BEFORE_MAIN = 5
+# paths, one for unwinding. Under the emulator there is no vdso.
+BEFORE_MAIN, BEFORE_MAIN_EMULATED = 5, 4
 # Where gdb's gcore may lose the stacks of threads: see check_lost_stacks().
 GUARDS = "guards"
 
@@ -34,11 +34,12 @@ class Own:
     heirs: int = 0
     lost: int = 0
 
-    def chunks(self, version, static):
-        if version >= NEWEST:
+    def chunks(self, libc):
+        if libc.version >= NEWEST:
             return self.dtvs + self.cachers + self.heirs + self.lost
-        if static:  # the first thread allocates in any case
-            return self.dtvs + max(1, self.users) + self.lost + BEFORE_MAIN
+        if libc.static:  # the first thread allocates in any case
+            before = BEFORE_MAIN_EMULATED if libc.machine.emulator else BEFORE_MAIN
+            return self.dtvs + max(1, self.users) + self.lost + before
         return self.dtvs + self.users + self.lost
 
 
@@ -75,6 +76,8 @@ EVERYWHERE = (
 ALL_CASES_UNDER = ("bookworm", "bookworm-i386")
 # Under one libc of each machine where cores are slow to write: heaps of 64 MiB each.
 LARGE, LARGE_UNDER = ("big-arenas",), "bookworm-arm64"
+# qemu-user fails now and then when a process with threads calls fork().
+NOT_EMULATED = ("fork-child",)
 # Where only a debug file is there, all else is as with the libc itself: some cases will do.
 DETACHED_CASES = ("many-threads", "tcache-full", "mmapped-fixed", "fork-child")
 
@@ -96,9 +99,10 @@ def cases_of(libc):
     cases = [*CASES, Case("tcache-over", "tcache", (count + 13, count)),
              Case(GUARDS, "tcache", (7, 7), {"VICTIM_GUARDS": "1"})]
     wanted = [c for c in cases if libc.name in ALL_CASES_UNDER or not is_extra(c)]
-    if libc.machine.emulator and libc.name != LARGE_UNDER:
-        wanted = [c for c in wanted if c.name not in LARGE]
-    return [replace(c, foreign=OWN.get(c.name, ONE_THREAD).chunks(libc.version, libc.static))
+    if libc.machine.emulator:
+        wanted = [c for c in wanted if c.name not in NOT_EMULATED and
+                  (c.name not in LARGE or libc.name == LARGE_UNDER)]
+    return [replace(c, foreign=OWN.get(c.name, ONE_THREAD).chunks(libc))
             for c in wanted]
 
 

@@ -1,11 +1,11 @@
 /*
- * big-arenas: two thread arenas of several heaps each, 64 MiB large (1 MiB where words have 4 bytes), and every way in which a heap that is
- * not the last can end:
+ * big-arenas: two thread arenas of several heaps each (of 64 MiB, or 1 MiB where words have 4
+ * bytes), and every way in which a heap that is not the last can end:
  *
  *     ... live chunk | fence              nothing was left before the fence
  *     ... live chunk | fence + 16         16 bytes were left, too few for a chunk of 8-byte words
  *     ... live chunk | 32 free | fence    a remainder so small that it goes into a tcache
- *     ... live chunk | 8 KiB free | fence a remainder that goes into a bin
+ *     ... live chunk | 1 KiB free | fence a remainder that goes into a bin
  *     ... free chunk | fence              the block before was freed and merged with the remainder
  */
 #include "victim.h"
@@ -26,7 +26,7 @@ struct ending {
 
 static const struct ending older_heaps[2][OLDER] = {
     {{FENCE, 0, 0}, {FENCE + 16, 0, 3}, {FENCE + 32, 0, 2}},
-    {{FENCE + 8192, 0, 5}, {FENCE + 4096, 1, 0}, {FENCE + 112, 0, 2}},
+    {{FENCE + 1216, 0, 5}, {FENCE + 1104, 1, 0}, {FENCE + 112, 0, 2}},
 };
 
 /* Bytes between the end of the block's chunk and the end of its heap. */
