@@ -328,6 +328,8 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
     if (rc == HW_OK)
         rc = identify(c, err);
     hw_target_take_threads(&c->t, &c->notes.threads);
+    if (rc == HW_OK && !c->notes.tells_tls)
+        rc = core_find_thread_pointers(&c->t, err);
     return rc;
 }
 

@@ -195,6 +195,7 @@ static void take_linux_note(struct core_notes *n, int fd, uint32_t type, uint64_
     uint8_t small[TLS_NOTE_MAX];
     if (type != NT_ARM_TLS && type != NT_386_TLS)
         return;
+    n->tells_tls = true;
     size_t got = core_pread(fd, small, len < sizeof small ? (size_t)len : sizeof small, offset);
     if (type == NT_ARM_TLS)
         take_arm_tls(n, small, got);

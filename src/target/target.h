@@ -50,7 +50,8 @@ struct hw_thread {
     int tid;
     bool regs_known;
     hw_addr tp; /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
-                   aarch64; 0 if the thread has none, or if a core does not tell */
+                   aarch64; 0 if it has none, or a core neither tells it nor has the
+                   control block that would stand there */
     hw_addr sp, pc;
 };
 
