@@ -14,6 +14,7 @@ import time
 import badinput
 import busy
 import damage
+import everyday
 import foreign
 import harmless
 import hidden
@@ -41,8 +42,8 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, damage, hostile,
-                   harmless):
+    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, everyday, damage,
+                   hostile, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()
