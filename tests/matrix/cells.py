@@ -99,10 +99,10 @@ def check_version(t, libc, said, exact):
         t.note("glibc of unknown version")
 
 
-def tool_of(build, libc, variant):
-    debug = variant in (SYMBOLS, DETACHED) and not libc.static
+def tool_of(build, libc, variant, mode):
     hidden = variant in HIDDEN
-    return Tool(build, ("--debuginfo-path", libc.debug_path) if debug else (),
+    options = libc.options(variant in (SYMBOLS, DETACHED), mode != LIVE and not hidden)
+    return Tool(build, options,
                 hide.command([libc.root, libc.build], user=False) if hidden else ())
 
 
@@ -174,6 +174,7 @@ class Job:
             prefix, env = self.libc.command(self.case)
             with running(self.libc.build, replace(self.case, env=env), prefix) as victim:
                 tids = list(thread_states(victim.pid))
+                victim.exe = self.libc.exe_of(victim.exe)
                 return [run_cell(oracle, check_oracle, victim), *self.of_victim(victim, tids)]
         except Exception:
             oracle.failures.append("no victim:\n" + traceback.format_exc())
@@ -209,11 +210,11 @@ class Job:
         except Exception as why:
             return None, why
 
-    def reference(self):
+    def reference(self, cell):
         """heapwalk with the symbols of this libc, if it can be had."""
         if SYMBOLS not in self.libc.variants:
             return None
-        return tool_of(self.build, self.libc, SYMBOLS)
+        return tool_of(self.build, self.libc, SYMBOLS, cell.mode)
 
     def lossy(self, cell):
         return self.case.name == GUARDS and cell.mode == GCORE
@@ -223,11 +224,11 @@ class Job:
             raise trouble
         if why := why_not(self.libc, cell.variant, self.can_hide):
             raise Skip(why)
-        tool = tool_of(self.build, self.libc, cell.variant)
+        tool = tool_of(self.build, self.libc, cell.variant, cell.mode)
         common = (tool, self.libc, cell.variant, self.case, victim)
         if cell.finder:
             target = [core] if core else ["-p", victim.pid]
-            check_alone(t, tool, self.reference(), target, cell.finder, self.libc,
+            check_alone(t, tool, self.reference(cell), target, cell.finder, self.libc,
                         victim, tids)
         elif cell.mode == LIVE:
             live(t, *common)

@@ -76,6 +76,8 @@ EVERYWHERE = (
 ALL_CASES_UNDER = ("bookworm", "bookworm-i386")
 # Under one libc of each machine where cores are slow to write: heaps of 64 MiB each.
 LARGE, LARGE_UNDER = ("big-arenas",), "bookworm-arm64"
+# In another root all else is as outside of it.
+CHROOT_CASES = ("many-threads", "mmapped-fixed", "mixed")
 # qemu-user fails now and then when a process with threads calls fork().
 NOT_EMULATED = ("fork-child",)
 # Where only a debug file is there, all else is as with the libc itself: some cases will do.
@@ -99,6 +101,8 @@ def cases_of(libc):
     cases = [*CASES, Case("tcache-over", "tcache", (count + 13, count)),
              Case(GUARDS, "tcache", (7, 7), {"VICTIM_GUARDS": "1"})]
     wanted = [c for c in cases if libc.name in ALL_CASES_UNDER or not is_extra(c)]
+    if libc.chroot:
+        wanted = [c for c in wanted if c.name in CHROOT_CASES]
     if libc.machine.emulator:
         wanted = [c for c in wanted if c.name not in NOT_EMULATED and
                   (c.name not in LARGE or libc.name == LARGE_UNDER)]

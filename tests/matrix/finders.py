@@ -32,7 +32,7 @@ class Finder:
 
 def finders_of(libc, case, mode):
     """Those that can work on such a target; a row of the matrix has not all variants of its libc."""
-    if case.name not in CASES:
+    if case.name not in CASES or libc.chroot:
         return []
     least = STRIPPED if STRIPPED in libc.variants else SYMBOLS
     none = NOFILES if mode != LIVE and NOFILES in libc.variants else least

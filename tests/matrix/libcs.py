@@ -23,6 +23,14 @@ SYMBOLS, STRIPPED, DETACHED, NOFILES = "symbols", "stripped", "detached", "nofil
 VARIANTS = (SYMBOLS, STRIPPED, DETACHED, NOFILES)
 HIDDEN = (DETACHED, NOFILES)
 
+# ROOT PROGRAM DIRECTORY ARGUMENT...: into another root, where the program's directory is /mnt and
+# the other one /media, both only in a mount namespace of its own.
+CHROOT = """root=$1 program=$2 place=$3
+shift 3
+mount --bind "${program%/*}" "$root/mnt" && mount --bind "$place" "$root/media" &&
+    exec chroot "$root" sh -c 'cd /media && exec "$@"' sh "/mnt/${program##*/}" /media "$@"
+"""
+
 
 @dataclass
 class Libc:
@@ -35,14 +43,16 @@ class Libc:
     link: tuple = ()  # () for a dynamic program
     emulation: tuple = ()  # options of the emulator
     tunables: str = ""  # in GLIBC_TUNABLES of every victim
+    chroot: bool = False  # a whole system of its own, in which the victims run
     package: str = ""  # the version of its package
     place: str = ""  # where it is unpacked
+    tree: str = ""  # where that system is
     build: str = ""  # its victims are in build/victims/
     missing: str = ""  # why it is not here
 
     @property
     def root(self):
-        return os.path.join(self.place, "root")
+        return os.path.join(self.tree or self.place, "root")
 
     @property
     def version(self):
@@ -63,7 +73,18 @@ class Libc:
         if self.tunables:
             env["GLIBC_TUNABLES"] = ":".join(filter(None, (self.tunables,
                                                            env.get("GLIBC_TUNABLES"))))
+        if self.chroot:
+            return ["unshare", "--mount", "sh", "-c", CHROOT, "chroot", self.root], env
         return self.machine.command(env, self.emulation)
+
+    def exe_of(self, program):
+        """Where heapwalk finds the program of a victim that runs."""
+        return os.path.join(self.root, "mnt", os.path.basename(program)) if self.chroot else program
+
+    def options(self, symbols, from_core):
+        """What heapwalk is told about the place of files."""
+        debug = ("--debuginfo-path", self.debug_path) if symbols and not self.static else ()
+        return debug + (("--sysroot", self.root) if self.chroot and from_core else ())
 
     def libraries(self):
         triplet = self.machine.triplet
@@ -71,7 +92,10 @@ class Libc:
                             os.path.join(self.root, "lib", triplet)) if os.path.isdir(d)]
 
     def compiler_options(self):
-        """This libc's headers, start files and libraries; its own loader, by absolute path."""
+        """This libc's headers, start files and libraries; its own loader, by absolute path. For
+        another root nothing of it: what is compiled here runs there."""
+        if self.chroot:
+            return []
         headers = os.path.join(self.root, "usr", "include")
         options = ["--sysroot=" + self.root, "-nostdinc"]
         for directory in (self.machine.own_headers(),
@@ -98,17 +122,26 @@ def rows_of(machine):
 
 def rows():
     """Every row, fetched or not."""
-    return [row for machine in MACHINES for row in rows_of(machine)]
+    tree = Libc("trixie-tree", "trixie", variants=(SYMBOLS, STRIPPED, NOFILES), chroot=True)
+    return [*(row for machine in MACHINES for row in rows_of(machine)), tree]
 
 
-def run_fetch(arch, suites, cache):
-    """{suite: what fetch-libcs.sh said of it}"""
+def run_fetch(arch, suites, cache, kind=""):
+    """{suite: (package, place, why it is missing)}, as fetch-libcs.sh said of it"""
     command = [os.path.join(ROOT, "scripts", "fetch-libcs.sh"), "--arch", arch]
     command += ["--dir", cache] if cache else []
+    command += ["--" + kind] if kind else []
     done = subprocess.run([*command, *suites], stdout=subprocess.PIPE, text=True, check=False)
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
-    failed = f"skipped: fetch-libcs.sh ended with {done.returncode}"
-    return {suite: said.get(f"{suite}-{arch}", failed) for suite in suites}
+    found = {}
+    for suite in suites:
+        name = f"{suite}-{arch}" + ("-" + kind if kind else "")
+        words = said.get(name, f"skipped: fetch-libcs.sh ended with {done.returncode}")
+        if words.startswith("skipped: "):
+            found[suite] = "", "", words.removeprefix("skipped: ")
+        else:
+            found[suite] = *words.split(" ", 1), ""
+    return found
 
 
 def why_no_machine(machine):
@@ -130,11 +163,18 @@ def fetch(libcs, cache):
         suites = list(dict.fromkeys(libc.suite for libc in mine))
         found = run_fetch(machine.debian, suites, cache) if mine and not why else {}
         for libc in mine:
-            said = found.get(libc.suite, f"skipped: {why}")
-            if said.startswith("skipped: "):
-                libc.missing = said.removeprefix("skipped: ")
-            else:
-                libc.package, libc.place = said.split(" ", 1)
+            libc.package, libc.place, libc.missing = found.get(libc.suite, ("", "", why))
+            if libc.chroot and not libc.missing:
+                fetch_tree(libc, cache)
+
+
+def fetch_tree(libc, cache):
+    """The debug file is that of the libc alone, if it is the same one."""
+    package = libc.package
+    [found] = run_fetch(libc.machine.debian, [libc.suite], cache, "tree").values()
+    libc.package, libc.tree, libc.missing = found
+    if libc.package != package:
+        libc.variants = tuple(v for v in libc.variants if v != SYMBOLS)
 
 
 def is_older(path, sources):
