@@ -129,11 +129,16 @@ def kernel_core(victim):
     return core
 
 
-def run_case(suite, tool, case):
-    names = [f"{case.name}/{mode}" for mode in ("oracle", "live", "gcore", "core")]
+def names_of(name):
+    return [f"{name}/{mode}" for mode in ("oracle", "live", "gcore", "core")]
+
+
+def run_case(suite, tool, case, name=None, build=None):
+    """All modes of a case. `build` is where its victim is, if not with heapwalk."""
+    names = names_of(name or case.name)
     if not any(suite.wants(name) for name in names):
         return
-    with running(tool.build, case) as victim:
+    with running(build or tool.build, case) as victim:
         tids = list(thread_states(victim.pid))
         suite.run(names[0], check_oracle, victim)
         suite.run(names[1], check_live, tool, case, victim)

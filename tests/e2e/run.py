@@ -19,6 +19,7 @@ import foreign
 import harmless
 import hidden
 import hostile
+import i386
 import layouts
 import modes
 import output
@@ -42,7 +43,7 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, everyday, damage,
+    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, everyday, i386, damage,
                    hostile, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
