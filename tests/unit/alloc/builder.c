@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define DATA_SIZE ((size_t)0x4000)
-#define PAGE      ((uint64_t)4096)
+#define LIBC_PAGE ((uint64_t)4096) /* in front of its data */
 #define TLS_SIZE  0x80
 #define THRESHOLD (128 << 10)
 #define P         ((uint64_t)CHUNK_P)
@@ -181,15 +181,16 @@ struct builder *builder_create_of(enum hw_machine_id machine, enum form_id id)
     b->machine = hw_machine(machine);
     b->form = form_of(b->machine->word, id);
     b->places = word_of(b) == 8 ? &on_64_bit : &on_32_bit;
-    b->libc = new_piece(b, b->places->libc, PAGE + DATA_SIZE);
+    b->libc = new_piece(b, b->places->libc, LIBC_PAGE + DATA_SIZE);
+    b->page = 4096;
     b->sbrk = b->current = new_piece(b, b->places->sbrk, PIECE_SIZE);
     b->sbrk->used = (size_t)(chunk_first(&b->form->rules, b->sbrk->start) - b->sbrk->start);
     b->prev_used = true;
-    b->arena = b->libc->start + PAGE + 0x100;
-    b->par = b->libc->start + PAGE + 0x1000;
-    b->curbrk = b->libc->start + PAGE + 0x1800;
-    b->tls = b->libc->start + PAGE + 0x2000;
-    b->tcache = b->libc->start + PAGE + 0x3000;
+    b->arena = b->libc->start + LIBC_PAGE + 0x100;
+    b->par = b->libc->start + LIBC_PAGE + 0x1000;
+    b->curbrk = b->libc->start + LIBC_PAGE + 0x1800;
+    b->tls = b->libc->start + LIBC_PAGE + 0x2000;
+    b->tcache = b->libc->start + LIBC_PAGE + 0x3000;
     init_arena(b, b->arena);
     init_par(b);
     init_libc(b);
@@ -221,6 +222,11 @@ void builder_sbrk_base(struct builder *b, hw_addr base)
     set(b, b->par, b->form->par.sbrk_base, base);
     if (base)
         b->sbrk->used = (size_t)(chunk_first(&b->form->rules, base) - b->sbrk->start);
+}
+
+void builder_page_size(struct builder *b, uint64_t bytes)
+{
+    b->page = bytes;
 }
 
 void builder_noncontiguous(struct builder *b)
@@ -331,7 +337,7 @@ hw_addr build_mmapped(struct builder *b, uint64_t bytes)
 static void end_heap(struct builder *b)
 {
     struct piece *p = b->current;
-    must(p->end % PAGE == 0);
+    must(p->end % b->page == 0);
     builder_poke(b, p->start + 2 * word_of(b), p->end);
     builder_poke(b, p->start + 3 * word_of(b), p->end);
     uint64_t system = builder_peek(b, p->arena + (hw_addr)b->form->state.system) + p->end;
@@ -343,8 +349,8 @@ hw_addr build_top(struct builder *b, uint64_t size)
 {
     struct piece *piece = b->current;
     if (size == 0) { /* fill up to a page */
-        size = PAGE - piece->used % PAGE;
-        size += size < b->form->rules.min_size ? PAGE : 0;
+        size = b->page - piece->used % b->page;
+        size += size < b->form->rules.min_size ? b->page : 0;
     }
     hw_addr p = append(b, size, false);
     set(b, arena_of(b), b->form->state.top, p);
@@ -396,7 +402,7 @@ static void start_heap(struct builder *b, hw_addr arena, hw_addr prev)
     p->used = (size_t)(chunk_first(&f->rules, start + header) - start);
     builder_poke(b, start, p->arena);
     builder_poke(b, start + word_of(b), prev);
-    set(b, start, f->heap.pagesize, PAGE);
+    set(b, start, f->heap.pagesize, b->page);
     b->current = p;
     b->prev_used = true;
 }
@@ -430,13 +436,13 @@ hw_addr build_mapping(struct builder *b)
 hw_addr build_foreign(struct builder *b, size_t bytes)
 {
     hw_addr start = b->places->foreign + b->foreign;
-    b->foreign += bytes + PAGE;
+    b->foreign += bytes + b->page;
     return new_piece(b, start, bytes)->start;
 }
 
 void build_next_page(struct builder *b)
 {
-    b->current->used = (size_t)hw_align_up(b->current->used, PAGE);
+    b->current->used = (size_t)hw_align_up(b->current->used, b->page);
     b->prev_used = true;
 }
 

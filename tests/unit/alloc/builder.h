@@ -44,7 +44,8 @@ void builder_destroy(struct builder *b);
 const struct form *builder_form(const struct builder *b);
 
 /* Settings; before the first chunk unless said otherwise. */
-void builder_sbrk_base(struct builder *b, hw_addr base); /* an unaligned first break; 0: none */
+void builder_sbrk_base(struct builder *b, hw_addr base);   /* an unaligned first break; 0: none */
+void builder_page_size(struct builder *b, uint64_t bytes); /* instead of 4096 */
 void builder_noncontiguous(struct builder *b);
 void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem wrong by so much */
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */

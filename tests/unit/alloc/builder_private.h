@@ -43,6 +43,7 @@ struct builder {
     hw_addr last_arena; /* the newest thread arena; the ring is main -> it -> ... */
     bool prev_used, linked, noncontiguous, want_bins;
     unsigned mappings, heaps;
+    uint64_t page;
     size_t foreign;
     int64_t extra;
     uint64_t main_system;

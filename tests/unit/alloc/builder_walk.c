@@ -25,6 +25,7 @@ static struct hw_target *open_target(struct builder *b)
     int rc = hw_target_open_buffer(ranges.data, ranges.count, &thread, 1, &t, NULL);
     must(rc == HW_OK);
     t->who.machine = b->machine;
+    t->who.page_size = b->page;
     hw_vec_free(&ranges);
     return t;
 }

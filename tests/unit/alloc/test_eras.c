@@ -3,16 +3,17 @@
  * thread-local storage in memory alone, as in a core without any file. Many of these versions run on
  * no system that the tests run on.
  */
-#include "alloc/builder.h"
+#include "alloc/builder_private.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <string.h>
 
-#define MMAPPED_SMALL 0x21000
+#define MMAPPED_SMALL 0x30000
 #define MMAPPED_LARGE 0x80000
-#define HEAP_BYTES    0x4000 /* of a heap that is not the last */
-#define PER_ERA       64     /* blocks that a test remembers */
+#define LARGE_PAGES   0x10000
+#define HEAP_BYTES    0x10000 /* of a heap that is not the last: whole pages of any size */
+#define PER_ERA       64      /* blocks that a test remembers */
 
 /* What is built, and what is expected of it. */
 struct heap {
@@ -44,6 +45,8 @@ static struct criterion_test_params all_subjects(void)
 static struct heap begin(const struct subject *s)
 {
     struct heap h = {.b = builder_create_of(s->machine, s->id)};
+    if (s->machine == HW_AARCH64) /* as some systems have them */
+        builder_page_size(h.b, LARGE_PAGES);
     h.form = builder_form(h.b);
     return h;
 }
@@ -373,4 +376,51 @@ ParameterizedTest(const struct subject *s, eras, fences)
                      left + fence_bytes(h.form));
         end(&h);
     }
+}
+
+/* ---- tags in pointers ------------------------------------------------------------------------ */
+
+#define TAG ((uint64_t)0xa << 56)
+
+static void put_tag(struct builder *b, hw_addr at)
+{
+    uint64_t word = builder_peek(b, at);
+    if (word)
+        builder_poke(b, at, word | TAG);
+}
+
+/* Where memory is tagged, what malloc() hands out is, and so may a tcache be that came from it. The
+ * CPU ignores the tag, but the kernel, whom we ask for memory, does not. */
+Test(eras, tagged_pointers)
+{
+    for (unsigned id = FORM_2_26; id < FORMS_; id++) {
+        struct heap h = begin(&(struct subject){HW_AARCH64, id});
+        own_tcache(&h);
+        fill(&h);
+        top(&h);
+        builder_link(h.b);
+        put_tag(h.b, h.b->tls_tcache);
+        for (unsigned i = 0; i < (unsigned)h.form->tcache.lists; i++)
+            put_tag(h.b, h.b->tcache + (hw_addr)h.form->tcache.entries + 8 * i);
+        walk(&h);
+        expect_complete(&h);
+        expect_blocks(&h);
+        expect_sums(&h);
+        end(&h);
+    }
+}
+
+/* Elsewhere the top byte is part of the address, and such a pointer leads nowhere. */
+Test(eras, no_tags_but_on_aarch64)
+{
+    struct heap h = begin(&(struct subject){HW_X86_64, FORM_2_35});
+    own_tcache(&h);
+    fill(&h);
+    top(&h);
+    builder_link(h.b);
+    put_tag(h.b, h.b->tcache + (hw_addr)h.form->tcache.entries + (0x40 - 32) / 16 * 8);
+    h.r = builder_walk(h.b);
+    cr_assert_eq(h.r->code, HW_OK);
+    cr_expect_eq(findings(h.r, HW_FINDING_BAD_LIST), 1);
+    end(&h);
 }
