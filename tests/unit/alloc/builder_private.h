@@ -1,5 +1,6 @@
 /*
- * What builder.c, which builds an image, and builder_walk.c, which has it walked, share.
+ * What the parts of the builder share: builder_image.c lays out an image in which nothing was allocated
+ * yet, builder.c adds chunks and lists, and builder_walk.c has it walked.
  */
 #ifndef TESTS_UNIT_ALLOC_BUILDER_PRIVATE_H
 #define TESTS_UNIT_ALLOC_BUILDER_PRIVATE_H
@@ -48,6 +49,20 @@ struct builder {
     int64_t extra;
     uint64_t main_system;
 };
+
+/* Bytes in a word. */
+unsigned builder_word(const struct builder *b);
+/* A new piece of memory, all zero. */
+struct piece *builder_piece(struct builder *b, hw_addr start, size_t size);
+/* The bytes of an address; a word's worth at least. */
+uint8_t *builder_at(struct builder *b, hw_addr address);
+void builder_put(struct builder *b, hw_addr address, uint64_t value, unsigned size);
+/* A member of an arena or of mp_; those that there are not (-1) are not set. */
+void builder_set(struct builder *b, hw_addr base, int offset, uint64_t word);
+/* The head of a bin, a fake chunk. */
+hw_addr builder_bin(const struct builder *b, hw_addr arena, unsigned bin);
+void builder_init_arena(struct builder *b, hw_addr arena);
+void builder_init_tcache(struct builder *b);
 
 /* The builder is used right or not at all. */
 static inline void must(bool ok)
