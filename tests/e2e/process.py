@@ -57,11 +57,12 @@ def unlimited_core():
 class Victim:
     """A running victim. Use as a context manager: it is killed at the end."""
 
-    def __init__(self, build, directory, name, args=(), env=None):
+    def __init__(self, build, directory, name, args=(), env=None, prefix=()):
+        """`prefix` is a command that runs the program: an emulator, for example."""
         self.directory = directory
         program = os.path.join(build, "victims", name)
         self.process = subprocess.Popen(
-            [program, directory, *[str(a) for a in args]],
+            [*prefix, program, directory, *[str(a) for a in args]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             cwd=directory,

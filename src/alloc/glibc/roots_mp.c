@@ -3,10 +3,10 @@
  * fixed order:
  *
  *     trim_threshold  top_pad  mmap_threshold   131072 each, or as the program set them
- *     arena_test                                8
+ *     arena_test                                8, or 2 where words have 4 bytes
  *     n_mmaps  n_mmaps_max                      n, 65536
  *     sbrk_base                                 where main_arena's memory begins: this is known
- *     tcache_bins  tcache_max_bytes  tcache_count   64, 1032 or 1041, 7 or 16
+ *     tcache_bins  tcache_max_bytes  tcache_count   64, 1032 or 1041 (1020 or 1025), 7 or 16
  */
 #include "alloc/glibc/roots.h"
 
@@ -16,6 +16,7 @@
 
 struct mp_values {
     enum glibc_variant v;
+    unsigned word;
     const uint8_t *bytes;
 };
 
@@ -35,7 +36,8 @@ static bool counters_possible(const struct mp_values *m)
     uint64_t n = value(m, GLIBC_F_MP_N_MMAPS), bytes = value(m, GLIBC_F_MP_MMAPPED_MEM);
     return n <= value(m, GLIBC_F_MP_MAX_N_MMAPS) && value(m, GLIBC_F_MP_MAX_N_MMAPS) <= COUNT_MAX &&
            value(m, GLIBC_F_MP_N_MMAPS_MAX) <= INT32_MAX &&
-           bytes <= value(m, GLIBC_F_MP_MAX_MMAPPED_MEM) && bytes % 16 == 0 && (bytes || !n);
+           bytes <= value(m, GLIBC_F_MP_MAX_MMAPPED_MEM) && bytes % (2 * m->word) == 0 &&
+           (bytes || !n);
 }
 
 static bool settings_possible(const struct mp_values *m)
@@ -51,7 +53,7 @@ static bool settings_possible(const struct mp_values *m)
 static uint64_t tcache_bins(const struct mp_values *m)
 {
     int at = glibc_variant_offset(m->v, GLIBC_F_MP_TCACHE_MAX_BYTES);
-    return at < 8 ? 0 : glibc_word_of(m->bytes, (size_t)at - 8, 8);
+    return at < 0 ? 0 : hw_word(m->bytes + at - m->word, m->word);
 }
 
 static bool has_tcache(const struct mp_values *m)
@@ -77,20 +79,21 @@ static bool thresholds_usual(const struct mp_values *m)
 
 int glibc_mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glibc_sighting *main)
 {
-    struct mp_values m = {.v = v, .bytes = bytes};
+    struct mp_values m = {.v = v, .word = glibc_variant_word(v), .bytes = bytes};
     hw_addr sbrk_base = value(&m, GLIBC_F_MP_SBRK_BASE);
-    bool known = main && main->sbrk_base_known;
+    bool known = main && main->sbrk_base_known, set = main && main->used;
     if (!counters_possible(&m) || !settings_possible(&m) || !tcache_possible(&m) ||
-        (known && sbrk_base != main->sbrk_base) || (!known && sbrk_base && sbrk_base < 4096))
+        (known && sbrk_base != main->sbrk_base) || (!known && (sbrk_base ? sbrk_base < 4096 : set)))
         return -1;
     uint64_t max_bytes = value(&m, GLIBC_F_MP_TCACHE_MAX_BYTES);
     uint64_t count = value(&m, GLIBC_F_MP_TCACHE_COUNT);
     int score = 0;
     score += value(&m, GLIBC_F_MP_N_MMAPS_MAX) == 65536;
-    score += value(&m, GLIBC_F_MP_ARENA_TEST) == 8;
+    score += value(&m, GLIBC_F_MP_ARENA_TEST) == (m.word == 8 ? 8 : 2);
     score += thresholds_usual(&m);
     score += has_tcache(&m) && tcache_bins(&m) == 64;
-    score += max_bytes == 1032 || max_bytes == 1041;
+    score += m.word == 8 ? max_bytes == 1032 || max_bytes == 1041
+                         : max_bytes == 1020 || max_bytes == 1025;
     score += has_tcache(&m) && (count == 7 || count == 16);
     score += known && sbrk_base ? 2 : 0; /* not enough alone */
     return score;
@@ -128,10 +131,11 @@ int glibc_search_mp(const uint8_t *bytes, size_t len, hw_addr start,
                     const struct glibc_sighting *main, struct glibc_roots *ret)
 {
     int best = SCORE_NEEDED - 1, score;
+    unsigned word = glibc_eras_word(ret->eras);
     bool unique = false;
-    for (size_t at = 0; at + 80 <= len; at += 8) {
+    for (size_t at = 0; at + 3 * word <= len; at += word) {
         /* Quickly over what is zero: trim_threshold and mmap_threshold are not. */
-        if (glibc_word_of(bytes, at, 8) == 0 && glibc_word_of(bytes, at + 16, 8) == 0)
+        if (hw_word(bytes + at, word) == 0 && hw_word(bytes + at + 2 * word, word) == 0)
             continue;
         glibc_era_set eras = best_eras(bytes + at, len - at, ret->eras, main, &score);
         if (score < best || !eras)
