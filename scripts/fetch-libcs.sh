@@ -189,7 +189,7 @@ unpack() {
 # Fetch one suite into its place; if that fails, one line to stdout says why.
 fetch() {
     local suite=$1 place=$2 at log names
-    at=$(mktemp -d "$dir/.fetch-XXXXXX") || { echo "cannot write to $dir"; return 1; }
+    at=$(mktemp -d "$dir/.fetch-$arch${kind:--libcs}-XXXXXX") || { echo "cannot write to $dir"; return 1; }
     log=$at/log
     # shellcheck disable=SC2064 # this directory, whatever $at is by then
     trap "rm -rf '$at'" EXIT
@@ -235,7 +235,7 @@ fetch_tree() {
     local suite=$1 place=$2 at
     [ "$(id -u)" = 0 ] || { echo "debootstrap takes root"; return 1; }
     command -v debootstrap >/dev/null || { echo "there is no debootstrap"; return 1; }
-    at=$(mktemp -d "$dir/.fetch-XXXXXX") || { echo "cannot write to $dir"; return 1; }
+    at=$(mktemp -d "$dir/.fetch-$arch${kind:--libcs}-XXXXXX") || { echo "cannot write to $dir"; return 1; }
     # shellcheck disable=SC2064 # this directory, whatever $at is by then
     trap "rm -rf '$at'" EXIT
     chmod 755 "$at"
@@ -253,30 +253,37 @@ fetch_tree() {
 
 # ---- all of them ----------------------------------------------------------------------------------
 
-exec 9>"$dir/.lock" && flock 9 || exit 1 # another one may be fetching
-
-status=0 offline=no # do not wait for the same timeouts again and again
-for suite in $suites; do
-    place=$dir/$suite-$arch$kind why=''
+# Prints the line of one suite.
+get() {
+    local suite=$1 place=$dir/$1-$arch$kind why=''
     if [ "$refresh" = yes ] || [ ! -s "$place/version" ]; then
         if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
             why="this is no Debian: there is no apt-get, or no dpkg-deb"
-        elif [ "$offline" = yes ]; then
-            why="its mirror could not be reached"
         elif ! find_mirror; then
             why="/etc/apt names no source of Debian packages"
+        elif [ -n "$kind" ]; then
+            why=$(fetch_tree "$suite" "$place") # a subshell: its trap and its environment end with it
         else
-            # Subshells: their traps and their environment end with them.
-            if [ -n "$kind" ]; then why=$(fetch_tree "$suite" "$place")
-            else why=$(fetch "$suite" "$place"); fi
-            case $why in *resolv* | *connect* | *timed\ out* | *unreachable*) offline=yes ;; esac
+            why=$(fetch "$suite" "$place")
         fi
     fi
     if [ -s "$place/version" ] && [ -z "$why" ]; then
         echo "$suite-$arch$kind $(cat "$place/version") $place"
     else
         echo "$suite-$arch$kind skipped: ${why:-it could not be fetched}"
-        status=3
     fi
+}
+
+exec 9>"$dir/.lock-$arch$kind" && flock 9 || exit 1 # another one may be fetching the same
+rm -rf "$dir/.fetch-$arch${kind:--libcs}-"*                   # of one that was killed
+
+said=$(mktemp -d "$dir/.fetch-$arch${kind:--libcs}-XXXXXX") || exit 1
+trap 'rm -rf "$said"' EXIT
+for suite in $suites; do
+    get "$suite" >"$said/$suite" &
 done
-exit $status
+wait
+for suite in $suites; do
+    cat "$said/$suite"
+done
+! grep -q ' skipped: ' "$said"/* || exit 3

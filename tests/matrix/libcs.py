@@ -18,6 +18,8 @@ TAGGED_SUITES = ("bookworm", "trixie")  # 2.31 cannot, 2.43 and qemu 7.2 do not 
 # As the Makefile compiles them, but for warnings: headers of old releases may raise some.
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-builtin", "-pthread"]
 
+FETCH_SECONDS, TIMED_OUT = 180, 124  # all suites of a machine take half a minute, if all is well
+
 # What heapwalk is given: a libc with its debug file (a static program: its symbols); without; and
 # for cores only, none of the process's files but the debug file; no file at all.
 SYMBOLS, STRIPPED, DETACHED, NOFILES = "symbols", "stripped", "detached", "nofiles"
@@ -131,15 +133,17 @@ def rows():
 
 def run_fetch(arch, suites, cache, kind=""):
     """{suite: (package, place, why it is missing)}, as fetch-libcs.sh said of it"""
-    command = [os.path.join(ROOT, "scripts", "fetch-libcs.sh"), "--arch", arch]
-    command += ["--dir", cache] if cache else []
+    command = ["timeout", str(FETCH_SECONDS), os.path.join(ROOT, "scripts", "fetch-libcs.sh")]
+    command += ["--arch", arch, *(["--dir", cache] if cache else [])]
     command += ["--" + kind] if kind else []
     done = subprocess.run([*command, *suites], stdout=subprocess.PIPE, text=True, check=False)
     said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    failed = f"skipped: fetch-libcs.sh ended with {done.returncode}"
+    if done.returncode == TIMED_OUT:
+        failed = f"skipped: it could not be fetched within {FETCH_SECONDS} s"
     found = {}
     for suite in suites:
-        name = f"{suite}-{arch}" + ("-" + kind if kind else "")
-        words = said.get(name, f"skipped: fetch-libcs.sh ended with {done.returncode}")
+        words = said.get(f"{suite}-{arch}" + ("-" + kind if kind else ""), failed)
         if words.startswith("skipped: "):
             found[suite] = "", "", words.removeprefix("skipped: ")
         else:
@@ -160,15 +164,19 @@ def why_no_machine(machine):
 
 def fetch(libcs, cache):
     """Find out where each is, fetching it if need be. What cannot be had says why in `missing`."""
-    for machine in MACHINES:
-        mine = [libc for libc in libcs if libc.machine == machine]
-        why = why_no_machine(machine) if mine else None
-        suites = list(dict.fromkeys(libc.suite for libc in mine))
-        found = run_fetch(machine.debian, suites, cache) if mine and not why else {}
-        for libc in mine:
-            libc.package, libc.place, libc.missing = found.get(libc.suite, ("", "", why))
-            if libc.chroot and not libc.missing:
-                fetch_tree(libc, cache)
+    with ThreadPoolExecutor() as pool:
+        of_machines = [[libc for libc in libcs if libc.machine == m] for m in MACHINES]
+        list(pool.map(lambda mine: fetch_machine(mine, cache), filter(None, of_machines)))
+
+
+def fetch_machine(libcs, cache):
+    machine, suites = libcs[0].machine, list(dict.fromkeys(libc.suite for libc in libcs))
+    why = why_no_machine(machine)
+    found = run_fetch(machine.debian, suites, cache) if not why else {}
+    for libc in libcs:
+        libc.package, libc.place, libc.missing = found.get(libc.suite, ("", "", why))
+        if libc.chroot and not libc.missing:
+            fetch_tree(libc, cache)
 
 
 def fetch_tree(libc, cache):
