@@ -18,7 +18,7 @@ TAGGED_SUITES = ("bookworm", "trixie")  # 2.31 cannot, 2.43 and qemu 7.2 do not 
 # As the Makefile compiles them, but for warnings: headers of old releases may raise some.
 CFLAGS = ["-std=gnu11", "-D_GNU_SOURCE", "-O1", "-g", "-fno-builtin", "-pthread"]
 
-FETCH_SECONDS, TIMED_OUT = 180, 124  # all suites of a machine take half a minute, if all is well
+FETCH_SECONDS, TIMED_OUT = 150, 124  # all suites of a machine take half a minute, if all is well
 
 # What heapwalk is given: a libc with its debug file (a static program: its symbols); without; and
 # for cores only, none of the process's files but the debug file; no file at all.

@@ -87,8 +87,9 @@ def tables(rows, cells):
         mine = [libc for libc in rows if libc.machine == machine and libc.name in seen]
         if mine:
             table(mine, cells)
-    print("passed/all, and of the rest so many: w wrong, p partial (status 1), "
-          "r refused (status 2), s skipped")
+    if seen:
+        print("passed/all, and of the rest so many: w wrong, p partial (status 1), "
+              "r refused (status 2), s skipped")
 
 
 def wanted_by(words):
