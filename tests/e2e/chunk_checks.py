@@ -102,11 +102,10 @@ def check_blocks(t, chunks, blocks, foreign, used_cost, mmapped_cost):
 
 
 def check_chunks(t, out, report, victim, foreign):
-    chunks, machine = parse(out), machine_of(report)
-    blocks = {machine.address(p): usable for p, usable in victim.blocks().items()}
+    chunks, word = parse(out), machine_of(report).word
     check_heap_order(t, chunks, report)
     check_states(t, chunks, report)
     check_tcaches(t, chunks, report)
-    check_blocks(t, chunks, blocks, foreign, machine.word,
-                 victim.expected("mmapped_cost", 2 * machine.word))
+    check_blocks(t, chunks, victim.blocks(), foreign, victim.expected("used_cost", word),
+                 victim.expected("mmapped_cost", 2 * word))
     return chunks

@@ -9,10 +9,7 @@ TAG = 0xff << 56
 class Machine:
     word: int  # bytes of a pointer; what a chunk in use has beyond its usable bytes
     heap: int  # alignment of the heaps of thread arenas
-    tagged: bool = False  # the top byte of a pointer is no part of the address
-
-    def address(self, pointer):
-        return pointer & ~TAG if self.tagged else pointer
+    tagged: bool = False  # the top byte of a pointer, TAG, is no part of the address
 
 
 MACHINES = {

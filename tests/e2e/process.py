@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from machine import MACHINES, TAG
+
 
 def workplace():
     """A directory of one's own for the time of a `with`."""
@@ -137,6 +139,8 @@ class Victim:
         return {k: int(v) for k, v in (line.split() for line in lines)}
 
     def blocks(self):
-        """{pointer: usable size} of every live block."""
+        """{address: usable size} of every live block."""
         lines = self.text("blocks.txt").decode().splitlines()
-        return {int(p, 16): int(usable) for p, _, usable in (line.split() for line in lines)}
+        untag = any(MACHINES[arch].tagged for (arch,) in self.expectations("arch"))
+        mask = ~TAG if untag else -1
+        return {int(p, 16) & mask: int(usable) for p, _, usable in map(str.split, lines)}

@@ -78,6 +78,8 @@ ALL_CASES_UNDER = ("bookworm", "bookworm-i386")
 LARGE, LARGE_UNDER = ("big-arenas",), "bookworm-arm64"
 # In another root all else is as outside of it.
 CHROOT_CASES = ("many-threads", "mmapped-fixed", "mixed")
+# Where pointers have tags, chunks are larger than some victims think.
+TAGGED_CASES = ("many-threads", "mmapped-fixed", "mixed", "bins", "fastbins", "unused-asked")
 # qemu-user fails now and then when a process with threads calls fork().
 NOT_EMULATED = ("fork-child",)
 # Where only a debug file is there, all else is as with the libc itself: some cases will do.
@@ -103,6 +105,8 @@ def cases_of(libc):
     wanted = [c for c in cases if libc.name in ALL_CASES_UNDER or not is_extra(c)]
     if libc.chroot:
         wanted = [c for c in wanted if c.name in CHROOT_CASES]
+    if libc.tunables:
+        wanted = [c for c in wanted if c.name in TAGGED_CASES]
     if libc.machine.emulator:
         wanted = [c for c in wanted if c.name not in NOT_EMULATED and
                   (c.name not in LARGE or libc.name == LARGE_UNDER)]

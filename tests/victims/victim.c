@@ -396,6 +396,17 @@ static _Noreturn void say_ready(void)
         pause();
 }
 
+/* Whether the allocator gives tagged pointers. Then nobody may use the next chunk's first word. */
+static int pointers_are_tagged(void)
+{
+#ifdef __aarch64__
+    for (size_t i = 0; i < self.slots; i++)
+        if ((uintptr_t)self.table[i].pointer >> 56)
+            return 1;
+#endif
+    return 0;
+}
+
 /* What the allocator cannot be asked, and is not the same in every version. */
 static void expect_of_libc(void)
 {
@@ -404,6 +415,7 @@ static void expect_of_libc(void)
     size_t slip = victim_libc_since(2, 43) ? VICTIM_HEADER : 0;
     victim_expect("mmapped_slip %zu", slip * self.remapped);
     victim_expect("arch %s", ARCH);
+    victim_expect("used_cost %zu", pointers_are_tagged() ? VICTIM_HEADER : VICTIM_WORD);
 }
 
 _Noreturn void victim_ready(void)

@@ -226,3 +226,15 @@ EACH_MACHINE(core_tls, HW_I386, random_memory_is_survived)
         hw_target_close(t);
     }
 }
+
+EACH_MACHINE(core_tls, HW_I386, the_ends_of_memory_end_the_search)
+{
+    hw_addr last = hw_machine(id)->word == 4 ? UINT32_MAX : UINT64_MAX;
+    struct builder *b = core_new(id);
+    core_add_thread(b, 5, 0, last - 1, 0x1000);
+    core_add_thread(b, 6, 0, 0x1003, 0x1000);
+    core_add_load(b, 0, 0x1009, 0x1009, PF_R | PF_W, 0);
+    core_add_load(b, last - 0xfff, 0x1000, 0x1000, PF_R | PF_W, 0xff);
+    cr_expect_eq(tp_of(b, 0), 0);
+    cr_expect_eq(tp_of(b, 1), 0);
+}

@@ -96,8 +96,9 @@ static void write_program(const char *path)
               .p_align = 4096},
     };
     cr_assert_eq(offsetof(__typeof__(file), code), CODE - BASE);
-    cr_assert_leq(i386_program_end - i386_program, sizeof file.code);
-    memcpy(file.code, i386_program, (size_t)(i386_program_end - i386_program));
+    size_t len = (size_t)(i386_program_end - i386_program);
+    cr_assert_leq(len, sizeof file.code);
+    memcpy(file.code, i386_program, len);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
     cr_assert(fd >= 0 && write(fd, &file, sizeof file) == (ssize_t)sizeof file);
     close(fd);
