@@ -120,13 +120,15 @@ Test(machines, files_of_no_machine)
     maker_finish(&lib);
     lib.bytes[EI_CLASS] = ELFCLASS32; /* x32, and too short for what its header says */
     spill(lib.path, lib.bytes, sizeof lib.bytes);
-    cr_expect_eq(hw_module_load(modules, open_lib(), &err), HW_ERR_NO_SYMBOLS);
+    struct hw_module *mod = open_lib();
+    cr_expect_eq(hw_module_load(modules, mod, &err), HW_ERR_NO_SYMBOLS);
     close_lib();
     start_lib(HW_AARCH64);
     maker_finish(&lib);
     lib.bytes[EI_DATA] = ELFDATA2MSB;
     spill(lib.path, lib.bytes, sizeof lib.bytes);
-    cr_expect_eq(hw_module_load(modules, open_lib(), &err), HW_ERR_NO_SYMBOLS);
+    mod = open_lib();
+    cr_expect_eq(hw_module_load(modules, mod, &err), HW_ERR_NO_SYMBOLS);
 }
 
 /* ---- what memory held at first --------------------------------------------------------------- */
