@@ -216,13 +216,13 @@ static int find_locals_by_name(struct glibc *g, struct hw_error *err)
     return HW_OK;
 }
 
-/* heap_info is padded so that chunks behind it are aligned (malloc/arena.c); so its size tells what
- * the alignment is, which changed on i386. */
+/* On i386 the alignment of chunks changed. heap_info is padded so that chunks behind it are aligned
+ * (malloc/arena.c), so its size tells. */
 static void take_rules(struct glibc *g)
 {
     unsigned word = g->layout.word;
     bool padded = (g->layout.struct_size[GLIBC_HEAP_INFO] + 2 * word) % 16 == 0;
-    g->rules = chunk_rules(word, padded ? 16 : 8);
+    g->rules = chunk_rules(word, word == 8 || padded ? 16 : 8);
 }
 
 static int layout_from_types(struct glibc *g, struct hw_error *err)

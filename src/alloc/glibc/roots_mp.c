@@ -79,7 +79,8 @@ static bool thresholds_usual(const struct mp_values *m)
 
 int glibc_mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glibc_sighting *main)
 {
-    struct mp_values m = {.v = v, .word = glibc_variant_word(v), .bytes = bytes};
+    unsigned word = glibc_variant_field(v, GLIBC_F_MP_TRIM_THRESHOLD).size;
+    struct mp_values m = {.v = v, .word = word, .bytes = bytes};
     hw_addr sbrk_base = value(&m, GLIBC_F_MP_SBRK_BASE);
     bool known = main && main->sbrk_base_known, set = main && main->used;
     if (!counters_possible(&m) || !settings_possible(&m) || !tcache_possible(&m) ||
@@ -99,20 +100,42 @@ int glibc_mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glib
     return score;
 }
 
-/* The eras with the best score among `eras`, and that score (-1: none is possible). */
-static glibc_era_set best_eras(const uint8_t *bytes, size_t len, glibc_era_set eras,
+/* The layouts of mp_ in a set of eras. */
+struct layouts {
+    size_t count;
+    struct {
+        enum glibc_variant v;
+        glibc_era_set eras;
+    } of[GLIBC_VARIANTS_];
+};
+
+static struct layouts layouts_in(glibc_era_set eras)
+{
+    struct layouts l = {0};
+    for (unsigned v = GLIBC_NO_STRUCT + 1; v < GLIBC_VARIANTS_; v++) {
+        glibc_era_set fit = glibc_eras_with(v) & eras;
+        if (glibc_variant_struct(v) != GLIBC_MALLOC_PAR || !fit)
+            continue;
+        l.of[l.count].v = v;
+        l.of[l.count++].eras = fit;
+    }
+    return l;
+}
+
+/* The eras with the best score among `layouts`, and that score (-1: none is possible). */
+static glibc_era_set best_eras(const uint8_t *bytes, size_t len, const struct layouts *layouts,
                                const struct glibc_sighting *main, int *ret)
 {
     glibc_era_set best = 0;
     *ret = -1;
-    for (unsigned v = GLIBC_NO_STRUCT + 1; v < GLIBC_VARIANTS_; v++) {
-        if (glibc_variant_struct(v) != GLIBC_MALLOC_PAR || glibc_variant_size(v) > len ||
-            !(glibc_eras_with(v) & eras))
+    for (size_t i = 0; i < layouts->count; i++) {
+        enum glibc_variant v = layouts->of[i].v;
+        if (glibc_variant_size(v) > len)
             continue;
         int score = glibc_mp_score(v, bytes, main);
         if (score < 0 || score < *ret)
             continue;
-        best = (score == *ret ? best : 0) | (glibc_eras_with(v) & eras);
+        best = (score == *ret ? best : 0) | layouts->of[i].eras;
         *ret = score;
     }
     return best;
@@ -122,22 +145,24 @@ glibc_era_set glibc_sight_mp(struct hw_target *t, hw_addr address, glibc_era_set
                              const struct glibc_sighting *main)
 {
     uint8_t bytes[256];
+    struct layouts layouts = layouts_in(eras);
     int score;
     ssize_t n = hw_read(t, address, bytes, sizeof bytes, NULL);
-    return n > 0 ? best_eras(bytes, (size_t)n, eras, main, &score) : 0;
+    return n > 0 ? best_eras(bytes, (size_t)n, &layouts, main, &score) : 0;
 }
 
 int glibc_search_mp(const uint8_t *bytes, size_t len, hw_addr start,
                     const struct glibc_sighting *main, struct glibc_roots *ret)
 {
     int best = SCORE_NEEDED - 1, score;
+    struct layouts layouts = layouts_in(ret->eras);
     unsigned word = glibc_eras_word(ret->eras);
     bool unique = false;
     for (size_t at = 0; at + 3 * word <= len; at += word) {
         /* Quickly over what is zero: trim_threshold and mmap_threshold are not. */
         if (hw_word(bytes + at, word) == 0 && hw_word(bytes + at + 2 * word, word) == 0)
             continue;
-        glibc_era_set eras = best_eras(bytes + at, len - at, ret->eras, main, &score);
+        glibc_era_set eras = best_eras(bytes + at, len - at, &layouts, main, &score);
         if (score < best || !eras)
             continue;
         unique = score > best;

@@ -4,9 +4,9 @@
  *     variant   one layout of one struct          STATE_2200, PAR_136, ...
  *     era       a combination that was released   2.35 to 2.41: STATE_2200, PAR_136, HEAP_48, ...
  *
- * Which era a libc belongs to is found by elimination: a set of eras starts with all that the
- * machine's word size allows, and each piece of evidence (the size of a symbol, where a pointer stands) removes those that contradict it. A
- * struct is taken whole from the table or not at all.
+ * Which era a libc belongs to is found by elimination: a set of eras starts with all that have the
+ * machine's word size, and each piece of evidence (the size of a symbol, where a pointer stands)
+ * removes those that contradict it. A struct is taken whole from the table or not at all.
  */
 #ifndef HW_ALLOC_GLIBC_TABLE_H
 #define HW_ALLOC_GLIBC_TABLE_H

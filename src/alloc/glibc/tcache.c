@@ -21,7 +21,8 @@ static void complain(struct walk *w, int tid, hw_addr at, const char *what)
 /*
  * Whether a chunk of this size belongs to a list: there is one for each size up to 1040 bytes (1024
  * where words have 4), then (since 2.42, where the tunable tcache_max allows it) one for each power
- * of two. 2.42 on i386 leaves out the first of these: it counts from a number just below 1024.
+ * of two. These are counted from the largest small request (2.42) or chunk (2.43), which on i386 are on
+ * both sides of 1024: then the first of them may be left out.
  */
 static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list)
 {

@@ -424,3 +424,55 @@ Test(eras, no_tags_but_on_aarch64)
     cr_expect_eq(findings(h.r, HW_FINDING_BAD_LIST), 1);
     end(&h);
 }
+
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+#define ROUNDS  24
+#define SMASHED 6 /* words each time */
+
+static uint64_t random_word(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* Anywhere in the image, but rather at the beginning of a piece; something that may be taken for an
+ * address, a size or nothing. */
+static void smash(struct builder *b, uint64_t *state)
+{
+    const struct piece *p = b->pieces.data[random_word(state) % b->pieces.count];
+    const struct piece *other = b->pieces.data[random_word(state) % b->pieces.count];
+    size_t reach = random_word(state) % 4 ? 0x3000 : p->size;
+    hw_addr at = p->start + random_word(state) % (reach / 8) * 8;
+    uint64_t values[] = {0,
+                         UINT64_MAX,
+                         random_word(state),
+                         random_word(state) % 0x2000,
+                         other->start + random_word(state) % other->size / 8 * 8,
+                         builder_peek(b, at) + 8 - random_word(state) % 16};
+    builder_poke(b, at, values[random_word(state) % (sizeof values / sizeof *values)]);
+}
+
+ParameterizedTestParameters(eras, smashed)
+{
+    return all_subjects();
+}
+
+/* Whatever it says then, it comes to an end. */
+ParameterizedTest(const struct subject *s, eras, smashed)
+{
+    uint64_t state = 88172645463325252 + (uint64_t)s->machine * FORMS_ + (uint64_t)s->id;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct heap h = begin(s);
+        hw_addr mmapped[2];
+        build_all(&h, mmapped);
+        builder_link(h.b);
+        for (unsigned k = 0; k < SMASHED; k++)
+            smash(h.b, &state);
+        h.r = i % 2 ? builder_walk(h.b) : builder_open_and_walk(h.b);
+        cr_expect(h.r->code == HW_OK || h.r->err.text[0]);
+        end(&h);
+    }
+}

@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 /* In every ELF header. */
-#define CLASS_AT EI_CLASS
-#define EM_AT    offsetof(Elf32_Ehdr, e_machine)
+#define EM_AT offsetof(Elf32_Ehdr, e_machine)
 
 static const char *field_name(unsigned field)
 {
@@ -202,7 +201,7 @@ static void compare_file(const char *path, const char *debug)
     cr_assert(f && fread(page, sizeof page, 1, f) == 1, "%s", path);
     fclose(f);
     cr_assert_eq(hw_target_open_buffer(&range, 1, NULL, 0, &t, NULL), HW_OK);
-    t->who.machine = hw_machine_of_elf(page[EM_AT] | page[EM_AT + 1] << 8, page[CLASS_AT]);
+    t->who.machine = hw_machine_of_elf(page[EM_AT] + 256U * page[EM_AT + 1], page[EI_CLASS]);
     cr_assert_not_null(t->who.machine, "%s", path);
     cr_assert_eq(hw_modules_open(t, &options, &modules, NULL), HW_OK);
     cr_assert(compare_module(t, modules, hw_modules_at(modules, range.start)), "%s", path);

@@ -120,13 +120,15 @@ Test(machines, files_of_no_machine)
     maker_finish(&lib);
     lib.bytes[EI_CLASS] = ELFCLASS32; /* x32, and too short for what its header says */
     spill(lib.path, lib.bytes, sizeof lib.bytes);
-    cr_expect_eq(hw_module_load(modules, open_lib(), &err), HW_ERR_NO_SYMBOLS);
+    struct hw_module *mod = open_lib();
+    cr_expect_eq(hw_module_load(modules, mod, &err), HW_ERR_NO_SYMBOLS);
     close_lib();
     start_lib(HW_AARCH64);
     maker_finish(&lib);
     lib.bytes[EI_DATA] = ELFDATA2MSB;
     spill(lib.path, lib.bytes, sizeof lib.bytes);
-    cr_expect_eq(hw_module_load(modules, open_lib(), &err), HW_ERR_NO_SYMBOLS);
+    mod = open_lib();
+    cr_expect_eq(hw_module_load(modules, mod, &err), HW_ERR_NO_SYMBOLS);
 }
 
 /* ---- what memory held at first --------------------------------------------------------------- */
@@ -388,4 +390,53 @@ Test(machines, types_of_i386)
     cr_expect(hw_types_member(types, "mixed", "l", &l) && l.size == 4 && l.count == 3);
     hw_types_close(types);
     free(bytes);
+}
+
+/* ---- damaged files: any answer will do, as long as there is one ------------------------------ */
+
+static void ask_everything(void)
+{
+    static struct vector v;
+    struct hw_buffer_range ranges[] = {maker_range(&lib, START),
+                                       make_vector(&v, lib.machine, (int64_t[]){-0x40, 0x40}, 2)};
+    modules = maker_open(lib.machine, ranges, 2, &v.thread, 1, NULL, &target);
+    struct hw_module *mod = hw_modules_get(modules, 0);
+    int64_t offset;
+    hw_module_tls_offset(modules, mod, &offset, &err);
+    if (hw_module_load(modules, mod, &err) == HW_OK) {
+        struct hw_symbol s;
+        hw_addr start, end;
+        uint8_t bytes[300];
+        hw_module_symbol(mod, "malloc", &s);
+        hw_module_import(modules, mod, "malloc", &start);
+        hw_module_tls_offset(modules, mod, &offset, &err);
+        for (size_t i = 0; hw_module_data(mod, i, &start, &end); i++) {
+            cr_assert_lt(start, end);
+            hw_module_initial(mod, start, bytes, sizeof bytes);
+            hw_module_initial(mod, end - 3, bytes, sizeof bytes);
+        }
+        hw_module_initial(mod, START + MAKER_DATA, bytes, sizeof bytes);
+    }
+    close_lib();
+}
+
+FOR_ALL_MACHINES(damaged_files)
+{
+    uint32_t random = 2463534242u; /* the same damage in every run */
+    for (unsigned round = 0; round < 1000; round++) {
+        make_slots(*id, hw_machine((enum hw_machine_id) * id)->tls_above ? 0x40 : -0x40);
+        maker_relr(&lib, MAKER_DATA);
+        maker_relr(&lib, UINT64_MAX);
+        maker_finish(&lib);
+        for (unsigned i = 0; i < 8; i++) {
+            random = random * 1664525 + 1013904223;
+            size_t at = (random >> 12) % 0xf00;
+            if (at >= 0x14 || round % 4 == 0) /* the first bytes only now and then */
+                lib.bytes[at] = (uint8_t)(random >> 4);
+        }
+        if (round % 2)
+            memcpy(lib.memory, lib.bytes, sizeof lib.memory);
+        spill(lib.path, lib.bytes, sizeof lib.bytes);
+        ask_everything();
+    }
 }

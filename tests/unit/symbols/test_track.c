@@ -133,6 +133,27 @@ Test(track, i386_position_independent)
     hw_vec_free(&refs);
 }
 
+/* What only looks like a thunk, a register that is not known on every way, implicit results. */
+static const char doubtful[] = SOURCE(
+    "\"call 9f\\n add $_GLOBAL_OFFSET_TABLE_,%eax\\n mov place@GOTOFF(%eax),%cl\\n\"\n"
+    "\"call thunk\\n add $_GLOBAL_OFFSET_TABLE_,%eax\\n mov %eax,%esi\\n mov %eax,%edi\\n\"\n"
+    "\"test %cl,%cl\\n je 1f\\n mov $8,%esi\\n\"\n"
+    "\"1: mov 12(%esi),%cl\\n movb $1,place@GOTOFF+16(%edi)\\n\"\n"
+    "\"xor %eax,%eax\\n lock cmpxchg %ecx,place@GOTOFF+20(%edi)\\n mov 24(%eax),%ecx\\n\"\n"
+    "\"ret\\n 9: mov 0x24(%ebp),%eax\\n ret\\n\"\n");
+
+Test(track, i386_in_doubt)
+{
+    hw_code_refs refs = {0};
+    hw_addr place = ask_i386(doubtful, "-m32 -shared -nostdlib -fPIC", START, &refs);
+    cr_assert_geq(refs.count, 1);
+    cr_expect_eq(refs.data[0].kind, HW_REF_MEMBER);
+    struct hw_code_ref first = refs.data[0];
+    EXPECT(&refs, MEMBER(first.address, 1), MEMBER(12, 1), CONST(place + 16, 1, 1),
+           LOAD(place + 20, 4), MEMBER(24, 4), MEMBER(0x24, 4));
+    hw_vec_free(&refs);
+}
+
 /* Without a thunk, a frame pointer, and with an address made by addition. */
 static const char in_place[] =
     SOURCE("\"push %ebp\\n mov %esp,%ebp\\n sub $0x10,%esp\\n\"\n"
@@ -229,6 +250,45 @@ Test(track, aarch64)
            LOAD(PLACE + 64, 2), TAKEN(START + MAKER_CODE), LOAD(STATE + 80, 4), TAKEN(ARENA),
            MEMBER(2160, 8), LOAD(ARENA + 32, 16), LOAD(ARENA, 8), STORE(ARENA + 24, 8),
            MEMBER(24, 8));
+    hw_vec_free(&refs);
+}
+
+Test(track, aarch64_in_detail)
+{
+    static const uint32_t code[] = {
+        0x90000001, /*     adrp x1, probe */
+        0x90000002, /*     adrp x2, probe */
+        0x34000060, /*     cbz w0, 1f */
+        0xb0000001, /*     adrp x1, place */
+        0x91400423, /*     add x3, x1, #1, lsl #12 */
+        0xf9400824, /* 1:  ldr x4, [x1, #16]            of one or the other */
+        0xfa4108a2, /*     ccmp x5, #1, #2, eq          writes no register */
+        0xf9400c44, /*     ldr x4, [x2, #24] */
+        0x4cdf7040, /*     ld1 {v0.16b}, [x2], #16 */
+        0xf9401044, /*     ldr x4, [x2, #32] */
+        0x90000002, /*     adrp x2, probe */
+        0xa9428c42, /*     ldp x2, x3, [x2, #40]        into its own base */
+        0x90000002, /*     adrp x2, probe */
+        0xa9be0be2, /*     stp x2, x2, [sp, #-32]! */
+        0xf94007e5, /*     ldr x5, [sp, #8] */
+        0xb90038a6, /*     str w6, [x5, #56] */
+        0xf84207e5, /*     ldr x5, [sp], #32 */
+        0xb9003ca6, /*     str w6, [x5, #60] */
+        0x0e0c3c05, /*     umov w5, v0.s[1] */
+        0xb90040a6, /*     str w6, [x5, #64] */
+        0xf9800440, /*     prfm pldl1keep, [x2, #8] */
+        0x58fffd67, /*     ldr x7, probe */
+        0xb82100a2, /*     ldadd w1, w2, [x5] */
+        0xf9402446, /*     ldr x6, [x2, #72] */
+        0xd65f0bff, /*     retaa */
+        0xf9402846, /*     ldr x6, [x2, #80] */
+    };
+    enum { PROBE = START + MAKER_CODE, PLACE = START + MAKER_DATA };
+    hw_code_refs refs = {0};
+    ask_aarch64(code, sizeof code / sizeof *code, &refs);
+    EXPECT(&refs, TAKEN(PLACE + 0x1000), MEMBER(16, 8), LOAD(PROBE + 24, 8), MEMBER(32, 8),
+           LOAD(PROBE + 48, 8), LOAD(PROBE + 40, 8), STORE(PROBE + 56, 4), STORE(PROBE + 60, 4),
+           MEMBER(64, 4), LOAD(PROBE, 8), MEMBER(0, 4), MEMBER(72, 8), MEMBER(80, 8));
     hw_vec_free(&refs);
 }
 
