@@ -134,7 +134,7 @@ static bool take_files(struct core_notes *n, int fd, uint64_t offset, uint64_t d
 {
     if (n->names || desc_len > NT_FILE_MAX)
         return true;
-    n->names = malloc((size_t)desc_len + 1);
+    n->names = calloc((size_t)desc_len + 1, 1);
     if (!n->names)
         return false;
     unsigned w = n->machine->word;
@@ -173,7 +173,7 @@ static bool is_from(const char *owner, const char *name, uint32_t len)
 static int take_core_note(struct core_notes *n, int fd, uint32_t type, uint64_t offset,
                           uint64_t len, struct hw_error *err)
 {
-    uint8_t small[AUXV_MAX];
+    uint8_t small[AUXV_MAX] = {0};
     bool ok = true;
     if (type == NT_FILE) {
         ok = take_files(n, fd, offset, len);
@@ -192,7 +192,7 @@ static int take_core_note(struct core_notes *n, int fd, uint32_t type, uint64_t 
 static void take_linux_note(struct core_notes *n, int fd, uint32_t type, uint64_t offset,
                             uint64_t len)
 {
-    uint8_t small[TLS_NOTE_MAX];
+    uint8_t small[TLS_NOTE_MAX] = {0};
     if (type != NT_ARM_TLS && type != NT_386_TLS)
         return;
     n->tells_tls = true;

@@ -39,7 +39,9 @@ static const struct {
 #define DTV_MAX    ((uint64_t)1 << 20) /* no program has as many modules */
 #define DTV_PEEK   63                  /* among the first slots are those of the program's start */
 #define SEARCH_MAX (UINT64_C(4) << 30) /* bytes of memory to look through */
-#define TCB_COST   4096                /* what a look at a likely place counts for */
+#define STACK_NEAR ((hw_addr)1 << 20)
+#define DTV_COST   1024                /* what a look at a vector counts for */
+#define TID_COST   (UINT64_C(1) << 18) /* what it counts for to look for a name */
 
 struct tcb {
     hw_addr tp;
@@ -148,8 +150,8 @@ static int consider(struct search *s, hw_addr tp, const uint8_t *words, struct h
     if (!likely || dtv == 0 || dtv % w != 0)
         return HW_OK;
     const struct hw_map *map = hw_map_at(s->t, dtv);
-    if (!map || !(map->flags & HW_MAP_WRITE) || spend(s, TCB_COST) < TCB_COST ||
-        !is_dtv(s->t, dtv, tp))
+    if (!map || !(map->flags & HW_MAP_WRITE) || spend(s, DTV_COST) < DTV_COST ||
+        !is_dtv(s->t, dtv, tp) || spend(s, TID_COST) < TID_COST)
         return HW_OK;
     struct tcb tcb = {.tp = tp, .tid = tid_at(s->t, tp)};
     return hw_vec_push(&s->found, tcb) ? HW_OK : hw_fail(err, HW_ERR_NOMEM, "out of memory");
@@ -161,33 +163,33 @@ static int consider(struct search *s, hw_addr tp, const uint8_t *words, struct h
 static int look_through(struct search *s, hw_addr from, hw_addr to, struct hw_error *err)
 {
     size_t len = 3 * s->t->who.machine->word;
-    hw_addr at = (from + TCB_ALIGN - 1) / TCB_ALIGN * TCB_ALIGN;
     to = from + spend(s, to - from);
-    while (at < to) {
+    if (to > UINT64_MAX / TCB_ALIGN * TCB_ALIGN) /* no step from below it can wrap */
+        to = UINT64_MAX / TCB_ALIGN * TCB_ALIGN;
+    for (hw_addr at = from; at < to;) {
         uint64_t segments = UINT32_MAX;
-        const uint8_t *words = hw_window_at(&s->window, at, len, to);
-        if (words) {
-            int rc = consider(s, at, words, err);
-            if (rc != HW_OK)
-                return rc;
-            at += TCB_ALIGN;
-        } else {
-            hw_addr next = hw_next_data(s->t, at, to, &segments);
-            at = (next > at ? next : at + TCB_ALIGN) / TCB_ALIGN * TCB_ALIGN;
-        }
+        const uint8_t *words = at % TCB_ALIGN ? NULL : hw_window_at(&s->window, at, len, to);
+        int rc = words ? consider(s, at, words, err) : HW_OK;
+        if (rc != HW_OK)
+            return rc;
+        hw_addr next = at / TCB_ALIGN * TCB_ALIGN + TCB_ALIGN;
+        at = words ? next : hw_next_data(s->t, next, to, &segments);
     }
     return HW_OK;
 }
 
-/* A thread that pthread_create() started has its block at the high end of its stack. */
+/* A thread that pthread_create() started has its block at the high end of its stack, mostly near to
+ * the stack pointer. The map may go on with other stacks. */
 static int look_at_stacks(struct search *s, struct hw_error *err)
 {
     int rc = HW_OK;
     for (size_t i = 0; i < s->t->thread_count && rc == HW_OK; i++) {
         const struct hw_thread *th = &s->t->threads[i];
         const struct hw_map *map = hw_map_at(s->t, th->sp);
-        if (th->tp == 0 && map && map->flags & HW_MAP_WRITE)
-            rc = look_through(s, th->sp, map->end, err);
+        if (!map || !(map->flags & HW_MAP_WRITE))
+            continue;
+        hw_addr end = map->end - th->sp < STACK_NEAR ? map->end : th->sp + STACK_NEAR;
+        rc = look_through(s, th->sp, end, err);
     }
     return rc;
 }
