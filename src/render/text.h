@@ -31,6 +31,7 @@ struct hw_text {
 
 void hw_text_header(struct hw_text *t);   /* who, which libc, how it was read; no blank line */
 void hw_text_partial(struct hw_text *t);  /* loud, only where something is missing */
+void hw_text_verdict(struct hw_text *t);  /* what it means and what to do about it */
 void hw_text_totals(struct hw_text *t);   /* where the bytes are, with bars */
 void hw_text_facts(struct hw_text *t);    /* what the totals mean, in sentences */
 void hw_text_arenas(struct hw_text *t);   /* the worst arenas, or the one that was asked for */

@@ -1,4 +1,4 @@
-#include "render/render.h"
+#include "base/size.h"
 
 #include <inttypes.h>
 
