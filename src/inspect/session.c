@@ -9,8 +9,10 @@
 #include "inspect/session.h"
 
 #include "analysis/analysis.h"
+#include "analysis/verdict.h"
 #include "base/cleanup.h"
 #include "inspect/ledger.h"
+#include "inspect/limits.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -272,10 +274,13 @@ static void finish(struct hw_session *s, struct dispatch *d)
     report_target_flaws(t, r);
     hw_ledger_end(&d->ledger, r);
     hw_ledger_deinit(&d->ledger);
+    if (live)
+        hw_limits_ask(t->who.pid, r);
     hw_analyses_end(hw_take(d->analyzing));
     r->pages = NULL;
     hw_foreign_report(&s->foreign, &s->image, r);
     report_missing_file(s->image.modules, r);
+    hw_judge(r);
 }
 
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,

@@ -40,6 +40,7 @@ void hw_text_head(struct hw_text *t);     /* who, which libc, how it was read; n
 void hw_text_partial(struct hw_text *t);  /* loud, only where something is missing */
 void hw_text_other(struct hw_text *t);    /* only where the program's malloc is another one */
 void hw_text_ledger(struct hw_text *t);   /* what RSS is for; no blank line */
+void hw_text_verdict(struct hw_text *t);  /* what it means; no blank line */
 void hw_text_memory(struct hw_text *t);   /* where malloc's memory is, with bars */
 void hw_text_trim(struct hw_text *t);     /* what would go back to the kernel, and what not */
 void hw_text_arenas(struct hw_text *t);   /* the worst arenas, or the one that was asked for */

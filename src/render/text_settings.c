@@ -66,6 +66,9 @@ static void put_settings(struct hw_text *t)
     if (p->top_pad.known && p->top_pad.n && p->top_pad.n != DEFAULT_TOP_PAD)
         put_threshold(&f, "top_pad", p->top_pad, "");
     put_tcache(&f, p);
+    for (size_t i = 0; i < t->r->limits.settings.count; i++)
+        hw_flow_piece(&f, "%s=%s", t->r->limits.settings.data[i].name,
+                      t->r->limits.settings.data[i].value);
     hw_flow_end(&f);
 }
 
@@ -97,10 +100,8 @@ static void put_arenas(struct hw_text *t)
     const struct hw_report *r = t->r;
     if (r->arenas.count == 0)
         return;
-    size_t idle = 0;
+    const struct hw_limits *limits = &r->limits;
     char number[HW_TEXT_NUMBER];
-    for (size_t i = 0; i < r->arenas.count; i++)
-        idle += r->arenas.data[i].attached_threads.known && !r->arenas.data[i].attached_threads.n;
     struct hw_flow f = hw_flow_label(t, "ARENAS");
     f.gap = 1;
     hw_flow_piece(&f, "%s", hw_text_count(t, number, (int64_t)r->arenas.count));
@@ -109,12 +110,12 @@ static void put_arenas(struct hw_text *t)
     if (r->totals[HW_M_SYSTEM_BYTES].known)
         hw_flow_piece(&f, "%s%s", hw_text_amount(t, number, r->totals[HW_M_SYSTEM_BYTES].n),
                       r->arenas.count == 1 ? "" : " together");
-    if (idle)
-        hw_flow_piece(&f, "%s with no thread", hw_text_count(t, number, (int64_t)idle));
-    if (r->limits.cgroup_cpus.known && r->limits.cores.known &&
-        r->limits.cgroup_cpus.n < r->limits.cores.n)
-        hw_flow_piece(&f, "the cgroup has %" PRIu64 " CPU%s", r->limits.cgroup_cpus.n,
-                      r->limits.cgroup_cpus.n == 1 ? "" : "s");
+    if (limits->idle_arenas.known && limits->idle_arenas.n)
+        hw_flow_piece(&f, "%s with no thread",
+                      hw_text_count(t, number, hw_text_signed(limits->idle_arenas.n)));
+    if (limits->cgroup_cpus.known && limits->cores.known && limits->cgroup_cpus.n < limits->cores.n)
+        hw_flow_piece(&f, "the cgroup has %" PRIu64 " CPU%s", limits->cgroup_cpus.n,
+                      limits->cgroup_cpus.n == 1 ? "" : "s");
     hw_flow_end(&f);
 }
 

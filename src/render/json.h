@@ -1,0 +1,15 @@
+/*
+ * Parts of the JSON report that have files of their own. Each gives a new value, NULL when memory is
+ * out. Texts in them are heapwalk's own or printable ASCII.
+ */
+#ifndef HW_RENDER_JSON_H
+#define HW_RENDER_JSON_H
+
+#include "model/model.h"
+
+#include <jansson.h>
+
+json_t *hw_json_verdict(const struct hw_report *r);
+json_t *hw_json_limits(const struct hw_report *r);
+
+#endif
