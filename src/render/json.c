@@ -5,7 +5,7 @@
  * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names
  * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
  */
-#include "render/render.h"
+#include "render/json.h"
 #include "render/row.h"
 
 #include <inttypes.h>
@@ -379,6 +379,7 @@ static json_t *arena(struct doc *d, const struct hw_arena *a)
     put(d, o, "histogram", histogram(d, &a->histogram));
     put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
     put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());
+    put(d, o, "top_pins", hw_json_top_pins(d->r, a));
     return o;
 }
 
@@ -430,6 +431,7 @@ static json_t *whole(struct doc *d)
     put(d, o, "rss", rss(d));
     put(d, o, "verdict", json_array());
     put(d, o, "finding_counts", finding_counts(d));
+    put(d, o, "holes", hw_json_holes(d->r));
     return o;
 }
 
