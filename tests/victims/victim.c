@@ -356,12 +356,48 @@ static void write_blocks(void)
     close(fd);
 }
 
+/* ---- orders ---------------------------------------------------------------------------------- */
+
+/* A line of /proc/self/status, in KiB. Without stdio: this is no event of the heap. */
+static unsigned long status_kib(const char *key)
+{
+    static char text[1 << 14];
+    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (n <= 0)
+        victim_die("/proc/self/status");
+    close(fd);
+    text[n] = '\0';
+    const char *line = strstr(text, key);
+    return line ? strtoul(line + strlen(key), NULL, 10) : 0;
+}
+
+static void answer_trim(void)
+{
+    static char text[256];
+    unsigned long rss = status_kib("RssAnon:"), swap = status_kib("VmSwap:");
+    int result = malloc_trim(0);
+    int n = snprintf(text, sizeof text, "%d %lu %lu %lu %lu\n", result, rss, status_kib("RssAnon:"),
+                     swap, status_kib("VmSwap:"));
+    write_all(self.out, text, (size_t)n);
+}
+
+/* Most tests leave stdin empty. */
+static void obey(void)
+{
+    char order;
+    while (read(STDIN_FILENO, &order, 1) == 1)
+        if (order == 't')
+            answer_trim();
+}
+
 static _Noreturn void say_ready(void)
 {
     int fd = open_file("expect.txt");
     write_all(fd, self.expect, self.expect_len);
     close(fd);
     write_all(self.out, "ready\n", 6);
+    obey();
     for (;;)
         pause();
 }

@@ -15,6 +15,11 @@
  * blocks, what the C library keeps for its threads (a tcache each, a dtv for each but the first),
  * and nothing else.
  *
+ * While it sleeps it reads orders from stdin, a letter each:
+ *
+ *     t    malloc_trim(0); answers its result, then RssAnon and VmSwap before and after, in KiB:
+ *          "RESULT RSS_BEFORE RSS_AFTER SWAP_BEFORE SWAP_AFTER"
+ *
  * Files: mallinfo2.txt ("field value"), malloc_info.xml, malloc_stats.txt,
  * blocks.txt ("pointer requested usable", hex and decimal), expect.txt ("word value ...").
  */
