@@ -277,6 +277,16 @@ static void block(void *state, struct hw_report *r, const struct hw_block *b)
     }
 }
 
+/* An arena that was never used has no top, and nothing to hold it back. */
+static void end(void *state, struct hw_report *r)
+{
+    (void)state;
+    for (size_t i = 0; i < r->arenas.count; i++)
+        if (r->arenas.data[i].top.address == 0)
+            r->arenas.data[i].top_pins =
+                (struct hw_top_pins){.known = true, .joins_trim = {.known = r->pages != NULL}};
+}
+
 /* It comes after the block above it, so its stretch may be closed, or dropped. */
 static void run(void *state, struct hw_report *r, const struct hw_run *run)
 {
@@ -296,4 +306,5 @@ const struct hw_analysis hw_analysis_pins = {
     .begin = begin,
     .block = block,
     .run = run,
+    .end = end,
 };

@@ -24,23 +24,21 @@ static uint64_t pin_count(const struct hw_top_pins *p)
     return p->chunks + p->cached_chunks;
 }
 
-/* "12 chunks (2 of them in tcaches), 3.0 KiB in all," */
+/* "12 chunks of 3.0 KiB in all, 2 of them in tcaches," */
 static void put_which(struct hw_flow *f, const struct hw_top_pins *p)
 {
     char number[HW_TEXT_NUMBER], size[HW_TEXT_NUMBER];
     uint64_t count = pin_count(p);
-    hw_flow_words(f, "%s chunk%s", hw_text_count(f->t, number, hw_text_signed(count)),
-                  count == 1 ? "" : "s");
+    bool one = count == 1;
+    hw_flow_words(f, "%s chunk%s of %s%s%s", hw_text_count(f->t, number, hw_text_signed(count)),
+                  one ? "" : "s",
+                  hw_text_amount(f->t, size, hw_text_signed(p->bytes + p->cached_bytes)),
+                  one ? "" : " in all", p->cached_chunks ? "," : "");
     if (p->cached_chunks == count)
-        hw_flow_words(f, "in %s", count == 1 ? "a tcache" : "tcaches");
+        hw_flow_words(f, "in %s,", one ? "a tcache" : "tcaches");
     else if (p->cached_chunks)
-        hw_flow_words(f, "(%s of them in tcaches)",
+        hw_flow_words(f, "%s of them in tcaches,",
                       hw_text_count(f->t, number, hw_text_signed(p->cached_chunks)));
-    hw_text_amount(f->t, size, hw_text_signed(p->bytes + p->cached_bytes));
-    if (count == 1)
-        hw_flow_words(f, "of %s", size);
-    else
-        hw_flow_words(f, "of %s in all", size);
 }
 
 /* Whether and when top would shrink without the pins. */
@@ -167,6 +165,16 @@ static void put_sample(struct hw_text *t, const struct hw_pin *p)
     }
 }
 
+/* A column of its own, whose words flow. */
+static void put_symbol(struct hw_flow *f, const char *symbol)
+{
+    size_t first = strcspn(symbol, " ");
+    if (first)
+        hw_flow_piece(f, "%.*s", (int)first, symbol);
+    f->gap = 1;
+    hw_flow_words(f, "%s", symbol + first);
+}
+
 static void put_pin(struct hw_text *t, const char *where, const struct hw_pin *p)
 {
     char size[HW_TEXT_NUMBER];
@@ -183,8 +191,7 @@ static void put_pin(struct hw_text *t, const char *where, const struct hw_pin *p
         hw_flow_piece(&f, "in the tcache of thread %d", b->tid);
     else
         hw_flow_piece(&f, "%s", hw_state_name((enum hw_state)b->state));
-    f.gap = 1;
-    hw_flow_words(&f, "%s", p->symbol);
+    put_symbol(&f, p->symbol);
     hw_flow_end(&f);
     put_sample(t, p);
 }
@@ -235,7 +242,8 @@ void hw_text_holes(struct hw_text *t)
         return;
     fprintf(t->out, "\n%sHOLES%s     ", hw_text_on(t, HW_STYLE_HEAD), hw_text_off(t));
     if (r->holes.count)
-        fprintf(t->out, "largest free runs, by %s\n", r->target.live ? "bytes in RAM" : "size");
+        fprintf(t->out, "largest free runs, by %s\n",
+                r->holes.data[0].resident_bytes.known ? "bytes in RAM" : "size");
     else
         fputs("none: nothing is free\n", t->out);
     for (size_t i = 0; i < r->holes.count; i++)

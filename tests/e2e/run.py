@@ -17,6 +17,7 @@ import damage
 import foreign
 import harmless
 import hidden
+import holes
 import hostile
 import layouts
 import modes
@@ -42,8 +43,8 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, damage, hostile, residency,
-                   harmless):
+    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, damage, hostile,
+                   residency, holes, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()
