@@ -384,6 +384,7 @@ static json_t *arena(struct doc *d, const struct hw_arena *a)
     put(d, o, "histogram", histogram(d, &a->histogram, NULL));
     put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
     put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());
+    put(d, o, "top_pins", hw_json_top_pins(d->r, a));
     return o;
 }
 
@@ -436,6 +437,7 @@ static json_t *whole(struct doc *d)
     put(d, o, "verdict", hw_json_verdict(r));
     put(d, o, "finding_counts", finding_counts(d));
     put(d, o, "limits", hw_json_limits(r));
+    put(d, o, "holes", hw_json_holes(d->r));
     return o;
 }
 
