@@ -4,7 +4,18 @@
  */
 #include "render/text.h"
 
+#include <string.h>
+
 typedef void (*section_fn)(struct hw_text *t);
+
+/* Unless the verdict has said it. */
+static void pins(struct hw_text *t)
+{
+    for (size_t i = 0; i < t->r->verdict.count; i++)
+        if (strcmp(t->r->verdict.data[i].rule, "top_pinned") == 0)
+            return;
+    hw_text_pins(t);
+}
 
 static void details(struct hw_text *t)
 {
@@ -14,7 +25,7 @@ static void details(struct hw_text *t)
 /* First what it means, then why one may believe that. */
 static const section_fn sections[] = {
     hw_text_head,   hw_text_partial, hw_text_other, hw_text_ledger,   hw_text_verdict,
-    hw_text_memory, hw_text_trim,    hw_text_pins,  hw_text_arenas,   hw_text_sizes,
+    hw_text_memory, hw_text_trim,    pins,          hw_text_arenas,   hw_text_sizes,
     hw_text_holes,  details,         hw_text_free,  hw_text_settings, hw_text_findings,
 };
 
