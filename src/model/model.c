@@ -108,6 +108,8 @@ int hw_report_glibc_minor(const struct hw_report *r)
 unsigned hw_report_alignment(const struct hw_report *r)
 {
     int minor = hw_report_glibc_minor(r);
+    if (r->params.chunk_alignment)
+        return (unsigned)r->params.chunk_alignment;
     return r->target.word == 4 && minor >= 0 && minor < 26 ? 8 : 16;
 }
 
