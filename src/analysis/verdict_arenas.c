@@ -76,11 +76,11 @@ bool hw_rule_arena_cap(const struct hw_case *c, struct hw_verdict *v)
 bool hw_rule_main_arena(const struct hw_case *c, struct hw_verdict *v)
 {
     char percent[HW_PERCENT_TEXT];
-    if (!c->worth || is_in_thread_arenas(c) || (c->r->arenas.count < 2 && c->r->target.threads < 2))
+    if (!c->worth || is_in_thread_arenas(c))
         return false;
     hw_say(v,
-           "%s of the free memory is in the main arena: a cap on arenas (MALLOC_ARENA_MAX) will "
-           "not help.",
+           "A cap on arenas (MALLOC_ARENA_MAX) will not help: %s of the free memory is in "
+           "the main arena.",
            hw_percent(percent, c->main_held, c->held));
     prove_arenas(c, v);
     return true;

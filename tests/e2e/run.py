@@ -21,6 +21,7 @@ import hostile
 import layouts
 import modes
 import output
+import verdict
 import whatis
 from cases import CASES
 from suite import Suite
@@ -41,7 +42,7 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, damage, hostile,
+    for module in (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, damage, hostile,
                    harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
