@@ -143,9 +143,9 @@ struct hw_residency {
  */
 struct hw_pin {
     struct hw_block block;      /* state HW_STATES_: there is none */
-    struct hw_maybe first_word; /* what its user data begins with */
+    struct hw_maybe first_word; /* what its user data begins with; for chunks in use only */
     char symbol[128];   /* where that points to: "libfoo.so: vtable for Foo"; "" if nowhere */
-    uint8_t sample[64]; /* the first bytes of its user data, only where asked for */
+    uint8_t sample[HW_SAMPLE_MAX]; /* the first bytes of its user data, only where asked for */
     unsigned sample_bytes;
 };
 
@@ -163,14 +163,19 @@ struct hw_hole {
 typedef HW_VEC(struct hw_hole) hw_hole_vec;
 
 /*
- * The live chunks at the end of an arena that keep its top from growing downwards: without them so
- * much free memory would join top, from where glibc gives memory back by itself.
+ * The chunks at the end of an arena that keep its top from growing downwards: without them so much
+ * free memory would join top, from where glibc gives memory back by itself. All 0 where nothing
+ * worth mentioning is held back, or where top cannot be given back anyway. Found out by
+ * analysis/pins.c, which says which chunks are chosen.
  */
 struct hw_top_pins {
     bool known;
-    uint64_t chunks, bytes;      /* of the live chunks */
+    uint64_t chunks, bytes; /* of those in use */
+    uint64_t cached_chunks,
+        cached_bytes;            /* between them, in tcaches: they hold on as live ones do */
     uint64_t joins_bytes;        /* free bytes that would join top, ... */
-    uint64_t joins_resident;     /* ... and how many of them are in RAM; 0 where that is unknown */
+    uint64_t joins_resident;     /* ... how many of them are in RAM; 0 where that is unknown ... */
+    struct hw_maybe joins_trim;  /* ... and what malloc_trim(0) would give back of them now */
     HW_VEC(struct hw_pin) first; /* the first of the chunks, in the order of addresses */
 };
 #define HW_TOP_PINS_KEPT 16
@@ -405,7 +410,8 @@ struct hw_report {
     struct hw_chunk_costs in_use_costs;
     struct hw_rss rss;
     struct hw_limits limits;
-    size_t holes_wanted;               /* set before the walk */
+    size_t holes_wanted;               /* set before the walk, ... */
+    int holes_arena;                   /* ... with it: only of this arena; -1: of any */
     hw_hole_vec holes;                 /* the largest first */
     HW_VEC(struct hw_verdict) verdict; /* the most important first */
     HW_VEC(struct hw_arena) arenas;

@@ -5,8 +5,8 @@
  * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names
  * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
  */
+#include "render/json.h"
 #include "render/json_verdict.h"
-#include "render/render.h"
 #include "render/row.h"
 
 #include <inttypes.h>
@@ -384,6 +384,7 @@ static json_t *arena(struct doc *d, const struct hw_arena *a)
     put(d, o, "histogram", histogram(d, &a->histogram, NULL));
     put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
     put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());
+    put(d, o, "top_pins", hw_json_top_pins(d->r, a));
     return o;
 }
 
@@ -435,6 +436,7 @@ static json_t *whole(struct doc *d)
     put(d, o, "rss", rss(d));
     put(d, o, "verdict", hw_json_verdict(r));
     put(d, o, "finding_counts", finding_counts(d));
+    put(d, o, "holes", hw_json_holes(d->r));
     put(d, o, "limits", hw_json_limits(r));
     return o;
 }

@@ -106,8 +106,9 @@ static void unused(struct hw_text *t)
 typedef void (*section_fn)(struct hw_text *t);
 
 static const section_fn sections[] = {
-    hw_text_header, hw_text_partial, other_malloc,  hw_text_verdict,  hw_text_totals,
-    hw_text_facts,  hw_text_arenas,  hw_text_sizes, hw_text_settings, hw_text_findings,
+    hw_text_header, hw_text_partial, other_malloc,     hw_text_verdict,
+    hw_text_totals, hw_text_facts,   hw_text_pins,     hw_text_arenas,
+    hw_text_sizes,  hw_text_holes,   hw_text_settings, hw_text_findings,
 };
 
 /* Where there is no heap to describe. */

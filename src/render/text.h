@@ -36,6 +36,8 @@ void hw_text_totals(struct hw_text *t);   /* where the bytes are, with bars */
 void hw_text_facts(struct hw_text *t);    /* what the totals mean, in sentences */
 void hw_text_arenas(struct hw_text *t);   /* the worst arenas, or the one that was asked for */
 void hw_text_sizes(struct hw_text *t);    /* histograms */
+void hw_text_pins(struct hw_text *t);     /* the chunks that hold back most, if that is much */
+void hw_text_holes(struct hw_text *t);    /* the largest free runs, and all pins: where asked for */
 void hw_text_settings(struct hw_text *t); /* malloc's parameters, where our knowledge is from */
 void hw_text_findings(struct hw_text *t);
 
@@ -84,6 +86,9 @@ static inline int64_t hw_text_signed(uint64_t n)
 {
     return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
+
+/* True for -1 as mallopt() takes it: no size is ever that large. */
+bool hw_text_is_never(const struct hw_report *r, uint64_t n);
 
 /* The value of a figure: false if unknown, or no number between 0 and 1. */
 bool hw_text_ratio(struct hw_figure f, double *ret);

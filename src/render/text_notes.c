@@ -33,19 +33,13 @@ void hw_text_partial(struct hw_text *t)
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* -1 as mallopt() takes it: no size is ever that large. */
-static bool is_never(const struct hw_report *r, uint64_t n)
-{
-    return n == UINT64_MAX || (r->target.word == 4 && n == UINT32_MAX);
-}
-
 static void put_threshold(struct hw_flow *f, const char *name, struct hw_maybe value,
                           const char *suffix)
 {
     char buf[HW_TEXT_NUMBER];
     if (!value.known)
         return;
-    if (is_never(f->t->r, value.n))
+    if (hw_text_is_never(f->t->r, value.n))
         hw_flow_piece(f, "%s off (-1)%s", name, suffix);
     else
         hw_flow_piece(f, "%s %s%s%s", name, hw_text_whole(f->t, buf, value.n),

@@ -17,10 +17,12 @@ import damage
 import foreign
 import harmless
 import hidden
+import holes
 import hostile
 import layouts
 import modes
 import output
+import residency
 import verdict
 import whatis
 from cases import CASES
@@ -43,7 +45,7 @@ def main():
     for case in CASES:
         modes.run_case(suite, tool, case)
     for module in (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, damage, hostile,
-                   harmless):
+                   residency, holes, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()

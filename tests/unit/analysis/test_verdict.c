@@ -630,11 +630,11 @@ Test(verdict, top_pinned_by_few_chunks)
     struct hw_report *r = process(200 * MIB, 10 * MIB, 100 * MIB);
     pins(&r->arenas.data[0], 16, 50 * MIB);
     EXPECT(r, "retention main_arena top_pinned");
-    SAYS(r, "top_pinned", "16 live chunks (16.3 KiB) at the end of 1 arena keep 50.0 MiB");
+    SAYS(r, "top_pinned", "16 chunks (16.3 KiB) at the end of 1 arena keep 50.0 MiB");
     SAYS(r, "top_pinned", "the first is at 0x7f0000001230, 1.0 KiB");
     pins(&r->arenas.data[0], 1, 50 * MIB);
     EXPECT(r, "retention main_arena top_pinned");
-    SAYS(r, "top_pinned", "1 live chunk (1.0 KiB) at the end of 1 arena keeps");
+    SAYS(r, "top_pinned", "1 chunk (1.0 KiB) at the end of 1 arena keeps");
 
     pins(&r->arenas.data[0], 17, 50 * MIB);
     EXPECT(r, "retention main_arena");
@@ -644,10 +644,16 @@ Test(verdict, top_pinned_by_few_chunks)
     r->arenas.data[0].top.reason = HW_TRIM_NONCONTIGUOUS;
     EXPECT(r, "retention main_arena");
     r->arenas.data[0].top.reason = HW_TRIM_NONE;
-    r->params.trim_threshold = hw_known(51 * MIB + 1);
+    r->params.trim_threshold = hw_known(51 * MIB + 16 * 1040 + 1);
     EXPECT(r, "retention main_arena");
-    r->params.trim_threshold = hw_known(51 * MIB);
+    r->params.trim_threshold = hw_known(51 * MIB + 16 * 1040);
     EXPECT(r, "retention main_arena top_pinned");
+    r->arenas.data[0].top_pins.chunks = 0; /* chunks in tcaches hold on, too */
+    r->arenas.data[0].top_pins.cached_chunks = 16;
+    EXPECT(r, "retention main_arena top_pinned");
+    r->arenas.data[0].top_pins.cached_chunks = 17;
+    EXPECT(r, "retention main_arena");
+    r->arenas.data[0].top_pins.cached_chunks = 16;
     r->arenas.data[0].top_pins.known = false;
     EXPECT(r, "retention main_arena");
     hw_report_destroy(r);
