@@ -358,6 +358,7 @@ struct hw_params {
     struct hw_maybe thp_pagesize;                   /* unit of systrim() where not 0 */
     uint64_t heap_max_bytes;                        /* HEAP_MAX_SIZE */
     uint64_t min_chunk_bytes;                       /* MINSIZE */
+    uint64_t chunk_alignment;                       /* MALLOC_ALIGNMENT */
 };
 
 /* An allocator besides the one the report is of. Plain data; texts are cut to fit. */
@@ -446,8 +447,8 @@ struct hw_report *hw_report_create(void);
  * and when heap_trim() acts depends on it. */
 int hw_report_glibc_minor(const struct hw_report *r);
 
-/* MALLOC_ALIGNMENT: chunk sizes are multiples of it. */
-unsigned hw_report_alignment(const struct hw_report *r);
+/* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
+uint64_t hw_report_alignment(const struct hw_report *r);
 
 /*
  * Add a finding. Beyond HW_FINDINGS_KEPT of a kind it is only counted, and it is dropped (but
