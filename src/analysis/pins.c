@@ -40,6 +40,8 @@
  */
 #include "analysis/trim.h"
 
+#include <string.h>
+
 #define STRETCHES   128 /* even */
 #define COST_SHARE  16
 #define NEAR_ENOUGH 8 /* all but 1/8 */
@@ -62,7 +64,8 @@ struct state {
     bool in_run;   /* the block before was free */
     bool lost;     /* not every block of this arena was seen */
     size_t count;
-    struct stretch list[STRETCHES]; /* ascending */
+    struct stretch *list[STRETCHES]; /* ascending; behind `count` those that are free for use */
+    struct stretch pool[STRETCHES];
 };
 
 /* ---- stretches ------------------------------------------------------------------------------- */
@@ -82,7 +85,6 @@ static void add_sums(struct hw_top_pins *to, const struct hw_top_pins *more)
 static void absorb(struct stretch *low, const struct stretch *high)
 {
     add_sums(&low->sum, &high->sum);
-    low->last_run = high->last_run;
     for (size_t i = 0; i < high->first_count && low->first_count < HW_TOP_PINS_KEPT; i++)
         low->first[low->first_count++] = high->first[i];
 }
@@ -90,34 +92,37 @@ static void absorb(struct stretch *low, const struct stretch *high)
 /* Halve the number of boundaries. The lowest stretch keeps its own. */
 static void thin(struct state *s)
 {
-    struct stretch *list = s->list;
-    size_t kept = 1, i = 1;
-    for (; i + 1 < s->count; i += 2) {
-        bool second = list[i].run_bytes < list[i + 1].run_bytes;
-        if (second)
-            absorb(&list[kept - 1], &list[i]);
-        list[kept] = list[second ? i + 1 : i];
-        if (!second)
-            absorb(&list[kept], &list[i + 1]);
-        kept++;
+    struct stretch *gone[STRETCHES], **list = s->list;
+    size_t kept = 1, i = 1, count = s->count;
+    for (; i + 1 < count; i += 2) {
+        bool second = list[i]->run_bytes < list[i + 1]->run_bytes;
+        struct stretch *keep = list[second ? i + 1 : i], *lose = list[second ? i : i + 1];
+        absorb(second ? list[kept - 1] : keep, lose);
+        gone[i - kept] = lose;
+        list[kept++] = keep;
     }
-    if (i < s->count)
+    if (i < count)
         list[kept++] = list[i];
     s->count = kept;
+    memcpy(list + kept, gone, (count - kept) * sizeof *gone); /* to be used again */
 }
 
 static struct stretch *begin_stretch(struct state *s, hw_addr start)
 {
     if (s->count == STRETCHES)
         thin(s);
-    struct stretch *new = &s->list[s->count++];
-    *new = (struct stretch){.start = start, .heap = s->heap, .last_run = start};
+    struct stretch *new = s->list[s->count++];
+    new->start = start;
+    new->heap = s->heap;
+    new->run_bytes = 0;
+    new->sum = (struct hw_top_pins){0};
+    new->first_count = 0;
     return new;
 }
 
 static void add_free(struct state *s, const struct hw_block *b)
 {
-    struct stretch *last = s->in_run ? &s->list[s->count - 1] : begin_stretch(s, b->address);
+    struct stretch *last = s->in_run ? s->list[s->count - 1] : begin_stretch(s, b->address);
     last->run_bytes += b->bytes;
     last->sum.joins_bytes += b->bytes;
     s->in_run = true;
@@ -125,7 +130,7 @@ static void add_free(struct state *s, const struct hw_block *b)
 
 static void add_pin(struct state *s, const struct hw_block *b)
 {
-    struct stretch *last = s->count ? &s->list[s->count - 1] : begin_stretch(s, b->address);
+    struct stretch *last = s->count ? s->list[s->count - 1] : begin_stretch(s, b->address);
     if (b->state == HW_CACHED) {
         last->sum.cached_chunks++;
         last->sum.cached_bytes += b->bytes;
@@ -168,14 +173,14 @@ static size_t choose(const struct state *s, const struct hw_report *r, const str
     uint64_t most = 0;
     *sum = (struct hw_top_pins){0};
     for (size_t i = s->count; i-- > 0;) {
-        add_sums(sum, &s->list[i].sum);
-        if (is_cheap(sum) && has_room(r, a, &s->list[i]))
+        add_sums(sum, &s->list[i]->sum);
+        if (is_cheap(sum) && has_room(r, a, s->list[i]))
             most = sum->joins_bytes; /* sums only grow */
     }
     *sum = (struct hw_top_pins){0};
     for (size_t i = s->count; most >= WORTH_BYTES && i-- > 0;) {
-        add_sums(sum, &s->list[i].sum);
-        if (is_cheap(sum) && has_room(r, a, &s->list[i]) &&
+        add_sums(sum, &s->list[i]->sum);
+        if (is_cheap(sum) && has_room(r, a, s->list[i]) &&
             sum->joins_bytes >= most - most / NEAR_ENOUGH)
             return i;
     }
@@ -193,8 +198,8 @@ static bool can_be_given_back(const struct hw_report *r, const struct hw_arena *
 static void finish(struct state *s, struct hw_report *r, struct hw_arena *a)
 {
     struct hw_top_pins *pins = &a->top_pins;
-    /* What nothing but a fence keeps from top joins it by itself. */
-    while (s->count && s->list[s->count - 1].first_count == 0)
+    /* What nothing, or nothing but a fence, keeps from top joins it by itself. */
+    while (s->count && s->list[s->count - 1]->first_count == 0)
         s->count--;
     if (s->lost || pins->known)
         return;
@@ -204,9 +209,9 @@ static void finish(struct state *s, struct hw_report *r, struct hw_arena *a)
     sum.joins_trim.known = r->pages != NULL;
     *pins = sum;
     for (size_t i = lowest; i < s->count; i++)
-        for (size_t c = 0; c < s->list[i].first_count; c++)
+        for (size_t c = 0; c < s->list[i]->first_count; c++)
             if (pins->first.count == HW_TOP_PINS_KEPT ||
-                !hw_vec_push(&pins->first, (struct hw_pin){.block = s->list[i].first[c]}))
+                !hw_vec_push(&pins->first, (struct hw_pin){.block = s->list[i]->first[c]}))
                 return;
 }
 
@@ -214,8 +219,11 @@ static void finish(struct state *s, struct hw_report *r, struct hw_arena *a)
 
 static void begin(void *state, struct hw_report *r)
 {
+    struct state *s = state;
     (void)r;
-    ((struct state *)state)->arena = -1;
+    s->arena = -1;
+    for (size_t i = 0; i < STRETCHES; i++)
+        s->list[i] = &s->pool[i];
 }
 
 /* The block does not adjoin the one before. Only where one heap ends and the next begins nothing was
@@ -265,8 +273,6 @@ static void block(void *state, struct hw_report *r, const struct hw_block *b)
             s->count = 0;
         break;
     case HW_TOP:
-        if (s->in_run) /* that run is merged into top as it is */
-            s->count--;
         finish(s, r, a);
         s->in_run = false;
         s->count = 0;
@@ -287,12 +293,12 @@ static void end(void *state, struct hw_report *r)
                 (struct hw_top_pins){.known = true, .joins_trim = {.known = r->pages != NULL}};
 }
 
-/* It comes after the block above it, so its stretch may be closed, or dropped. */
+/* It comes after the block above it, with which another stretch may have begun in another heap. */
 static void run(void *state, struct hw_report *r, const struct hw_run *run)
 {
     struct state *s = state;
-    struct stretch *last = s->count ? &s->list[s->count - 1] : NULL;
-    if (!r->pages || !last || last->last_run != run->address || run->has_top)
+    struct stretch *last = s->count ? s->list[s->count - 1] : NULL;
+    if (!r->pages || !last || last->start != run->address || run->has_top)
         return;
     struct hw_page_bytes trim = hw_trim_count(r, run);
     last->sum.joins_resident +=

@@ -76,11 +76,11 @@ bool hw_rule_arena_cap(const struct hw_case *c, struct hw_verdict *v)
 bool hw_rule_main_arena(const struct hw_case *c, struct hw_verdict *v)
 {
     char percent[HW_PERCENT_TEXT];
-    if (!c->worth || is_in_thread_arenas(c) || (c->r->arenas.count < 2 && c->r->target.threads < 2))
+    if (!c->worth || is_in_thread_arenas(c))
         return false;
     hw_say(v,
-           "%s of the free memory is in the main arena: a cap on arenas (MALLOC_ARENA_MAX) will "
-           "not help.",
+           "A cap on arenas (MALLOC_ARENA_MAX) will not help: %s of the free memory is in "
+           "the main arena.",
            hw_percent(percent, c->main_held, c->held));
     prove_arenas(c, v);
     return true;
@@ -125,8 +125,9 @@ static uint64_t joining(const struct hw_case *c, const struct hw_arena *a)
     const struct hw_top_pins *pins = &a->top_pins;
     const struct hw_maybe threshold = c->r->params.trim_threshold;
     bool movable = a->top.reason != HW_TRIM_BRK_MOVED && a->top.reason != HW_TRIM_NONCONTIGUOUS;
-    if (!pins->known || pins->chunks == 0 || !movable ||
-        (threshold.known && a->top.bytes + pins->joins_bytes < threshold.n))
+    if (!pins->known || pins->chunks + pins->cached_chunks == 0 || !movable ||
+        (threshold.known &&
+         a->top.bytes + pins->joins_bytes + pins->bytes + pins->cached_bytes < threshold.n))
         return 0;
     return c->resident ? pins->joins_resident : pins->joins_bytes;
 }
@@ -137,13 +138,13 @@ static void say_first_pin(struct hw_verdict *v, const struct hw_top_pins *pins)
         return;
     const struct hw_pin *pin = &pins->first.data[0];
     char size[HW_SIZE_TEXT];
-    hw_say(v, "; the first is at %#" PRIx64 ", %s", pin->block.address,
+    hw_say(v, "; the first is at %#" PRIx64 ", %s (--holes names them)", pin->block.address,
            hw_format_size(size, pin->block.bytes, false));
 }
 
 bool hw_rule_top_pinned(const struct hw_case *c, struct hw_verdict *v)
 {
-    uint64_t chunks = 0, live = 0, joins = 0, arenas = 0;
+    uint64_t chunks = 0, pinning = 0, joins = 0, arenas = 0;
     const struct hw_top_pins *first = NULL;
     char text[HW_SIZE_TEXT], size[HW_SIZE_TEXT];
     for (size_t i = 0; c->worth && i < c->r->arenas.count; i++) {
@@ -153,22 +154,22 @@ bool hw_rule_top_pinned(const struct hw_case *c, struct hw_verdict *v)
             continue;
         first = first ? first : &a->top_pins;
         joins += bytes;
-        chunks += a->top_pins.chunks;
-        live += a->top_pins.bytes;
+        chunks += a->top_pins.chunks + a->top_pins.cached_chunks;
+        pinning += a->top_pins.bytes + a->top_pins.cached_bytes;
         arenas++;
     }
     if (chunks == 0 || chunks > HW_T_FEW_CHUNKS || joins < HW_T_WORTH_BYTES ||
         !hw_at_least(joins, HW_T_MOST_PERCENT, c->held))
         return false;
     hw_say(v,
-           "%" PRIu64 " live chunk%s (%s) at the end of %" PRIu64 " arena%s keep%s %s from being "
+           "%" PRIu64 " chunk%s (%s) at the end of %" PRIu64 " arena%s keep%s %s from being "
            "given back by free() itself",
-           chunks, chunks == 1 ? "" : "s", hw_format_size(size, live, false), arenas,
+           chunks, chunks == 1 ? "" : "s", hw_format_size(size, pinning, false), arenas,
            arenas == 1 ? "" : "s", chunks == 1 ? "s" : "", hw_format_size(text, joins, false));
     say_first_pin(v, first);
     hw_say(v, ".");
     hw_prove(v, "pinning_chunks", chunks, HW_UNIT_COUNT);
-    hw_prove(v, "pinning_bytes", live, HW_UNIT_BYTES);
+    hw_prove(v, "pinning_bytes", pinning, HW_UNIT_BYTES);
     hw_prove(v, "joins_bytes", joins, HW_UNIT_BYTES);
     hw_prove(v, "arenas", arenas, HW_UNIT_COUNT);
     return true;

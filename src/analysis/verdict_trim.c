@@ -48,10 +48,9 @@ bool hw_rule_trim_now(const struct hw_case *c, struct hw_verdict *v)
           hw_at_least(bytes, HW_T_SOME_PERCENT, c->whole)))
         return false;
     uint64_t ns = trim_ns(c->r, all);
-    hw_say(v, "malloc_trim(0) would give back %s of it now, in ",
-           hw_format_size(text, bytes, false));
+    hw_say(v, "malloc_trim(0) would give back %s now, in ", hw_format_size(text, bytes, false));
     say_duration(v, ns);
-    hw_say(v, "; %s would stay.",
+    hw_say(v, "; %s of the free memory would stay.",
            hw_format_size(rest, c->held > bytes ? c->held - bytes : 0, false));
     hw_prove(v, "trim_resident_bytes", bytes, HW_UNIT_BYTES);
     hw_prove(v, "trim_bytes", all, HW_UNIT_BYTES);

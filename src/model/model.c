@@ -105,12 +105,9 @@ int hw_report_glibc_minor(const struct hw_report *r)
     return minor <= 9999 ? (int)minor : -1;
 }
 
-unsigned hw_report_alignment(const struct hw_report *r)
+uint64_t hw_report_alignment(const struct hw_report *r)
 {
-    int minor = hw_report_glibc_minor(r);
-    if (r->params.chunk_alignment)
-        return (unsigned)r->params.chunk_alignment;
-    return r->target.word == 4 && minor >= 0 && minor < 26 ? 8 : 16;
+    return r->params.chunk_alignment ? r->params.chunk_alignment : 16;
 }
 
 /* ---- findings -------------------------------------------------------------------------------- */

@@ -447,8 +447,8 @@ struct hw_report *hw_report_create(void);
  * and when heap_trim() acts depends on it. */
 int hw_report_glibc_minor(const struct hw_report *r);
 
-/* MALLOC_ALIGNMENT: chunk sizes are multiples of it. */
-unsigned hw_report_alignment(const struct hw_report *r);
+/* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
+uint64_t hw_report_alignment(const struct hw_report *r);
 
 /*
  * Add a finding. Beyond HW_FINDINGS_KEPT of a kind it is only counted, and it is dropped (but

@@ -6,7 +6,7 @@
  * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
  */
 #include "render/json.h"
-#include "render/render.h"
+#include "render/json_verdict.h"
 #include "render/row.h"
 
 #include <inttypes.h>
@@ -436,8 +436,8 @@ static json_t *whole(struct doc *d)
     put(d, o, "rss", rss(d));
     put(d, o, "verdict", hw_json_verdict(r));
     put(d, o, "finding_counts", finding_counts(d));
-    put(d, o, "limits", hw_json_limits(r));
     put(d, o, "holes", hw_json_holes(d->r));
+    put(d, o, "limits", hw_json_limits(r));
     return o;
 }
 

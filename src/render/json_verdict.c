@@ -1,4 +1,7 @@
-#include "render/json.h"
+/*
+ * Texts in here are heapwalk's own or printable ASCII, so that nothing has to be cleaned.
+ */
+#include "render/json_verdict.h"
 
 #include <math.h>
 

@@ -170,6 +170,15 @@ Test(pins, runs_that_do_not_join_are_not_counted)
     walked_done(&w);
 }
 
+Test(pins, runs_of_another_region_are_not_counted)
+{
+    struct walked w = walk_main("u0x290 f0x100000 | f0x20000 u0x280 T0x1000", true);
+    const struct hw_top_pins *p = &w.r->arenas.data[0].top_pins;
+    EXPECT_PINS(p, 1, 0x280, 0x20000);
+    cr_expect_eq(p->joins_resident, 0x20000);
+    walked_done(&w);
+}
+
 /* ---- more islands than are remembered -------------------------------------------------------- */
 
 static char *repeated(const char *head, unsigned times, const char *what, const char *tail)

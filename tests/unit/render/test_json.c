@@ -70,8 +70,8 @@ Test(json, all_keys_in_order)
     expect_keys(
         o, "",
         "schema_version heapwalk target allocator method complete findings params mallinfo2 "
-        "totals histogram in_use_histogram arenas threads rss verdict finding_counts limits "
-        "holes");
+        "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
+        "holes limits");
     expect_keys(o, "heapwalk", "version");
     expect_keys(o, "target", "kind pid comm exe core arch threads page_size");
     expect_keys(o, "allocator",
