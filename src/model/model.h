@@ -144,7 +144,7 @@ struct hw_residency {
 struct hw_pin {
     struct hw_block block;      /* state HW_STATES_: there is none */
     struct hw_maybe first_word; /* what its user data begins with; for chunks in use only */
-    char symbol[128];   /* where that points to: "libfoo.so: vtable for Foo"; "" if nowhere */
+    char symbol[128]; /* where that points to: "libfoo.so: vtable for Foo"; "" if nowhere */
     uint8_t sample[HW_SAMPLE_MAX]; /* the first bytes of its user data, only where asked for */
     unsigned sample_bytes;
 };
