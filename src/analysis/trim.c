@@ -66,6 +66,14 @@ struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *ru
     return range;
 }
 
+struct hw_page_bytes hw_trim_count(const struct hw_report *r, const struct hw_run *run)
+{
+    struct hw_range range = hw_trim_range(r, run);
+    if (is_locked(r) && !run->has_top)
+        return (struct hw_page_bytes){0};
+    return hw_pages_count(r->pages, range.start, range.end);
+}
+
 static void run(void *state, struct hw_report *r, const struct hw_run *run)
 {
     (void)state;

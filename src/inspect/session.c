@@ -9,8 +9,11 @@
 #include "inspect/session.h"
 
 #include "analysis/analysis.h"
+#include "analysis/verdict.h"
 #include "base/cleanup.h"
 #include "inspect/ledger.h"
+#include "inspect/limits.h"
+#include "inspect/pins.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -266,6 +269,10 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
         rc = s->allocator->walk(s->backend, &sink, err);
     if (rc == HW_OK)
         rc = d->code;
+    if (rc == HW_OK && r->holes_wanted) { /* now, before what the chunks hold changes */
+        hw_analyses_blocks_done(d->analyzing);
+        hw_pins_read(t, r, walker->sample_bytes);
+    }
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     if (rc == HW_OK)
@@ -287,10 +294,15 @@ static void finish(struct hw_session *s, struct dispatch *d)
     report_target_flaws(t, r);
     hw_ledger_end(&d->ledger, r);
     hw_ledger_deinit(&d->ledger);
+    if (live)
+        hw_limits_ask(t->who.pid, r);
     hw_analyses_end(hw_take(d->analyzing));
     r->pages = NULL;
+    if (r->holes_wanted)
+        hw_pins_name(s->image.modules, r);
     hw_foreign_report(&s->foreign, &s->image, r);
     report_missing_file(s->image.modules, r);
+    hw_judge(r);
 }
 
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
@@ -301,6 +313,8 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     struct hw_report *r = hw_report_create();
     if (!r)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for a report");
+    r->holes_wanted = walker->holes;
+    r->holes_arena = walker->holes_arena;
     struct dispatch d = {.report = r, .walker = walker, .err = err};
     int rc = hw_target_freeze(t, err);
     if (rc == HW_OK) {
@@ -332,8 +346,16 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
     struct hw_listener nobody = {0};
     if (!listener)
         listener = &nobody;
+    if (listener->holes > HW_HOLES_MAX || listener->sample_bytes > HW_SAMPLE_MAX) {
+        *ret = NULL;
+        return hw_fail(err, HW_ERR_USAGE, "at most %d holes, and %d bytes of a chunk", HW_HOLES_MAX,
+                       HW_SAMPLE_MAX);
+    }
     struct hw_walker walker = {.block = tell_listener,
                                .ctx = (void *)(uintptr_t)listener,
-                               .want_bins = listener->want_bins};
+                               .want_bins = listener->want_bins,
+                               .holes = listener->holes,
+                               .holes_arena = listener->only_arena ? listener->arena : -1,
+                               .sample_bytes = listener->sample_bytes};
     return hw_session_walk(s, &walker, ret, err);
 }

@@ -57,15 +57,16 @@ def unlimited_core():
 
 
 class Victim:
-    """A running victim. Use as a context manager: it is killed at the end."""
+    """A running victim. Use as a context manager: it is killed at the end. It takes orders if it
+    was asked to."""
 
-    def __init__(self, build, directory, name, args=(), env=None, prefix=()):
+    def __init__(self, build, directory, name, args=(), env=None, obeys=False, prefix=()):
         """`prefix` is a command that runs the program: an emulator, for example."""
         self.directory = directory
         program = os.path.join(build, "victims", name)
         self.process = subprocess.Popen(
             [*prefix, program, directory, *[str(a) for a in args]],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if obeys else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             cwd=directory,
             env={**os.environ, **(env or {})},
@@ -82,11 +83,19 @@ class Victim:
             self.close()
             raise
 
-    def _await_ready(self):
+    def _answer(self):
         ready, _, _ = select.select([self.process.stdout], [], [], 60)
-        line = self.process.stdout.readline() if ready else b"(nothing)"
+        return self.process.stdout.readline() if ready else b"(nothing)"
+
+    def _await_ready(self):
+        line = self._answer()
         if line != b"ready\n":
             raise RuntimeError(f"victim {self.exe} said {line!r} instead of ready")
+
+    def order(self, letter):
+        """Have it obey an order of victim.h, and return the numbers that it answers."""
+        os.write(self.process.stdin.fileno(), letter.encode())
+        return [int(word) for word in self._answer().split()]
 
     def __enter__(self):
         return self
@@ -99,6 +108,8 @@ class Victim:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        if self.process.stdin:
+            self.process.stdin.close()
 
     def kernel_core(self):
         """Make it dump core and return the path, or None if none appeared. It is dead then."""

@@ -14,12 +14,16 @@ SCHEMA = os.path.join(HERE, "..", "..", "docs", "report.schema.json")
 PARTS = ("in_use", "tcache", "fastbin", "bin", "top", "overhead", "unaccounted")
 FREE = ("tcache", "fastbin", "bin", "top")
 RESIDENCY = ("free_resident_bytes", "free_swapped_bytes", "free_returned_bytes")
+SPLIT = ("resident_bytes", "swapped_bytes", "returned_bytes")
+OF_PAGES = (*RESIDENCY, "resident_bytes", "in_use_resident_bytes", "trim_bytes",
+            "trim_resident_bytes")
 # What the totals are the sum of the arenas of.
 SUMMED = (
     [p + "_bytes" for p in PARTS]
     + ["system_bytes", "free_bytes", "in_use_chunks", "tcache_chunks", "fastbin_chunks"]
-    + ["bin_chunks", "resident_bytes", "trim_bytes", *RESIDENCY]
+    + ["bin_chunks", *OF_PAGES]
 )
+PAGE = 4096
 # What differs between two looks at a heap that did not change.
 VOLATILE = ("pause_ns", "walk_ns", "bytes_read")
 
@@ -60,20 +64,62 @@ def check_figures(t, where, row, live):
 
 def check_residency(t, where, row, live):
     """Known in full or not at all; never in a core."""
-    names = (*RESIDENCY, "resident_bytes", "trim_bytes")
-    unknown = [name for name in names if row[name] is None]
+    t.check(0 <= row["packed_bytes"] - row["in_use_bytes"] < PAGE, f"{where}: packed_bytes")
+    known = {name: row[name] for name in OF_PAGES}
+    known.update(("stays." + k, v) for k, v in row["stays"].items())
+    for name, split in row["free_by_kind"].items():
+        known.update((f"free_by_kind.{name}.{k}", v) for k, v in split.items())
+    known["page_fullness"] = row["page_fullness"]
+    unknown = [name for name, value in known.items() if value is None]
     if not live or unknown:
-        t.equal(f"{where}: unknown", unknown, list(names))
+        t.equal(f"{where}: unknown", unknown, list(known))
         return
+    check_splits(t, where, row)
+    check_fullness(t, where, row)
+    t.check(row["in_use_resident_bytes"] <= row["in_use_bytes"],
+            f"{where}: in_use_resident_bytes {row['in_use_resident_bytes']} is too much")
+    whole = row["trim_resident_bytes"] + sum(row["stays"].values())
+    t.equal(f"{where}: trim_resident_bytes + stays", whole, row["free_resident_bytes"])
+    swapped = row["trim_bytes"] - row["trim_resident_bytes"]
+    t.check(0 <= swapped <= row["free_swapped_bytes"],
+            f"{where}: {swapped} swapped bytes of trim_bytes, {row['free_swapped_bytes']} in all")
+    for name in ("trim_bytes", "trim_resident_bytes"):
+        t.equal(f"{where}: {name} in whole pages", row[name] % PAGE, 0)
+
+
+def check_splits(t, where, row):
+    """The free bytes by their pages, in all and kind by kind."""
     t.equal(f"{where}: residency of free bytes", sum(row[n] for n in RESIDENCY), row["free_bytes"])
-    t.check(
-        0 <= row["trim_bytes"] <= row["free_resident_bytes"] + row["free_swapped_bytes"],
-        f"{where}: trim_bytes {row['trim_bytes']} exceeds what is resident or swapped",
-    )
-    if "stays" in row and row["free_swapped_bytes"] == 0:
-        stays = sum(row["stays"].values())
-        whole = row["trim_bytes"] + stays
-        t.equal(f"{where}: trim_bytes + stays", whole, row["free_resident_bytes"])
+    for name, split in row["free_by_kind"].items():
+        t.equal(f"{where}: {name}, split", sum(split.values()), row[name + "_bytes"])
+    for name in SPLIT:
+        parts = sum(split[name] for split in row["free_by_kind"].values())
+        t.equal(f"{where}: {name} of all kinds", parts, row["free_" + name])
+    for h in row.get("heaps", []):
+        t.check(h["resident_bytes"] <= h["bytes"], f"{where}: resident_bytes of a heap")
+    if row.get("heaps"):
+        t.equal(f"{where}: resident_bytes of its heaps",
+                sum(h["resident_bytes"] for h in row["heaps"]), row["resident_bytes"])
+        for name in SPLIT:
+            parts = sum(h["free"][name] for h in row["heaps"])
+            t.equal(f"{where}: free {name} of its heaps", parts, row["free_" + name])
+
+
+def check_fullness(t, where, row):
+    """Every resident page is in one row; a page at the edge of two heaps may be in both."""
+    rows = row["page_fullness"]
+    pages = sum(b["bytes"] for b in rows)
+    t.check(all(b["bytes"] % PAGE == 0 for b in rows), f"{where}: page_fullness in whole pages")
+    t.equal(f"{where}: first row of page_fullness", rows[0]["from_percent"], 0)
+    t.equal(f"{where}: last row of page_fullness", rows[-1]["to_percent"], 100)
+    slack = PAGE * (1 + len(row.get("heaps", [])))
+    if "heaps" in row:
+        t.check(0 <= pages - row["resident_bytes"] <= slack,
+                f"{where}: {pages} bytes in page_fullness, {row['resident_bytes']} resident")
+    least = sum(b["from_percent"] * b["bytes"] for b in rows) / 100
+    most = sum(b["to_percent"] * b["bytes"] for b in rows) / 100
+    t.check(least <= row["in_use_resident_bytes"] <= most,
+            f"{where}: {row['in_use_resident_bytes']} bytes do not fit into page_fullness")
 
 
 def check_ratios(t, where, row):
@@ -162,12 +208,19 @@ def check_threads(t, report, tids):
 
 
 def check_rss(t, report, live):
-    """The parts add up; all of it may be unknown, as in a core."""
-    parts = {k: v for k, v in (report["rss"] or {}).items() if v is not None}
-    if parts:
-        t.check(live, "resident bytes of a core")
-        whole = parts.pop("rss_bytes")
-        t.equal("sum of the rss parts", sum(parts.values()), whole)
+    """The parts add up; all of it is unknown in a core."""
+    rss = dict(report["rss"])
+    unknown = [k for k, v in rss.items() if v is None]
+    if not live or unknown:
+        t.equal("rss: unknown", unknown, list(rss))
+        return
+    whole, left = rss.pop("rss_bytes"), rss["unexplained_bytes"]
+    rss.pop("swap_bytes")
+    t.equal("sum of the rss parts", sum(rss.values()), whole)
+    t.check(abs(left) < max(whole // 100, 1 << 20), f"{left} of {whole} bytes of RSS unexplained")
+    resident = report["totals"]["resident_bytes"]
+    t.check(0 <= resident - rss["glibc_heap_bytes"] <= PAGE * len(report["arenas"]),
+            f"{rss['glibc_heap_bytes']} bytes of heaps in the ledger, {resident} in the totals")
 
 
 def check_mallinfo2(t, report, victim):

@@ -70,7 +70,8 @@ Test(json, all_keys_in_order)
     expect_keys(
         o, "",
         "schema_version heapwalk target allocator method complete findings params mallinfo2 "
-        "totals histogram in_use_histogram arenas threads rss verdict finding_counts");
+        "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
+        "holes limits");
     expect_keys(o, "heapwalk", "version");
     expect_keys(o, "target", "kind pid comm exe core arch threads page_size");
     expect_keys(o, "allocator",
@@ -87,25 +88,29 @@ Test(json, all_keys_in_order)
                 "system_bytes in_use_bytes in_use_chunks tcache_bytes tcache_chunks fastbin_bytes "
                 "fastbin_chunks bin_bytes bin_chunks top_bytes overhead_bytes unaccounted_bytes "
                 "free_bytes largest_free_bytes mmapped_bytes mmapped_chunks resident_bytes "
-                "free_resident_bytes free_swapped_bytes free_returned_bytes trim_bytes stays "
-                "external_fragmentation utilization");
+                "free_resident_bytes free_swapped_bytes free_returned_bytes in_use_resident_bytes "
+                "trim_resident_bytes trim_bytes external_fragmentation utilization packed_bytes "
+                "stays free_by_kind page_fullness");
     expect_keys(o, "totals.stays",
                 "shared_page_bytes tcache_bytes thread_top_bytes main_top_bytes other_bytes");
+    expect_keys(o, "totals.free_by_kind", "tcache fastbin bin top");
+    expect_keys(o, "totals.free_by_kind.top", "resident_bytes swapped_bytes returned_bytes");
     expect_keys(o, "histogram.0", "from to chunks bytes");
     expect_keys(o, "arenas.0",
                 "index address kind locked attached_threads tids heaps top max_system_bytes "
                 "system_bytes in_use_bytes in_use_chunks tcache_bytes tcache_chunks fastbin_bytes "
                 "fastbin_chunks bin_bytes bin_chunks top_bytes overhead_bytes unaccounted_bytes "
                 "free_bytes largest_free_bytes resident_bytes free_resident_bytes "
-                "free_swapped_bytes free_returned_bytes trim_bytes external_fragmentation "
-                "utilization histogram contiguous brk");
-    expect_keys(o, "arenas.0.heaps.0", "address bytes mprotect_bytes");
+                "free_swapped_bytes free_returned_bytes in_use_resident_bytes trim_resident_bytes "
+                "trim_bytes external_fragmentation utilization packed_bytes stays free_by_kind "
+                "page_fullness histogram contiguous brk top_pins");
+    expect_keys(o, "arenas.0.heaps.0", "address bytes mprotect_bytes resident_bytes free");
     expect_keys(o, "arenas.0.top",
                 "address bytes resident_bytes trimmable_bytes malloc_trim_bytes reason");
     expect_keys(o, "threads.0", "tid arena tcache_bytes tcache_chunks");
     expect_keys(o, "rss",
                 "rss_bytes glibc_heap_bytes mmapped_chunk_bytes stack_bytes file_bytes shmem_bytes "
-                "other_anon_bytes");
+                "other_anon_bytes swap_bytes unexplained_bytes");
     json_decref(o);
 }
 
@@ -188,6 +193,84 @@ Test(json, figures)
     expect_null(o, "rss.rss_bytes");
     cr_expect_eq(json_array_size(at(o, "verdict")), 0);
     json_decref(o);
+}
+
+Test(json, what_is_not_known_of_pages_is_null)
+{
+    json_t *o = full_json();
+    expect_null(o, "totals.free_by_kind.bin.resident_bytes");
+    expect_null(o, "totals.page_fullness");
+    expect_null(o, "arenas.0.stays.shared_page_bytes");
+    expect_null(o, "arenas.0.page_fullness");
+    expect_null(o, "arenas.0.heaps.0.resident_bytes");
+    expect_null(o, "arenas.0.heaps.0.free.returned_bytes");
+    expect_null(o, "rss.unexplained_bytes");
+    json_decref(o);
+}
+
+/* Into the same place of an arena and of the totals. */
+static void know_residency(struct hw_residency *res)
+{
+    for (unsigned kind = 0; kind < HW_FREE_KINDS_; kind++)
+        res->free[kind] = (struct hw_split){true, 1000 + kind, 100 + kind, 10 + kind};
+    res->in_use = (struct hw_split){true, 5000, 6, 7};
+    for (unsigned why = 0; why < HW_STAYS_; why++)
+        res->stays[why] = (struct hw_figure){.known = true, .n = 20 + why};
+    for (unsigned i = 0; i < HW_FULLNESS; i++)
+        res->fullness[i] = 4096 * (i + 1);
+}
+
+static void expect_residency(json_t *o)
+{
+    expect_int(o, "stays.shared_page_bytes", 20);
+    expect_int(o, "stays.tcache_bytes", 21);
+    expect_int(o, "stays.thread_top_bytes", 22);
+    expect_int(o, "stays.main_top_bytes", 23);
+    expect_int(o, "stays.other_bytes", 24);
+    expect_int(o, "free_by_kind.tcache.resident_bytes", 1000);
+    expect_int(o, "free_by_kind.fastbin.swapped_bytes", 101);
+    expect_int(o, "free_by_kind.top.returned_bytes", 13);
+    cr_expect_eq(json_array_size(at(o, "page_fullness")), HW_FULLNESS);
+    static const json_int_t ends[] = {0, 0, 10, 25, 50, 75, 100};
+    for (unsigned i = 0; i < HW_FULLNESS; i++) {
+        json_t *row = json_array_get(at(o, "page_fullness"), i);
+        expect_int(row, "from_percent", ends[i]);
+        expect_int(row, "to_percent", ends[i + 1]);
+        expect_int(row, "bytes", 4096 * (i + 1));
+    }
+}
+
+Test(json, what_is_known_of_pages)
+{
+    struct hw_report *r = full_report();
+    know_residency(&r->residency);
+    know_residency(&r->arenas.data[0].residency);
+    r->arenas.data[0].heaps.data[0].resident_bytes = hw_known(8192);
+    r->arenas.data[0].heaps.data[0].free = (struct hw_split){true, 1, 2, 3};
+    r->rss = (struct hw_rss){.known = true,
+                             .rss_bytes = 100,
+                             .glibc_heap_bytes = 60,
+                             .mmapped_chunk_bytes = 10,
+                             .stack_bytes = 5,
+                             .file_bytes = 20,
+                             .shmem_bytes = 4,
+                             .other_anon_bytes = 3,
+                             .swap_bytes = 9,
+                             .unexplained_bytes = -2};
+    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    expect_residency(at(o, "totals"));
+    expect_residency(at(o, "arenas.0"));
+    expect_null(o, "arenas.1.page_fullness");
+    expect_int(o, "arenas.0.heaps.0.resident_bytes", 8192);
+    expect_int(o, "arenas.0.heaps.0.free.resident_bytes", 1);
+    expect_int(o, "arenas.0.heaps.0.free.swapped_bytes", 2);
+    expect_int(o, "arenas.0.heaps.0.free.returned_bytes", 3);
+    expect_int(o, "rss.rss_bytes", 100);
+    expect_int(o, "rss.other_anon_bytes", 3);
+    expect_int(o, "rss.swap_bytes", 9);
+    expect_int(o, "rss.unexplained_bytes", -2);
+    json_decref(o);
+    hw_report_destroy(r);
 }
 
 Test(json, a_ratio_of_one_or_zero_is_still_a_real)

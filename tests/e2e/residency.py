@@ -1,0 +1,203 @@
+"""What is in RAM, and what malloc_trim(0) gives back: predicted, then done by the victim itself."""
+
+import os
+import subprocess
+from contextlib import contextmanager
+
+import chunk_checks
+from cases import Case, tunables
+from modes import good
+from pagemap import PAGE, Pages, frames_may_be_seen
+from process import Victim, workplace
+from report_checks import check_report, without_volatile
+from suite import Skip
+from trim_model import Model, fullness
+
+MORE_ARENAS = {"MALLOC_ARENA_MAX": "80"}
+HUGE_PAGES = tunables("hugetlb=1")
+
+CASES = [
+    Case("all-but-last", "all-but-last"),
+    Case("every-other", "every-other"),
+    Case("every-other-large", "every-other", (1000, 100000)),
+    Case("mixed", "mixed"),
+    Case("many-threads", "many-threads"),
+    Case("big-arenas", "big-arenas"),
+    Case("foreign-sbrk", "foreign-sbrk", (70001, "junk", "first")),
+    Case("blocked-brk", "blocked-brk"),
+    Case("regions-split", "regions", ("split",)),
+    Case("split-top", "split-mappings", ("top",)),
+    Case("idle-arenas", "idle-arenas", (64, 6), MORE_ARENAS),
+    Case("fastbins", "fastbins"),
+    Case("top-in-huge-pages", "all-but-first", (), HUGE_PAGES),
+    *(Case(kind, "pages", (kind,)) for kind in (
+        "trimmed", "untouched", "zero", "huge", "locked", "lock-other", "lock-some", "fast-top",
+        "brk-moved")),
+]
+ALL_LOCKED = ("locked",)
+
+
+# ---- looking -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def obeying(build, case):
+    with workplace() as directory:
+        with Victim(build, directory, case.victim, case.args, case.env, obeys=True) as victim:
+            yield victim
+
+
+def status(pid, key):
+    """Bytes."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(next(line for line in f if line.startswith(key + ":")).split()[1]) << 10
+
+
+def reported(t, tool, victim):
+    ran = tool.run("-J", "-p", victim.pid)
+    if not good(t, ran):
+        return None
+    check_report(t, ran.json(), True)
+    return ran.json()
+
+
+def ranges_of(arena):
+    """[(address, bytes)] of its heaps."""
+    return [(int(h["address"], 16), h["bytes"]) for h in arena["heaps"]]
+
+
+def program_break(pid):
+    """The end of the heap that brk made, or None."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        ends = [int(line.split()[0].split("-")[1], 16) for line in f if line.endswith("[heap]\n")]
+    return ends[-1] if ends else None
+
+
+class Look:
+    """A report, the chunks it is about, and the pages below them, each taken independently."""
+
+    def __init__(self, t, tool, victim):
+        # heapwalk touches nothing, but pages are looked at before it all the same.
+        listed = chunk_checks.parse(tool.run("--chunks", "-f", "csv", "-p", victim.pid).out)
+        self.report = reported(t, tool, victim)
+        arenas = self.report["arenas"]
+        self.ranges = [r for a in arenas for r in ranges_of(a)]
+        self.pages = Pages(victim.pid, self.ranges)
+        self.chunks = {a["index"]: [] for a in arenas}
+        for c in listed:
+            if c.arena is not None:
+                self.chunks[c.arena].append(c)
+        self.brk = program_break(victim.pid)
+
+
+# ---- the model against the report ----------------------------------------------------------------
+
+
+def check_against_model(t, look, unit, locked):
+    """Every figure of pages in the report, computed a second time. The pages that would go."""
+    goes, swap_goes = set(), set()
+    for arena in look.report["arenas"]:
+        where = f"arena {arena['index']}"
+        chunks = look.chunks[arena["index"]]
+        model = Model(chunks, look.pages, look.brk, unit)
+        check_split(t, where, arena, model)
+        rows = [row["bytes"] for row in arena["page_fullness"]]
+        t.equal(f"{where}: page_fullness", rows, fullness(chunks, look.pages, ranges_of(arena)))
+        if locked:
+            continue
+        t.equal(f"{where}: trim_resident_bytes", arena["trim_resident_bytes"],
+                len(model.goes) * PAGE)
+        t.equal(f"{where}: trim_bytes", arena["trim_bytes"],
+                (len(model.goes) + len(model.swap_goes)) * PAGE)
+        for why, size in model.stays.items():
+            t.equal(f"{where}: stays.{why}", arena["stays"][why + "_bytes"], size)
+        goes |= model.goes
+        swap_goes |= model.swap_goes
+    return goes, swap_goes
+
+
+def check_split(t, where, arena, model):
+    for kind, split in arena["free_by_kind"].items():
+        t.equal(f"{where}: {kind}", [*split.values()], model.kinds[kind])
+    t.equal(f"{where}: in_use_resident_bytes", arena["in_use_resident_bytes"],
+            model.kinds["in use"][0])
+    for (start, size), heap in zip(ranges_of(arena), arena["heaps"]):
+        t.equal(f"{where}: resident_bytes of a heap", heap["resident_bytes"],
+                model.pages.resident(start, size))
+
+
+# ---- the report against a real malloc_trim() -----------------------------------------------------
+
+
+def check_drop(t, victim, predicted):
+    """Let it happen: RSS and swap shrink by what was predicted. The kernel's counters may lag."""
+    _, rss, rss_after, swap, swap_after = victim.order("t")
+    dropped = (rss + swap - rss_after - swap_after) << 10
+    slack = max(predicted // 100, 128 << 10)
+    t.check(abs(dropped - predicted) <= slack, f"{predicted} bytes predicted, {dropped} were freed")
+    t.note(f"{predicted >> 10} KiB predicted, {dropped >> 10} KiB freed")
+
+
+def check_set(t, look, after, goes):
+    """Page by page: what was in RAM and is gone, and nothing else."""
+    before, left = {*look.pages.present}, {*after.present}
+    t.equal("pages that vanished and should not", [*map(hex, sorted(before - left - goes))][:5], [])
+    t.equal("pages that should vanish and did not", [*map(hex, sorted(goes & left))][:5], [])
+    new = left - before - {*look.pages.swapped}
+    t.equal("pages that came into being", [*map(hex, sorted(new))][:5], [])
+
+
+def thp_unit(case):
+    """The unit of systrim(): glibc asks for huge pages only where the kernel wants to be asked."""
+    if case.env != HUGE_PAGES:
+        return PAGE
+    with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="utf-8") as f:
+        if "[madvise]" not in f.read():
+            raise Skip("huge pages are not for those who ask")
+    with open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", encoding="utf-8") as f:
+        return int(f.read())
+
+
+def trim(t, tool, case):
+    if not frames_may_be_seen():
+        raise Skip("only root sees page frames")
+    unit = thp_unit(case)
+    with obeying(tool.build, case) as victim:
+        check_trim(t, tool, victim, unit, case.name in ALL_LOCKED)
+
+
+def check_trim(t, tool, victim, unit=PAGE, locked=False):
+    look = Look(t, tool, victim)
+    goes, _ = check_against_model(t, look, unit, locked)
+    check_drop(t, victim, look.report["totals"]["trim_bytes"])
+    check_set(t, look, Pages(victim.pid, look.ranges), goes)
+    again = reported(t, tool, victim)
+    if again:
+        t.equal("left to trim", again["totals"]["trim_bytes"], 0)
+
+
+# ---- the target is left as it was ----------------------------------------------------------------
+
+
+def untouched(t, tool, kind):
+    """Where nothing is in RAM, heapwalk brings nothing there."""
+    with obeying(tool.build, Case(kind, "pages", (kind,))) as victim:
+        if kind == "trimmed":
+            victim.order("t")
+        rss, tables = status(victim.pid, "RssAnon"), status(victim.pid, "VmPTE")
+        first, second = reported(t, tool, victim), reported(t, tool, victim)
+        grown = status(victim.pid, "RssAnon") - rss
+        t.check(grown < 64 << 10, f"RssAnon grew by {grown} bytes")
+        grown = status(victim.pid, "VmPTE") - tables
+        t.check(grown <= 32 << 10, f"page tables grew by {grown} bytes")
+        if first and second:
+            t.equal("a second report", without_volatile(second), without_volatile(first))
+            t.note(f"{first['method']['bytes_read'] >> 10} KiB read of "
+                   f"{first['totals']['system_bytes'] >> 20} MiB")
+
+
+def run(suite, tool, _args):
+    for case in CASES:
+        suite.run(f"residency/trim/{case.name}", trim, tool, case)
+    for kind in ("trimmed", "untouched"):
+        suite.run(f"residency/harmless/{kind}", untouched, tool, kind)
