@@ -60,9 +60,10 @@ struct stretch {
 struct state {
     int32_t arena; /* at hand; -1: none yet */
     hw_addr next;  /* end of the block before */
-    size_t heap;   /* index of the heap at hand */
-    bool in_run;   /* the block before was free */
-    bool lost;     /* not every block of this arena was seen */
+    size_t heap;   /* index of the heap at hand, ... */
+    hw_addr heap_end;
+    bool in_run; /* the block before was free */
+    bool lost;   /* not every block of this arena was seen */
     size_t count;
     struct stretch *list[STRETCHES]; /* ascending; behind `count` those that are free for use */
     struct stretch pool[STRETCHES];
@@ -226,18 +227,15 @@ static void begin(void *state, struct hw_report *r)
         s->list[i] = &s->pool[i];
 }
 
-/* The block does not adjoin the one before. Only where one heap ends and the next begins nothing was
- * missed. */
+/* Another heap begins, or something was missed. Heaps may lie next to each other, too. */
 static void jump(struct state *s, const struct hw_arena *a, hw_addr to)
 {
     const struct hw_heap *heaps = a->heaps.data;
-    bool first = s->next == 0;
-    size_t heap = first ? 0 : s->heap + 1;
-    bool from_end = first || (s->heap < a->heaps.count &&
-                              s->next == heaps[s->heap].address + heaps[s->heap].bytes);
-    if (!from_end || heap >= a->heaps.count || heaps[heap].address != to)
-        s->lost = true;
+    size_t heap = s->heap_end ? s->heap + 1 : 0;
+    bool begins = s->next == s->heap_end && heap < a->heaps.count && heaps[heap].address == to;
+    s->lost |= !begins;
     s->heap = heap;
+    s->heap_end = begins ? to + heaps[heap].bytes : 0;
     s->in_run = false;
     if (s->lost || a->kind == HW_ARENA_MAIN)
         s->count = 0;
@@ -251,11 +249,11 @@ static void block(void *state, struct hw_report *r, const struct hw_block *b)
     struct hw_arena *a = &r->arenas.data[b->arena];
     if (s->arena != b->arena) {
         s->arena = b->arena;
-        s->next = 0;
+        s->next = s->heap_end = 0;
         s->lost = false;
         s->count = 0;
     }
-    if (s->next != b->address || s->next == 0)
+    if (s->next != b->address || s->next == s->heap_end)
         jump(s, a, b->address);
     s->next = b->address + b->bytes;
     switch ((enum hw_state)b->state) {
