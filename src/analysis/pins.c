@@ -40,8 +40,6 @@
  */
 #include "analysis/trim.h"
 
-#include <string.h>
-
 #define STRETCHES   128 /* even */
 #define COST_SHARE  16
 #define NEAR_ENOUGH 8 /* all but 1/8 */
@@ -51,7 +49,6 @@ struct stretch {
     hw_addr start; /* of its run, or of its island if there is no run below that */
     size_t heap;   /* index of the heap in which that is */
     uint64_t run_bytes;
-    hw_addr last_run;       /* start of the last run in it, if it was put together from several */
     struct hw_top_pins sum; /* of all of it; `first` is not used */
     struct hw_block first[HW_TOP_PINS_KEPT];
     size_t first_count;
@@ -93,7 +90,7 @@ static void absorb(struct stretch *low, const struct stretch *high)
 /* Halve the number of boundaries. The lowest stretch keeps its own. */
 static void thin(struct state *s)
 {
-    struct stretch *gone[STRETCHES], **list = s->list;
+    struct stretch *gone[STRETCHES] = {0}, **list = s->list;
     size_t kept = 1, i = 1, count = s->count;
     for (; i + 1 < count; i += 2) {
         bool second = list[i]->run_bytes < list[i + 1]->run_bytes;
@@ -105,7 +102,8 @@ static void thin(struct state *s)
     if (i < count)
         list[kept++] = list[i];
     s->count = kept;
-    memcpy(list + kept, gone, (count - kept) * sizeof *gone); /* to be used again */
+    for (i = 0; i < count - kept; i++) /* to be used again */
+        list[kept + i] = gone[i];
 }
 
 static struct stretch *begin_stretch(struct state *s, hw_addr start)
@@ -163,7 +161,7 @@ static bool has_room(const struct hw_report *r, const struct hw_arena *a, const 
 
 static bool is_cheap(const struct hw_top_pins *sum)
 {
-    return (sum->bytes + sum->cached_bytes) <= sum->joins_bytes / COST_SHARE;
+    return sum->bytes + sum->cached_bytes <= sum->joins_bytes / COST_SHARE;
 }
 
 /* The index of the lowest of the stretches that would join; s->count if it is better to say nothing.
@@ -286,7 +284,7 @@ static void end(void *state, struct hw_report *r)
 {
     (void)state;
     for (size_t i = 0; i < r->arenas.count; i++)
-        if (r->arenas.data[i].top.address == 0)
+        if (r->arenas.data[i].top.address == 0 && !r->arenas.data[i].top_pins.known)
             r->arenas.data[i].top_pins =
                 (struct hw_top_pins){.known = true, .joins_trim = {.known = r->pages != NULL}};
 }
