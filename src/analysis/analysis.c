@@ -76,10 +76,16 @@ void hw_analyses_end(struct hw_analyzing *a)
 }
 
 const struct hw_analysis *const hw_analyses[] = {
-    &hw_analysis_usage,     &hw_analysis_histogram,
-    &hw_analysis_residency, &hw_analysis_fragmentation,
-    &hw_analysis_trim,      &hw_analysis_top,
-    &hw_analysis_mallinfo,  &hw_analysis_pins,
-    &hw_analysis_holes,     NULL,
+    &hw_analysis_usage,
+    &hw_analysis_histogram,
+    &hw_analysis_residency,
+    &hw_analysis_fragmentation,
+    &hw_analysis_trim,
+    &hw_analysis_top,
+    &hw_analysis_mallinfo,
+    &hw_analysis_pins,
+    &hw_analysis_holes,
+    &hw_analysis_limits,
+    NULL,
 };
 _Static_assert(sizeof hw_analyses / sizeof *hw_analyses <= ANALYSES_MAX, "room for all analyses");

@@ -45,7 +45,7 @@ struct hw_analysis {
 
 extern const struct hw_analysis hw_analysis_usage, hw_analysis_histogram, hw_analysis_residency,
     hw_analysis_fragmentation, hw_analysis_trim, hw_analysis_top, hw_analysis_mallinfo,
-    hw_analysis_pins, hw_analysis_holes;
+    hw_analysis_pins, hw_analysis_holes, hw_analysis_limits;
 
 /* All of them, in order, ended by NULL. */
 extern const struct hw_analysis *const hw_analyses[];

@@ -9,8 +9,10 @@
 #include "inspect/session.h"
 
 #include "analysis/analysis.h"
+#include "analysis/verdict.h"
 #include "base/cleanup.h"
 #include "inspect/ledger.h"
+#include "inspect/limits.h"
 #include "inspect/pins.h"
 
 #include <inttypes.h>
@@ -79,6 +81,14 @@ static void report_missing_file(struct hw_modules *modules, struct hw_report *r)
                       "%.150s; " NAME_LIBC, libc->problem);
 }
 
+static bool names_no_files(const struct hw_target *t)
+{
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].path)
+            return false;
+    return t->who.kind == HW_TARGET_CORE;
+}
+
 /* Find the allocators of the image, and open the one that can be walked. */
 static int open_allocator(struct hw_session *s, struct hw_error *err)
 {
@@ -88,6 +98,13 @@ static int open_allocator(struct hw_session *s, struct hw_error *err)
     s->allocator = hw_allocator_detect(&s->image);
     if (s->allocator) {
         rc = s->allocator->open(&s->image, &s->backend, err);
+    } else if (names_no_files(s->image.target)) {
+        rc = hw_fail(
+            err, HW_ERR_UNSUPPORTED,
+            "the core does not tell which files were mapped where (it has no NT_FILE note), "
+            "so libc cannot be found in it");
+        hw_remedy(err, "the kernel and gdb write that note; qemu-user does not");
+        return rc;
     } else {
         rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
         hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
@@ -277,12 +294,15 @@ static void finish(struct hw_session *s, struct dispatch *d)
     report_target_flaws(t, r);
     hw_ledger_end(&d->ledger, r);
     hw_ledger_deinit(&d->ledger);
+    if (live)
+        hw_limits_ask(t->who.pid, r);
     hw_analyses_end(hw_take(d->analyzing));
     r->pages = NULL;
     if (r->holes_wanted)
         hw_pins_name(s->image.modules, r);
     hw_foreign_report(&s->foreign, &s->image, r);
     report_missing_file(s->image.modules, r);
+    hw_judge(r);
 }
 
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,

@@ -80,6 +80,15 @@ struct hw_histogram {
     uint64_t bytes[HW_BUCKETS];
 };
 
+/*
+ * What the chunks in use of each bucket cost beyond what was asked for: see analysis/histogram.c.
+ * What was asked for is not recorded, so of rounding only the most that it can be is known.
+ */
+struct hw_chunk_costs {
+    uint64_t header_bytes[HW_BUCKETS];
+    uint64_t rounding_max_bytes[HW_BUCKETS];
+};
+
 /* ---- residency ------------------------------------------------------------------------------- */
 
 /* Bytes by the state of the page under each. Unknown in a core. */
@@ -263,12 +272,24 @@ struct hw_rss {
     int64_t unexplained_bytes;
 };
 
-/* What limits the number of arenas, and what they are for. */
+/* A setting of malloc's in the environment that the process was started with. Plain data, printable
+ * ASCII; texts are cut to fit. */
+struct hw_setting {
+    char name[64]; /* "MALLOC_ARENA_MAX", "glibc.malloc.arena_max" */
+    char value[64];
+};
+
+/* What limits the number of arenas, and how threads are spread over them. What is asked of the
+ * system is unknown in a core. */
 struct hw_limits {
     struct hw_maybe cores; /* that glibc would see: online ones */
     struct hw_maybe
-        cgroup_cpus;        /* CPU quota of the process's cgroup, rounded up; glibc ignores it */
-    struct hw_maybe arenas; /* the most arenas there will be: arena_max, or 8 (2) per core */
+        cgroup_cpus; /* CPU quota of the process's cgroup, rounded up; glibc ignores it. Unknown
+                        also where there is none */
+    struct hw_maybe arenas;       /* the most arenas there will be: see analysis/limits.c */
+    struct hw_maybe idle_arenas;  /* arenas that no thread is attached to */
+    struct hw_maybe most_threads; /* attached to one arena */
+    HW_VEC(struct hw_setting) settings;
 };
 
 /* ---- verdict --------------------------------------------------------------------------------- */
@@ -387,6 +408,7 @@ struct hw_report {
     struct hw_pages *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
                              */
     struct hw_histogram histogram, in_use_histogram;
+    struct hw_chunk_costs in_use_costs;
     struct hw_rss rss;
     struct hw_limits limits;
     size_t holes_wanted;               /* set before the walk, ... */
@@ -424,6 +446,9 @@ struct hw_report *hw_report_create(void);
 /* The N of a glibc "2.N..."; -1 where the version is unknown or another. What malloc_info(3) prints
  * and when heap_trim() acts depends on it. */
 int hw_report_glibc_minor(const struct hw_report *r);
+
+/* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
+uint64_t hw_report_alignment(const struct hw_report *r);
 
 /*
  * Add a finding. Beyond HW_FINDINGS_KEPT of a kind it is only counted, and it is dropped (but

@@ -25,6 +25,7 @@ import layouts
 import modes
 import output
 import residency
+import verdict
 import whatis
 from cases import CASES
 from suite import Suite
@@ -45,8 +46,8 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, everyday, i386, damage,
-                   hostile, residency, holes, harmless):
+    for module in (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386,
+                   damage, hostile, residency, holes, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()

@@ -80,7 +80,7 @@ Test(holes_shown, one_sentence_by_default)
 {
     struct hw_report *r = pinned_report();
     SAYS(r,
-         "1 chunk of 1.0 KiB at the end of the main arena keeps 20.0 MiB of free memory (16.0 MiB "
+         "1 chunk of 1.02 KiB at the end of the main arena keeps 20.0 MiB of free memory (16.0 MiB "
          "in RAM) from joining top, from where glibc would give it back by itself; "
          "malloc_trim(0) would give back 15.0 MiB of it now ");
     OMITS(r, "PINS");
@@ -109,13 +109,13 @@ Test(holes_shown, wordings)
     struct hw_report *r = pinned_report();
     struct hw_top_pins *p = &r->arenas.data[0].top_pins;
     p->chunks = 12;
-    SAYS(r, " 12 chunks of 1.0 KiB in all at the end of the main arena keep 20.0 MiB");
+    SAYS(r, " 12 chunks of 1.02 KiB in all at the end of the main arena keep 20.0 MiB");
     p->cached_chunks = 2;
-    SAYS(r, " 14 chunks of 1.0 KiB in all, 2 of them in tcaches, at the end");
+    SAYS(r, " 14 chunks of 1.02 KiB in all, 2 of them in tcaches, at the end");
     p->chunks = 0;
-    SAYS(r, " 2 chunks of 1.0 KiB in all, in tcaches, at the end");
+    SAYS(r, " 2 chunks of 1.02 KiB in all, in tcaches, at the end");
     p->cached_chunks = 1;
-    SAYS(r, " 1 chunk of 1.0 KiB, in a tcache, at the end of the main arena keeps");
+    SAYS(r, " 1 chunk of 1.02 KiB, in a tcache, at the end of the main arena keeps");
     p->joins_trim = (struct hw_maybe){0};
     SAYS(r, "keeps 20.0 MiB of free memory from joining top");
     SAYS(r, "by itself; malloc_trim(0) would give back the whole pages of it");
@@ -144,10 +144,10 @@ Test(holes_shown, holes_and_pins)
     struct hw_report *r = report_with_a_hole();
     SAYS(r,
          " HOLES largest free runs, by bytes in RAM 0x20000 20.0 MiB main 2 chunks 16.0 MiB in "
-         "RAM malloc_trim(0): 15.0 MiB above 0x3f0000 1.0 KiB in use libfoo.so: vtable for Foo ");
+         "RAM malloc_trim(0): 15.0 MiB above 0x3f0000 1.02 KiB in use libfoo.so: vtable for Foo ");
     SAYS(r, " below 0x1ffe0 32 B in the tcache of thread 4712 ");
-    SAYS(r, " PINS what keeps tops from shrinking 1 chunk of 1.0 KiB");
-    SAYS(r, " 15.0 MiB of it now 0x3f0000 1.0 KiB in use libfoo.so: vtable for Foo ");
+    SAYS(r, " PINS what keeps tops from shrinking 1 chunk of 1.02 KiB");
+    SAYS(r, " 15.0 MiB of it now 0x3f0000 1.02 KiB in use libfoo.so: vtable for Foo ");
     SAYS(r, " 10 e0 00 00 00 7f 00 00 20 22 73 65 63 72 65 74 |........ \"secret| 22 0a 7e 7f ");
     SAYS(r, " 7f |\".~.| ");
     hw_report_destroy(r);

@@ -71,7 +71,7 @@ Test(json, all_keys_in_order)
         o, "",
         "schema_version heapwalk target allocator method complete findings params mallinfo2 "
         "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
-        "holes");
+        "holes limits");
     expect_keys(o, "heapwalk", "version");
     expect_keys(o, "target", "kind pid comm exe core arch threads page_size");
     expect_keys(o, "allocator",
