@@ -3,6 +3,7 @@ any figure of heapwalk's. The rules are those of malloc/malloc.c: malloc_consoli
 chunks with their neighbours, mtrim() gives back whole pages within free chunks, systrim() the end of
 the main arena's top."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -60,11 +61,11 @@ def given_back(run, main, brk, unit):
 class Model:
     """Of one arena: `goes`, the pages that vanish; the bytes that stay, by reason; the figures."""
 
-    def __init__(self, chunks, pages, brk, unit=PAGE):
+    def __init__(self, chunks, pages, brk, locked=(), unit=PAGE):
         self.goes, self.swap_goes = set(), set()
         self.stays = dict.fromkeys(("shared_page", "tcache", "thread_top", "main_top", "other"), 0)
         self.kinds = defaultdict(lambda: [0, 0, 0])
-        self.pages = pages
+        self.pages, self.locked = pages, locked
         main = bool(chunks) and chunks[0].arena == 0
         for run in runs_of(chunks):
             self._trim(run, main, brk, unit)
@@ -73,12 +74,21 @@ class Model:
 
     def _trim(self, run, main, brk, unit):
         start, end = given_back(run, main, brk, unit)
+        wanted = self.pages.resident(start, end - start)
+        stuck = self._cut(run, start, end)
+        self.stays["other"] += self.pages.resident(stuck, end - stuck)
+        end = stuck
         inside = range(start // PAGE, end // PAGE)
         self.goes.update(_within(self.pages.present, inside))
         self.swap_goes.update(_within(self.pages.swapped, inside))
         why = "shared_page" if not run.top else "main_top" if main else "thread_top"
-        stays = self.pages.resident(run.start, run.size)
-        self.stays[why] += stays - self.pages.resident(start, end - start)
+        self.stays[why] += self.pages.resident(run.start, run.size) - wanted
+
+    def _cut(self, run, start, end):
+        """madvise() stops at the first mapping that is locked; the break does not."""
+        if run.top:
+            return end
+        return min([end, *(max(start, a) for a, b in self.locked if a < end and b > start)])
 
     def _count(self, c):
         resident = self.pages.resident(c.address, c.bytes)
@@ -93,7 +103,6 @@ class Model:
 
 def _within(pages, numbers):
     """Those of sorted `pages` that are in a range."""
-    from bisect import bisect_left
     return pages[bisect_left(pages, numbers.start):bisect_left(pages, numbers.stop)]
 
 
