@@ -37,7 +37,8 @@ def runs_of(chunks):
                 last = Run(c.arena, c.address, c.address, False)
                 runs.append(last)
             last.end += c.bytes
-            last.top = c.state == "top"
+            if c.state == "top":  # the next region may begin right behind it
+                last.top, last = True, None
         else:
             last = None
     return runs

@@ -129,6 +129,28 @@ Test(runs, nothing_lies_above_top_but_another_region)
     expect_neighbours(&t, 1, HW_STATES_, HW_USED);
 }
 
+Test(runs, a_region_may_begin_right_behind_top)
+{
+    struct told t = start();
+    block(&t, HW_PARKED, 64);
+    block(&t, HW_TOP, 4096 - 64);
+    block(&t, HW_FREE, 64);
+    block(&t, HW_USED, 64);
+    cr_assert_eq(t.count, 2);
+    expect_run(&t, 0, 0x10000, 4096, 2);
+    cr_expect(t.runs[0].has_top);
+    expect_run(&t, 1, 0x11000, 64, 1);
+    cr_expect_not(t.runs[1].has_top);
+    expect_neighbours(&t, 0, HW_STATES_, HW_STATES_);
+    expect_neighbours(&t, 1, HW_STATES_, HW_USED);
+
+    t = start();
+    block(&t, HW_TOP, 4096);
+    block(&t, HW_USED, 64);
+    cr_assert_eq(t.count, 1);
+    expect_neighbours(&t, 0, HW_STATES_, HW_STATES_);
+}
+
 Test(runs, a_hole_in_the_addresses_parts_them)
 {
     struct told t = start();
