@@ -150,9 +150,11 @@ def check_set(t, look, after, goes):
     t.equal("pages that came into being", [*map(hex, sorted(new))][:5], [])
 
 
-def thp_unit(case):
-    """The unit of systrim(): glibc asks for huge pages only where the kernel wants to be asked."""
-    if case.env != HUGE_PAGES:
+def trim_unit(case):
+    """The unit of systrim(): glibc asks for huge pages only where the kernel wants to be asked, and
+    knows of them since 2.35."""
+    version = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
+    if case.env != HUGE_PAGES or [*map(int, version.split("."))] < [2, 35]:
         return PAGE
     with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="utf-8") as f:
         if "[madvise]" not in f.read():
@@ -164,7 +166,7 @@ def thp_unit(case):
 def trim(t, tool, case):
     if not frames_may_be_seen():
         raise Skip("only root sees page frames")
-    unit = thp_unit(case)
+    unit = trim_unit(case)
     with obeying(tool.build, case) as victim:
         check_trim(t, tool, victim, unit)
 
