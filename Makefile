@@ -28,6 +28,7 @@ DEPS_GROUPS := $(strip \
     $(if $(filter-out help clean format deps check-layers,$(GOALS)),build) \
     $(if $(filter demo bench,$(GOALS)),demo) \
     $(if $(filter check check-% victims bench lint flags,$(GOALS)),tests) \
+    $(if $(filter check-matrix,$(GOALS)),matrix) \
     $(if $(filter lint format,$(GOALS)),tools))
 
 ifneq ($(DEPS_GROUPS),)
@@ -114,7 +115,8 @@ check-e2e: all victims
 check-layers:
 	$(PYTHON) tests/layers.py
 
-# Under the libcs of other releases, fetched once; not part of check. MATRIX='-k sid -k live' selects.
+# Under the libcs of other releases and machines, fetched once; not part of check.
+# MATRIX='-k sid -k live' selects; MATRIX=--sample takes some victims for each libc.
 check-matrix: all
 	$(PYTHON) tests/matrix/run.py --build $(BUILD) $(MATRIX)
 
@@ -161,7 +163,7 @@ help:
 	@echo 'make            build/heapwalk and build/libheapwalk.a'
 	@echo 'make demo       show the main job on a really fragmented program, live and from a core'
 	@echo 'make check      all tests; SANITIZE=1 with sanitizers, CC=clang with clang'
-	@echo 'make check-matrix  the victims under the glibcs of four Debian releases, with and without symbols'
+	@echo 'make check-matrix  the victims under the glibcs of four Debian releases and three machines'
 	@echo 'make bench      speed and memory, as ratios to a plain read of the same bytes'
 	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, layers'

@@ -3,18 +3,21 @@
 # into a cache, for tests that run programs under them. Nothing is installed: the package lists and
 # settings that apt-get is given are private, the system's are only read.
 #
-#   scripts/fetch-libcs.sh [--dir DIR] [--arch ARCH] [--refresh] [SUITE ...]
+#   scripts/fetch-libcs.sh [--dir DIR] [--arch ARCH] [--tree] [--refresh] [SUITE ...]
 #
 #   SUITE      bullseye bookworm trixie sid, if none is named
 #   --dir      the cache: else $XDG_CACHE_HOME/heapwalk/libcs, else build/libcs
 #   --arch     amd64 if not named; i386 and arm64 work as well
+#   --tree     a whole small system instead, by debootstrap: takes root, half a minute and 200 MiB
 #   --refresh  fetch what is in the cache already again
 #
 # Packages come from where this machine gets its own: the first source of its release in
 # /etc/apt/sources.list or sources.list.d, with its key. Prints one line for each suite,
 #
-#   SUITE-ARCH VERSION DIR/SUITE-ARCH        there, in root/ and debug/
+#   SUITE-ARCH VERSION DIR/SUITE-ARCH        there, in root/ and debug/; a tree: in root/
 #   SUITE-ARCH skipped: WHY
+#
+# where for a tree SUITE-ARCH is SUITE-ARCH-tree.
 #
 # Exit status: 0 all are there, 3 some were skipped, 64 usage error.
 
@@ -23,7 +26,7 @@ set -uo pipefail
 SUITES="bullseye bookworm trixie sid"
 PACKAGES="libc6 libc6-dev linux-libc-dev libc6-dbg"
 
-dir='' arch=amd64 refresh=no suites=''
+dir='' arch=amd64 refresh=no suites='' kind=''
 
 usage() {
     sed -n '2,/^$/s/^# \{0,1\}//p' "$0"
@@ -37,6 +40,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     --refresh) refresh=yes ;;
+    --tree) kind=-tree ;;
     -h | --help) usage; exit 0 ;;
     -*) usage >&2; exit 64 ;;
     *) suites+=" $1" ;;
@@ -185,7 +189,7 @@ unpack() {
 # Fetch one suite into its place; if that fails, one line to stdout says why.
 fetch() {
     local suite=$1 place=$2 at log names
-    at=$(mktemp -d "$dir/.fetch-XXXXXX") || { echo "cannot write to $dir"; return 1; }
+    at=$(mktemp -d "$dir/.fetch-$arch${kind:--libcs}-XXXXXX") || { echo "cannot write to $dir"; return 1; }
     log=$at/log
     # shellcheck disable=SC2064 # this directory, whatever $at is by then
     trap "rm -rf '$at'" EXIT
@@ -214,27 +218,72 @@ fetch() {
     fi
 }
 
+# ---- a whole system -------------------------------------------------------------------------------
+
+# By debootstrap, which mounts things in the tree: in a mount namespace, so that they go with it.
+bootstrap() {
+    local suite=$1 to=$2 proxy='' options=(--variant=minbase "--arch=$arch")
+    eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    [ -z "$proxy" ] || export http_proxy="${http_proxy:-$proxy}"
+    [ "$keyring" = - ] || options+=("--keyring=$keyring")
+    timeout 400 unshare --mount debootstrap "${options[@]}" "$suite" "$to/root" "$uri" || return 1
+    rm -f "$to/root/var/cache/apt/archives/"*.deb
+    dpkg-query "--admindir=$to/root/var/lib/dpkg" -W -f '${Version}\n' libc6 >"$to/version"
+}
+
+fetch_tree() {
+    local suite=$1 place=$2 at
+    [ "$(id -u)" = 0 ] || { echo "debootstrap takes root"; return 1; }
+    command -v debootstrap >/dev/null || { echo "there is no debootstrap"; return 1; }
+    at=$(mktemp -d "$dir/.fetch-$arch${kind:--libcs}-XXXXXX") || { echo "cannot write to $dir"; return 1; }
+    # shellcheck disable=SC2064 # this directory, whatever $at is by then
+    trap "rm -rf '$at'" EXIT
+    chmod 755 "$at"
+    if ! bootstrap "$suite" "$at" </dev/null >"$at.log" 2>&1; then
+        echo "debootstrap failed: $(complaint "$at.log")"
+        rm -f "$at.log"
+        return 1
+    fi
+    rm -f "$at.log"
+    if ! { rm -rf "$place" && mv "$at" "$place"; } 2>/dev/null; then
+        echo "cannot write $place"
+        return 1
+    fi
+}
+
 # ---- all of them ----------------------------------------------------------------------------------
 
-exec 9>"$dir/.lock" && flock 9 || exit 1 # another one may be fetching
-
-status=0
-for suite in $suites; do
-    place=$dir/$suite-$arch why=''
+# Prints the line of one suite.
+get() {
+    local suite=$1 place=$dir/$1-$arch$kind why=''
     if [ "$refresh" = yes ] || [ ! -s "$place/version" ]; then
         if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
             why="this is no Debian: there is no apt-get, or no dpkg-deb"
         elif ! find_mirror; then
             why="/etc/apt names no source of Debian packages"
+        elif [ -n "$kind" ]; then
+            why=$(fetch_tree "$suite" "$place") # a subshell: its trap and its environment end with it
         else
-            why=$(fetch "$suite" "$place") # a subshell: its trap and its environment end with it
+            why=$(fetch "$suite" "$place")
         fi
     fi
     if [ -s "$place/version" ] && [ -z "$why" ]; then
-        echo "$suite-$arch $(cat "$place/version") $place"
+        echo "$suite-$arch$kind $(cat "$place/version") $place"
     else
-        echo "$suite-$arch skipped: ${why:-it could not be fetched}"
-        status=3
+        echo "$suite-$arch$kind skipped: ${why:-it could not be fetched}"
     fi
+}
+
+exec 9>"$dir/.lock-$arch$kind" && flock 9 || exit 1 # another one may be fetching the same
+rm -rf "$dir/.fetch-$arch${kind:--libcs}-"*                   # of one that was killed
+
+said=$(mktemp -d "$dir/.fetch-$arch${kind:--libcs}-XXXXXX") || exit 1
+trap 'rm -rf "$said"' EXIT
+for suite in $suites; do
+    get "$suite" >"$said/$suite" &
 done
-exit $status
+wait
+for suite in $suites; do
+    cat "$said/$suite"
+done
+! grep -q ' skipped: ' "$said"/* || exit 3

@@ -20,6 +20,7 @@ set -euo pipefail
 #   cmd:NAME   a program              pkg:NAME  a library that pkg-config knows
 #   hdr:FILE   a C header             py:NAME   a Python module
 #   none       cannot be told; nothing fails without it
+# Not gcc-multilib: it and a compiler for another machine cannot be installed together.
 # gcc's sanitizers come with gcc; clang's are libclang-rt-dev. gcore is part of gdb.
 NEEDS='
 # group debian              check                       fedora                 arch            suse                alpine
@@ -44,6 +45,12 @@ tests   libmimalloc2.0      none                        mimalloc               m
 tests   libtcmalloc-minimal4 none                       gperftools-libs        gperftools      libtcmalloc4        gperftools
 tests   musl-tools          none                        musl-gcc               musl            -                   -
 tests   valgrind            none                        valgrind               valgrind        valgrind            valgrind
+tests   busybox-static      none                        busybox                busybox         busybox-static      busybox-static
+tests   libc6-dev-i386      none                        glibc-devel.i686       lib32-glibc     glibc-devel-32bit   -
+tests   lib32gcc-12-dev     none                        libgcc.i686            lib32-gcc-libs  gcc-32bit           -
+matrix  gcc-aarch64-linux-gnu none                      gcc-aarch64-linux-gnu  aarch64-linux-gnu-gcc cross-aarch64-gcc12 -
+matrix  qemu-user           none                        qemu-user              qemu-user       qemu-linux-user     qemu-aarch64
+matrix  debootstrap         none                        debootstrap            debootstrap     debootstrap         debootstrap
 tools   clang               cmd:clang                   clang                  clang           clang               clang
 tools   libclang-rt-dev     none                        compiler-rt            compiler-rt     -                   compiler-rt
 tools   clang-format        cmd:clang-format            clang-tools-extra      clang           clang-tools         clang-extra-tools
@@ -52,7 +59,7 @@ tools   cppcheck            cmd:cppcheck                cppcheck               c
 tools   shellcheck          cmd:shellcheck              ShellCheck             shellcheck      ShellCheck          shellcheck
 tools   pyflakes3           cmd:pyflakes3               python3-pyflakes       python-pyflakes python3-pyflakes    py3-pyflakes
 '
-GROUPS_KNOWN="build demo tests tools"
+GROUPS_KNOWN="build demo tests matrix tools"
 
 mode=install quiet=no groups=
 
@@ -111,7 +118,10 @@ missing_packages() {
     local status name installed=" "
     while read -r status name; do
         case $status in ?i) installed+="$name " ;; esac
-    done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${debian[@]}" 2>/dev/null || true)
+        # The one would be removed for the other, and no test is worth that.
+        case $status$name in ?ibusybox) installed+="busybox-static " ;; esac
+    done < <(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${debian[@]}" busybox 2>/dev/null ||
+        true)
     missing=()
     for name in "${debian[@]}"; do
         case $installed in *" $name "*) ;; *) missing+=("$name") ;; esac

@@ -59,8 +59,9 @@ static void note(const struct hw_foreign *f, struct hw_report *r)
                       name, bytes < HARDLY_ANY ? "only " : "", amount(bytes, held, sizeof held));
 }
 
-/* Enough of a malloc_state of any version to have its top in it. */
+/* Enough of a malloc_state of any version to have its top in it, and more than any is long. */
 #define ARENA_BYTES 512
+#define STATE_MAX   4096
 
 /*
  * Whether an arena was never used, without knowing its layout: then all it points to, as the heads
@@ -68,13 +69,15 @@ static void note(const struct hw_foreign *f, struct hw_report *r)
  */
 static bool is_untouched(struct hw_target *t, hw_addr arena)
 {
-    uint64_t words[ARENA_BYTES / sizeof(uint64_t)];
-    if (!arena || hw_read_all(t, arena, words, sizeof words, NULL) != HW_OK)
+    uint8_t bytes[ARENA_BYTES];
+    unsigned word = t->who.machine->word;
+    if (!arena || hw_read_all(t, arena, bytes, sizeof bytes, NULL) != HW_OK)
         return false;
-    for (size_t i = 0; i < ARENA_BYTES / sizeof *words; i++)
-        if ((words[i] < arena || words[i] - arena >= 2 * t->who.page_size) &&
-            hw_map_at(t, words[i]))
+    for (size_t i = 0; i < sizeof bytes; i += word) {
+        hw_addr value = hw_word(bytes + i, word);
+        if ((value < arena || value - arena >= STATE_MAX) && hw_map_at(t, value))
             return false;
+    }
     return true;
 }
 

@@ -84,7 +84,7 @@ const struct hw_foreign_rule hw_foreign_rules[] = {
         .name = "bionic",
         .heap = "bionic's malloc",
         .role = HW_FOREIGN_LIBC,
-        .files = {"*/bionic/libc.so", "/system/lib64/libc.so", "*/bin/linker64"},
+        .files = {"*/bionic/libc.so", "/system/lib*/libc.so", "*/bin/linker*"},
         .symbols = {"__libc_init_malloc", "android_mallopt"},
     },
     {

@@ -94,7 +94,8 @@ static void on_standing(void *ctx, const struct hw_report *r)
 int hw_whatis(struct hw_session *s, hw_addr address, const struct hw_render_options *opt, FILE *out,
               struct hw_report **ret, struct hw_error *err)
 {
-    struct question q = {.what.address = address, .target = s->image.target};
+    struct hw_target *t = s->image.target;
+    struct question q = {.what.address = hw_untag(t->who.machine, address), .target = t};
     struct hw_walker walker = {
         .block = on_block, .standing = on_standing, .ctx = &q, .want_bins = true};
     struct hw_report *r;

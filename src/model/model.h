@@ -332,6 +332,7 @@ struct hw_params {
     struct hw_maybe thp_pagesize;                   /* unit of systrim() where not 0 */
     uint64_t heap_max_bytes;                        /* HEAP_MAX_SIZE */
     uint64_t min_chunk_bytes;                       /* MINSIZE */
+    uint64_t chunk_alignment;                       /* MALLOC_ALIGNMENT */
 };
 
 /* An allocator besides the one the report is of. Plain data; texts are cut to fit. */

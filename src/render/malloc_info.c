@@ -50,8 +50,7 @@ static const struct dialect *dialect_of(const struct hw_report *r)
 /* MALLOC_ALIGNMENT: fastbins hold sizes from chunk - (alignment - 1) to chunk. */
 static uint64_t alignment_of(const struct hw_report *r)
 {
-    int minor = hw_report_glibc_minor(r);
-    return r->target.word == 4 && minor >= 0 && minor < 26 ? 8 : 16;
+    return r->params.chunk_alignment ? r->params.chunk_alignment : 16;
 }
 
 struct sums {

@@ -29,7 +29,7 @@
 static bool accept(const struct hw_debug_search *s, int fd, const char *path,
                    struct hw_elf_file *ret)
 {
-    if (fd < 0 || hw_elf_open(fd, path, ret, NULL) != HW_OK)
+    if (fd < 0 || hw_elf_open(fd, path, s->machine, ret, NULL) != HW_OK)
         return false;
     if (ret->build_id_len == s->build_id_len &&
         memcmp(ret->build_id, s->build_id, s->build_id_len) == 0)

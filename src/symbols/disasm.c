@@ -2,56 +2,45 @@
 
 #include "base/cleanup.h"
 #include "symbols/initial.h"
-
-#include <capstone/capstone.h>
+#include "symbols/listing.h"
+#include "symbols/private.h"
 
 /* No function that is worth asking about is longer. */
-enum { CODE_MAX = 1 << 16 };
+enum { CODE_MAX = 1 << 14 };
 
-/* One instruction: its operands in memory, at a fixed address or behind a register. */
-static bool add_refs(const cs_insn *insn, hw_code_refs *ret)
+void hw_listing_insn(struct hw_listing *c, hw_addr address)
 {
-    const cs_x86 *x = &insn->detail->x86;
-    for (unsigned i = 0; i < x->op_count; i++) {
-        const cs_x86_op *op = &x->operands[i];
-        if (op->type != X86_OP_MEM || op->mem.index != X86_REG_INVALID ||
-            op->mem.segment != X86_REG_INVALID)
-            continue;
-        struct hw_code_ref ref = {.kind = HW_REF_LOAD, .size = op->size};
-        bool fixed = op->mem.base == X86_REG_RIP;
-        ref.address = (uint64_t)op->mem.disp + (fixed ? insn->address + insn->size : 0);
-        if (!fixed) {
-            ref.kind = HW_REF_MEMBER;
-        } else if (insn->id == X86_INS_LEA) {
-            ref.kind = HW_REF_ADDRESS;
-            ref.size = 0;
-        } else if (insn->id == X86_INS_MOV && i == 0) {
-            ref.kind = HW_REF_STORE;
-            ref.constant = x->op_count == 2 && x->operands[1].type == X86_OP_IMM;
-            ref.value = ref.constant ? x->operands[1].imm : 0;
-        }
-        if (!hw_vec_push(ret, ref))
-            return false;
-    }
-    return true;
+    struct hw_insn insn = {.address = address, .first = c->effects.count};
+    if (!hw_vec_push(&c->insns, insn))
+        c->no_memory = true;
 }
 
-static bool disassemble(const uint8_t *code, size_t len, hw_addr address, hw_code_refs *ret)
+void hw_listing_effect(struct hw_listing *c, struct hw_effect effect)
 {
-    csh handle;
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK)
-        return false;
-    /* An instruction newer than the disassembler must not hide the rest. */
-    cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON);
-    cs_option(handle, CS_OPT_SKIPDATA, CS_OPT_ON);
-    cs_insn *insn = cs_malloc(handle);
-    bool ok = insn != NULL;
-    while (ok && cs_disasm_iter(handle, &code, &len, &address, insn))
-        if (insn->id != 0) /* 0: bytes that are no instruction; they have no detail */
-            ok = add_refs(insn, ret);
-    if (insn)
-        cs_free(insn, 1);
-    cs_close(&handle);
+    if (!hw_vec_push(&c->effects, effect))
+        c->no_memory = true;
+    else if (c->insns.count)
+        c->insns.data[c->insns.count - 1].count++;
+}
+
+void hw_listing_flow(struct hw_listing *c, enum hw_flow flow, hw_addr target)
+{
+    if (c->insns.count == 0)
+        return;
+    c->insns.data[c->insns.count - 1].flow = flow;
+    c->insns.data[c->insns.count - 1].target = target;
+}
+
+static bool disassemble(struct hw_module *mod, const uint8_t *bytes, size_t len, hw_addr address,
+                        hw_code_refs *ret)
+{
+    const struct hw_machine *m = mod->priv->main.machine;
+    struct hw_listing code = {.mod = mod, .word = m->word};
+    bool ok = m->id == HW_AARCH64 ? hw_decode_arm64(&code, bytes, len, address)
+                                  : hw_decode_x86(&code, bytes, len, address);
+    ok = ok && !code.no_memory && hw_listing_track(&code, ret);
+    hw_vec_free(&code.insns);
+    hw_vec_free(&code.effects);
     return ok;
 }
 
@@ -69,7 +58,7 @@ int hw_disasm_refs(struct hw_module *mod, const char *function, hw_code_refs *re
     if (len == 0)
         return hw_fail(err, HW_ERR_NO_SYMBOLS, "the file of %s has no code of %s", mod->path,
                        function);
-    if (!disassemble(code, len, sym.address, ret))
+    if (!disassemble(mod, code, len, sym.address, ret))
         return hw_fail(err, HW_ERR_NOMEM, "no memory to disassemble %s", function);
     return HW_OK;
 }

@@ -18,29 +18,30 @@ static size_t image_bytes(struct hw_target *t, const struct hw_elf_image *image,
     return n < 0 ? 0 : (size_t)n;
 }
 
-static bool is_our_elf(const Elf64_Ehdr *h)
+static bool is_our_elf(const struct hw_machine *m, const Elf64_Ehdr *h)
 {
-    return memcmp(h->e_ident, ELFMAG, SELFMAG) == 0 && h->e_ident[EI_CLASS] == ELFCLASS64 &&
-           h->e_ident[EI_DATA] == ELFDATA2LSB && h->e_machine == EM_X86_64 &&
-           (h->e_type == ET_DYN || h->e_type == ET_EXEC) && h->e_phentsize == sizeof(Elf64_Phdr);
+    return hw_machine_of_elf(h->e_machine, h->e_ident[EI_CLASS]) == m &&
+           (h->e_type == ET_DYN || h->e_type == ET_EXEC);
 }
 
 bool hw_elf_image_read(struct hw_target *t, hw_addr start, struct hw_elf_image *ret)
 {
     ret->start = start;
     ret->phdr_count = 0;
+    const struct hw_machine *m = t->who.machine;
     ssize_t n = hw_read(t, start, ret->page, sizeof ret->page, NULL);
+    ret->page_len = n < 0 ? 0 : (size_t)n;
     Elf64_Ehdr h;
-    if (n < (ssize_t)sizeof h)
-        return false;
-    ret->page_len = (size_t)n;
-    memcpy(&h, ret->page, sizeof h);
-    if (!is_our_elf(&h) || h.e_phnum == 0 || h.e_phnum > HW_IMAGE_PHDRS)
+    if (!hw_elf_ehdr(ret->page, ret->page_len, &h) || !is_our_elf(m, &h) || h.e_phnum == 0 ||
+        h.e_phnum > HW_IMAGE_PHDRS)
         return false;
     /* The header's segment maps file offset 0, so offsets near it are distances from `start`. */
-    size_t len = h.e_phnum * sizeof ret->phdr[0];
-    if (image_bytes(t, ret, start + h.e_phoff, ret->phdr, len) != len)
+    uint8_t bytes[HW_IMAGE_PHDRS * sizeof(Elf64_Phdr)];
+    size_t size = hw_elf_phdr_size(m), len = h.e_phnum * size;
+    if (image_bytes(t, ret, start + h.e_phoff, bytes, len) != len)
         return false;
+    for (size_t i = 0; i < h.e_phnum; i++)
+        ret->phdr[i] = hw_elf_phdr(m, bytes + i * size);
     ret->phdr_count = h.e_phnum;
     return true;
 }
@@ -51,6 +52,25 @@ const Elf64_Phdr *hw_elf_image_phdr(const struct hw_elf_image *image, uint32_t t
         if (image->phdr[i].p_type == type)
             return &image->phdr[i];
     return NULL;
+}
+
+size_t hw_elf_image_dynamic(struct hw_target *t, const struct hw_elf_image *image, hw_addr bias,
+                            Elf64_Dyn ret[HW_IMAGE_DYNS])
+{
+    const Elf64_Phdr *p = hw_elf_image_phdr(image, PT_DYNAMIC);
+    uint8_t bytes[HW_IMAGE_DYNS * sizeof(Elf64_Dyn)];
+    size_t size = hw_elf_dyn_size(t->who.machine), count = 0;
+    if (!p)
+        return 0;
+    size_t wanted = p->p_memsz < HW_IMAGE_DYNS * size ? (size_t)p->p_memsz : HW_IMAGE_DYNS * size;
+    ssize_t n = hw_read(t, bias + p->p_vaddr, bytes, wanted, NULL);
+    while (n > 0 && (count + 1) * size <= (size_t)n) {
+        ret[count] = hw_elf_dyn(t->who.machine, bytes + count * size);
+        if (ret[count].d_tag == DT_NULL)
+            break;
+        count++;
+    }
+    return count;
 }
 
 bool hw_phdrs_bias(const Elf64_Phdr *phdr, size_t count, uint64_t page_size, hw_addr start,

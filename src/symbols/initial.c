@@ -1,20 +1,20 @@
 /*
- * A pointer to the module itself is stored in one of two ways:
+ * A pointer to the module itself is stored in one of three ways:
  *
- *     R_X86_64_RELATIVE   the table of relocations holds the address, the place is ignored
- *     RELR                the place holds the address; a bitmap says where such places are:
+ *     RELATIVE in RELA    the table of relocations holds the address, the place is ignored
+ *     RELATIVE in REL     the place holds the address
+ *     RELR                so it does, too; a bitmap says where such places are:
  *
  *         even entry      an address: a place, and where the following bitmaps begin
  *         odd entry       a bitmap: bit i (from 1) stands for the (i-1)th word behind the last
- * place
+ *                         place
  *
- * A program linked to a fixed address has neither; its words are right as they are.
+ * A program linked to a fixed address has none; its words are right as they are.
  */
 #include "symbols/initial.h"
 #include "symbols/private.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #ifndef SHT_RELR
 #define SHT_RELR 19
@@ -22,75 +22,64 @@
 
 /* A stretch of the target's memory that is being filled in. */
 struct filling {
+    const struct hw_elf_file *file;
     hw_addr start;
     uint8_t *bytes;
     size_t len;
 };
 
-static uint8_t *place_of(const struct filling *f, hw_addr addr)
+/* Store `value` at an address of the file; add it to what is there if the place has an addend. */
+static void put(const struct filling *f, uint64_t addr, uint64_t value, bool in_place)
 {
-    bool inside = addr >= f->start && f->len >= 8 && addr - f->start <= f->len - 8;
-    return inside ? f->bytes + (addr - f->start) : NULL;
-}
-
-static void apply_rela(const struct filling *f, const struct hw_elf_file *file, Elf_Data *relocs)
-{
-    GElf_Rela r;
-    for (int i = 0; gelf_getrela(relocs, i, &r); i++) {
-        uint8_t *place = GELF_R_TYPE(r.r_info) == R_X86_64_RELATIVE
-                             ? place_of(f, file->bias + r.r_offset)
-                             : NULL;
-        uint64_t word = file->bias + (uint64_t)r.r_addend;
-        if (place)
-            memcpy(place, &word, sizeof word);
-    }
-}
-
-static void relocate_in_place(const struct filling *f, const struct hw_elf_file *file, hw_addr addr)
-{
-    uint8_t *place = place_of(f, file->bias + addr);
-    uint64_t word;
-    if (!place)
+    unsigned word = f->file->machine->word;
+    hw_addr at = f->file->bias + addr;
+    if (at < f->start || f->len < word || at - f->start > f->len - word)
         return;
-    memcpy(&word, place, sizeof word);
-    word += file->bias;
-    memcpy(place, &word, sizeof word);
+    uint8_t *place = f->bytes + (at - f->start);
+    if (in_place)
+        value += hw_word(place, word);
+    memcpy(place, &value, word); /* little-endian, as we are */
 }
 
-static void apply_relr(const struct filling *f, const struct hw_elf_file *file,
-                       const Elf_Data *relocs)
+static void apply_relocs(const struct filling *f, const struct hw_relocs *relocs)
 {
-    hw_addr next = 0;
-    for (size_t at = 0; at + 8 <= relocs->d_size; at += 8) {
-        uint64_t entry;
-        memcpy(&entry, (const uint8_t *)relocs->d_buf + at, sizeof entry);
+    struct hw_reloc r;
+    for (int i = 0; hw_elf_reloc(relocs, i, &r); i++)
+        if (r.kind == HW_RELOC_RELATIVE)
+            put(f, r.place, f->file->bias + (uint64_t)r.addend, r.in_place);
+}
+
+static void apply_relr(const struct filling *f, const Elf_Data *relocs)
+{
+    unsigned word = f->file->machine->word, bits = 8 * word;
+    uint64_t next = 0;
+    for (size_t at = 0; at + word <= relocs->d_size; at += word) {
+        uint64_t entry = hw_word((const uint8_t *)relocs->d_buf + at, word);
         if (!(entry & 1)) {
-            relocate_in_place(f, file, entry);
-            next = entry + 8;
+            put(f, entry, f->file->bias, true);
+            next = entry + word;
             continue;
         }
-        for (unsigned bit = 1; bit < 64; bit++)
+        for (unsigned bit = 1; bit < bits; bit++)
             if (entry >> bit & 1)
-                relocate_in_place(f, file, next + (uint64_t)(bit - 1) * 8);
-        next += 63 * 8;
+                put(f, next + (uint64_t)(bit - 1) * word, f->file->bias, true);
+        next += (uint64_t)(bits - 1) * word;
     }
 }
 
-static void relocate(const struct filling *f, const struct hw_elf_file *file)
+static void relocate(const struct filling *f)
 {
-    for (Elf_Scn *scn = NULL; (scn = elf_nextscn(file->elf, scn));) {
+    struct hw_relocs relocs;
+    for (Elf_Scn *scn = NULL; hw_elf_relocs(f->file, &scn, &relocs);)
+        if (relocs.loaded)
+            apply_relocs(f, &relocs);
+    for (Elf_Scn *scn = NULL; (scn = elf_nextscn(f->file->elf, scn));) {
         GElf_Shdr shdr;
-        if (!gelf_getshdr(scn, &shdr) || !(shdr.sh_flags & SHF_ALLOC) ||
-            (shdr.sh_type != SHT_RELA && shdr.sh_type != SHT_RELR))
+        if (!gelf_getshdr(scn, &shdr) || !(shdr.sh_flags & SHF_ALLOC) || shdr.sh_type != SHT_RELR)
             continue;
-        Elf_Data *relocs =
-            shdr.sh_type == SHT_RELA ? elf_getdata(scn, NULL) : elf_rawdata(scn, NULL);
-        if (!relocs || !relocs->d_buf)
-            continue;
-        if (shdr.sh_type == SHT_RELA)
-            apply_rela(f, file, relocs);
-        else
-            apply_relr(f, file, relocs);
+        const Elf_Data *data = elf_rawdata(scn, NULL);
+        if (data && data->d_buf)
+            apply_relr(f, data);
     }
 }
 
@@ -106,23 +95,11 @@ static bool extent(const struct hw_elf_file *file, const Elf64_Phdr *p, hw_addr 
 size_t hw_module_initial(struct hw_module *mod, hw_addr addr, void *buf, size_t len)
 {
     const struct hw_elf_file *file = &mod->priv->main;
-    Elf64_Phdr phdr[HW_IMAGE_PHDRS];
-    size_t count = hw_elf_phdrs(file, phdr, HW_IMAGE_PHDRS);
-    for (size_t i = 0; i < count; i++) {
-        hw_addr start, end;
-        if (!extent(file, &phdr[i], &start, &end) || addr < start || addr >= end)
-            continue;
-        uint64_t at = phdr[i].p_offset + (addr - start);
-        if (at > INT64_MAX)
-            return 0;
-        ssize_t n = pread(file->fd, buf, len < end - addr ? len : (size_t)(end - addr), (off_t)at);
-        if (n <= 0)
-            return 0;
-        if (phdr[i].p_flags & PF_W)
-            relocate(&(struct filling){.start = addr, .bytes = buf, .len = (size_t)n}, file);
-        return (size_t)n;
-    }
-    return 0;
+    uint32_t flags;
+    size_t n = hw_elf_bytes(file, addr - file->bias, buf, len, &flags);
+    if (n && (flags & PF_W))
+        relocate(&(struct filling){.file = file, .start = addr, .bytes = buf, .len = n});
+    return n;
 }
 
 bool hw_module_data(struct hw_module *mod, size_t i, hw_addr *start, hw_addr *end)

@@ -44,12 +44,13 @@ static int fail_no_file(const struct hw_module *mod, struct hw_error *cause, str
 }
 
 /* Take over what `fd` is open on, if it is the file in memory; an `fd` below 0 is an error code. */
-static int take_main(struct hw_module *mod, int fd, const char *path, struct hw_error *err)
+static int take_main(struct hw_modules *m, struct hw_module *mod, int fd, const char *path,
+                     struct hw_error *err)
 {
     struct hw_elf_file f;
     if (fd < 0)
         return fd;
-    int rc = hw_elf_open(fd, path, &f, err);
+    int rc = hw_elf_open(fd, path, m->target->who.machine, &f, err);
     if (rc != HW_OK)
         return rc;
     rc = hw_check_build_id(mod, &f, err);
@@ -71,7 +72,7 @@ static int open_in_sysroot(struct hw_modules *m, struct hw_module *mod, struct h
         path = NULL;
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     }
-    return take_main(mod, hw_open_regular(root, mod->path, true, err), path, err);
+    return take_main(m, mod, hw_open_regular(root, mod->path, true, err), path, err);
 }
 
 /* The file at the module's own place. */
@@ -80,7 +81,7 @@ static int open_in_place(struct hw_modules *m, struct hw_module *mod, struct hw_
     const struct hw_map *map = hw_map_at(m->target, mod->start);
     if (!map)
         return hw_fail(err, HW_ERR_NO_SYMBOLS, "%s is no longer mapped", mod->path);
-    return take_main(mod, hw_target_open_file(m->target, map, err), mod->path, err);
+    return take_main(m, mod, hw_target_open_file(m->target, map, err), mod->path, err);
 }
 
 static int open_main(struct hw_modules *m, struct hw_module *mod, struct hw_error *err)
@@ -89,7 +90,7 @@ static int open_main(struct hw_modules *m, struct hw_module *mod, struct hw_erro
     if (!named && mod->is_exe)
         named = m->exe;
     if (named)
-        return take_main(mod, hw_open_regular(AT_FDCWD, named, false, err), named, err);
+        return take_main(m, mod, hw_open_regular(AT_FDCWD, named, false, err), named, err);
     if (m->sysroot && open_in_sysroot(m, mod, NULL) == HW_OK)
         return HW_OK;
     return open_in_place(m, mod, err);
@@ -122,7 +123,8 @@ static int open_root(const struct hw_modules *m)
 static void open_debug(struct hw_modules *m, struct hw_module *mod)
 {
     struct hw_module_private *p = mod->priv;
-    struct hw_debug_search s = {.build_id = mod->build_id,
+    struct hw_debug_search s = {.machine = m->target->who.machine,
+                                .build_id = mod->build_id,
                                 .build_id_len = mod->build_id_len,
                                 .debuginfo_path = m->debuginfo_path};
     if (!mod->has_build_id) {

@@ -191,7 +191,7 @@ static int assign_libc(struct hw_modules *m, struct hw_error *err)
     int fd = hw_open_regular(AT_FDCWD, m->libc, false, err);
     if (fd < 0)
         return fd;
-    int rc = hw_elf_open(fd, m->libc, &f, err);
+    int rc = hw_elf_open(fd, m->libc, m->target->who.machine, &f, err);
     if (rc != HW_OK)
         return rc;
     struct hw_module *mod = libc_for(m, &f);

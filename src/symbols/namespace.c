@@ -9,25 +9,28 @@
  */
 #include "symbols/private.h"
 
-#include <link.h>
 #include <stdlib.h>
 
 /* No program is linked to more; a list that is longer goes round in a circle. */
 enum { LINKS_MAX = 1 << 14 };
 
+/*
+ * What <link.h> promises of both structures, in words of the target:
+ *
+ *     r_debug     version (padded), map, ...
+ *     link_map    l_addr, l_name, l_ld, l_next, l_prev
+ */
+enum { R_MAP = 1, L_LD = 2, L_NEXT = 3 };
+
 /* The r_debug that a module's dynamic section points to; 0 if it is not the program's. */
 static hw_addr find_debug(struct hw_target *t, const struct hw_module *mod)
 {
     struct hw_elf_image image;
-    Elf64_Dyn dyn[128];
+    Elf64_Dyn dyn[HW_IMAGE_DYNS];
     if (!mod->priv->headers_known || !hw_elf_image_read(t, mod->start, &image))
         return 0;
-    const Elf64_Phdr *p = hw_elf_image_phdr(&image, PT_DYNAMIC);
-    if (!p)
-        return 0;
-    size_t wanted = p->p_memsz < sizeof dyn ? (size_t)p->p_memsz : sizeof dyn;
-    ssize_t n = hw_read(t, mod->bias + p->p_vaddr, dyn, wanted, NULL);
-    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof dyn[0] && dyn[i].d_tag != DT_NULL; i++)
+    size_t count = hw_elf_image_dynamic(t, &image, mod->bias, dyn);
+    for (size_t i = 0; i < count; i++)
         if (dyn[i].d_tag == DT_DEBUG)
             return dyn[i].d_un.d_ptr;
     return 0;
@@ -36,19 +39,21 @@ static hw_addr find_debug(struct hw_target *t, const struct hw_module *mod)
 /* Mark the modules of the list. False if there is none. */
 static bool mark_linked(struct hw_modules *m, hw_addr debug)
 {
-    uint64_t at = 0;
-    struct link_map link;
-    if (!debug || hw_read_word(m->target, debug + offsetof(struct r_debug, r_map), &at, NULL) != 0)
+    uint64_t at = 0, dynamic;
+    unsigned word = m->target->who.machine->word;
+    if (!debug || hw_read_word(m->target, debug + R_MAP * word, &at, NULL) != HW_OK)
         return false;
     size_t steps = 0;
     for (; at && steps < LINKS_MAX; steps++) {
-        if (hw_read_all(m->target, at, &link, sizeof link, NULL) != HW_OK)
+        uint64_t next;
+        if (hw_read_word(m->target, at + L_LD * word, &dynamic, NULL) != HW_OK ||
+            hw_read_word(m->target, at + L_NEXT * word, &next, NULL) != HW_OK)
             break;
         /* l_ld points into the module, whatever its bias is. */
-        struct hw_module *mod = hw_modules_at(m, (hw_addr)(uintptr_t)link.l_ld);
+        struct hw_module *mod = hw_modules_at(m, dynamic);
         if (mod)
             mod->priv->linked = true;
-        at = (hw_addr)(uintptr_t)link.l_next;
+        at = next;
     }
     return steps > 0;
 }

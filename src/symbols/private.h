@@ -3,8 +3,10 @@
  *
  *     modules.c    the list, from the target's maps
  *     namespace.c  which of them come first
+ *     elfclass.c   ELF structures of both classes in one form
  *     elfimage.c   ELF headers as they stand in the target's memory
  *     elffile.c    one opened ELF file
+ *     reloc.c      relocations of all machines in one form
  *     debugfile.c  where the separate debug file is
  *     load.c       which files belong to a module
  *     symtab.c     names to addresses and back
@@ -13,6 +15,7 @@
  *     rodata.c     texts in read-only data
  *     match.c      the same by pattern
  *     types.c      struct layouts from DWARF
+ *     disasm*.c    what code refers to; listing.h has the map
  *
  * Files and memory are foreign bytes: any header field may be a lie.
  */
@@ -23,9 +26,26 @@
 
 #include <gelf.h>
 
+/* ---- elfclass.c ------------------------------------------------------------------------------ */
+
+/* The ELF header at `bytes`; false if there is none, or its program headers have an odd size. */
+bool hw_elf_ehdr(const uint8_t *bytes, size_t len, Elf64_Ehdr *ret);
+
+/* A program header and an entry of a dynamic section, and how many bytes each takes. */
+size_t hw_elf_phdr_size(const struct hw_machine *m);
+Elf64_Phdr hw_elf_phdr(const struct hw_machine *m, const uint8_t *bytes);
+size_t hw_elf_dyn_size(const struct hw_machine *m);
+Elf64_Dyn hw_elf_dyn(const struct hw_machine *m, const uint8_t *bytes);
+
+/* A word of the target that is a difference. */
+static inline int64_t hw_word_signed(const struct hw_machine *m, uint64_t word)
+{
+    return m->word == 4 ? (int32_t)word : (int64_t)word;
+}
+
 /* ---- elfimage.c ------------------------------------------------------------------------------ */
 
-enum { HW_IMAGE_PAGE = 4096, HW_IMAGE_PHDRS = 64 };
+enum { HW_IMAGE_PAGE = 4096, HW_IMAGE_PHDRS = 64, HW_IMAGE_DYNS = 128 };
 
 /* The program headers of an ELF file mapped into a target. */
 struct hw_elf_image {
@@ -36,7 +56,8 @@ struct hw_elf_image {
     uint8_t page[HW_IMAGE_PAGE];
 };
 
-/* False if there is no readable 64-bit x86 ELF header with program headers at `start`. */
+/* False if there is no readable ELF header of the target's machine, with program headers, at
+ * `start`. */
 bool hw_elf_image_read(struct hw_target *t, hw_addr start, struct hw_elf_image *ret);
 
 /* Find the GNU build-id in memory; false if there is none or it cannot be read. */
@@ -45,6 +66,10 @@ bool hw_elf_image_build_id(struct hw_target *t, const struct hw_elf_image *image
 
 /* The first program header of a type, or NULL. */
 const Elf64_Phdr *hw_elf_image_phdr(const struct hw_elf_image *image, uint32_t type);
+
+/* Entries of the dynamic section in memory, up to its end mark; the number of them. */
+size_t hw_elf_image_dynamic(struct hw_target *t, const struct hw_elf_image *image, hw_addr bias,
+                            Elf64_Dyn ret[HW_IMAGE_DYNS]);
 
 /*
  * The first PT_LOAD, if it is mapped at `start`: the distance from its address in the file to that.
@@ -59,18 +84,29 @@ bool hw_phdrs_bias(const Elf64_Phdr *phdr, size_t count, uint64_t page_size, hw_
 struct hw_elf_file {
     Elf *elf;
     int fd;
+    const struct hw_machine *machine;
     char *path;
     hw_addr bias; /* of this file: a debug file may be linked elsewhere than a prelinked one */
     uint8_t build_id[64];
     size_t build_id_len;
 };
 
-/* Takes `fd` over, also when it fails. Fails with NO_SYMBOLS (not a 64-bit x86 ELF file), NOMEM. */
-int hw_elf_open(int fd, const char *path, struct hw_elf_file *ret, struct hw_error *err);
+/* Takes `fd` over, also when it fails. Fails with NO_SYMBOLS (not an ELF file of this machine: the
+ * text names both), NOMEM. */
+int hw_elf_open(int fd, const char *path, const struct hw_machine *machine, struct hw_elf_file *ret,
+                struct hw_error *err);
 void hw_elf_close(struct hw_elf_file *f);
 
 /* Copies of the program headers; the number of them, at most `size`. */
 size_t hw_elf_phdrs(const struct hw_elf_file *f, Elf64_Phdr *phdr, size_t size);
+
+/* Copy up to `len` bytes that a segment has at `addr`, an address of the file. Returns the bytes
+ * copied, 0 if there are none; `flags` are those of the segment. */
+size_t hw_elf_bytes(const struct hw_elf_file *f, uint64_t addr, void *buf, size_t len,
+                    uint32_t *flags);
+
+/* A pointer-sized word of the file. */
+bool hw_elf_word(const struct hw_elf_file *f, uint64_t addr, uint64_t *ret);
 
 /* The first section of a type, or NULL. */
 Elf_Scn *hw_elf_section(const struct hw_elf_file *f, uint32_t type, GElf_Shdr *shdr);
@@ -78,10 +114,54 @@ Elf_Scn *hw_elf_section(const struct hw_elf_file *f, uint32_t type, GElf_Shdr *s
 /* Whether it has type information itself. */
 bool hw_elf_has_dwarf(const struct hw_elf_file *f);
 
+/* ---- reloc.c --------------------------------------------------------------------------------- */
+
+enum hw_reloc_kind {
+    HW_RELOC_OTHER,
+    HW_RELOC_RELATIVE,  /* bias + addend */
+    HW_RELOC_TPOFF,     /* of a thread-local: its address - thread pointer */
+    HW_RELOC_GLOB_DAT,  /* address of a symbol */
+    HW_RELOC_JUMP_SLOT, /* the same, perhaps only when it is first called */
+};
+
+struct hw_reloc {
+    enum hw_reloc_kind kind;
+    uint64_t place;  /* an address of the file */
+    uint64_t symbol; /* 0 if it has none */
+    int64_t addend;
+    bool in_place; /* the addend is what the file has at the place */
+};
+
+/* One table of relocations of a file. */
+struct hw_relocs {
+    const struct hw_elf_file *file;
+    Elf_Data *data, *symbols; /* `symbols` may be NULL */
+    size_t strings;           /* section of the symbols' names */
+    bool rela, loaded;        /* `loaded`: the dynamic linker applies them */
+};
+
+/* The next table behind section *scn (NULL to begin), which moves on. False if there is none. */
+bool hw_elf_relocs(const struct hw_elf_file *f, Elf_Scn **scn, struct hw_relocs *ret);
+
+/* The i-th relocation; false past the last. */
+bool hw_elf_reloc(const struct hw_relocs *r, int i, struct hw_reloc *ret);
+
+/* Its symbol; false if it has none. */
+bool hw_elf_reloc_symbol(const struct hw_relocs *relocs, const struct hw_reloc *r, GElf_Sym *ret);
+
+/* Its addend, wherever that is; false if the file does not have it. */
+bool hw_elf_reloc_addend(const struct hw_relocs *relocs, const struct hw_reloc *r, int64_t *ret);
+
+/* An entry of the dynamic linker's table as it stands in memory, and how many bytes it takes: RELA
+ * on 64-bit machines, REL on i386. */
+size_t hw_elf_reloc_size(const struct hw_machine *m);
+struct hw_reloc hw_elf_reloc_of(const struct hw_machine *m, const uint8_t *bytes);
+
 /* ---- debugfile.c ----------------------------------------------------------------------------- */
 
 /* What is searched for: the file that goes with this build-id. */
 struct hw_debug_search {
+    const struct hw_machine *machine;
     const uint8_t *build_id;
     size_t build_id_len;        /* 0 if it is not known */
     const char *debuginfo_path; /* or NULL */

@@ -26,7 +26,7 @@ void hw_symtab_init(struct hw_symtab *s, const struct hw_elf_file *f, uint32_t t
     Elf_Data *strings = link ? elf_getdata(link, NULL) : NULL;
     if (!symbols || symbols->d_type != ELF_T_SYM || !symbols->d_buf || !strings || !strings->d_buf)
         return;
-    size_t count = symbols->d_size / sizeof(Elf64_Sym);
+    size_t count = symbols->d_size / gelf_fsize(f->elf, ELF_T_SYM, 1, EV_CURRENT);
     s->symbols = symbols;
     s->strings = strings->d_buf;
     s->strings_len = strings->d_size;

@@ -211,8 +211,11 @@ static bool scalar_size(Dwarf_Die *type, uint64_t *ret)
     if (dwarf_tag(type) == DW_TAG_array_type)
         return false;
     int size = dwarf_bytesize(type);
-    if (size < 0 && dwarf_tag(type) == DW_TAG_pointer_type)
-        size = 8; /* pointers may go without */
+    Dwarf_Die unit;
+    uint8_t address_size;
+    if (size < 0 && dwarf_tag(type) == DW_TAG_pointer_type && /* pointers may go without */
+        dwarf_diecu(type, &unit, &address_size, NULL))
+        size = address_size;
     if (size < 0)
         return false;
     *ret = (uint64_t)size;

@@ -16,8 +16,6 @@
 #include "base/file.h"
 #include "target/core_image.h"
 
-#include <elf.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -116,62 +114,7 @@ static const struct hw_target_ops core_ops = {
     .close = core_close,
 };
 
-/* ---- is it a core? --------------------------------------------------------------------------- */
-
-static const struct {
-    const char *magic, *name, *command;
-} packers[] = {
-    {"\x28\xb5\x2f\xfd", "zstd", "zstd -d"},
-    {"\xfd"
-     "7zX",
-     "xz", "xz -dk"},
-    {"\x1f\x8b\x08", "gzip", "gzip -dk"},
-    {"\x04\x22\x4d\x18", "lz4", "lz4 -d"},
-    {"BZh", "bzip2", "bzip2 -dk"},
-};
-
-static int refuse_other_file(const char *path, const Elf64_Ehdr *h, struct hw_error *err)
-{
-    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++)
-        if (memcmp(h->e_ident, packers[i].magic, strlen(packers[i].magic)) == 0) {
-            hw_fail(err, HW_ERR_NOT_CORE, "%s is compressed (%s)", path, packers[i].name);
-            hw_remedy(err, "unpack it first: %s", packers[i].command);
-            return HW_ERR_NOT_CORE;
-        }
-    return hw_fail(err, HW_ERR_NOT_CORE, "%s is not an ELF file", path);
-}
-
-/* Refuse by the ELF header what is not a core of a 64-bit x86 process. */
-static int check_header(const char *path, const Elf64_Ehdr *h, size_t got, struct hw_error *err)
-{
-    static const char *const types[] = {
-        [ET_NONE] = "an ELF file of no type",
-        [ET_REL] = "an object file",
-        [ET_EXEC] = "an executable",
-        [ET_DYN] = "an executable or shared library",
-    };
-    if (got < EI_NIDENT + 4 || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
-        return refuse_other_file(path, h, err);
-    /* The type stands in the same place for all classes, and for all we read in the same order. */
-    if (h->e_ident[EI_DATA] == ELFDATA2LSB && h->e_type < sizeof types / sizeof *types) {
-        hw_fail(err, HW_ERR_NOT_CORE, "%s is %s, not a core", path, types[h->e_type]);
-        hw_remedy(err, "give the core file first, then, if need be, the executable");
-        return HW_ERR_NOT_CORE;
-    }
-    bool is_32bit;
-    char name[32];
-    const char *arch = hw_elf_foreign_arch(h->e_ident, &is_32bit, name, sizeof name);
-    if (arch)
-        return hw_fail(err, HW_ERR_UNSUPPORTED,
-                       "%s is the core of a %s process (%s): heapwalk reads 64-bit x86 only so far",
-                       path, is_32bit ? "32-bit" : "64-bit", arch);
-    if (h->e_type != ET_CORE)
-        return hw_fail(err, HW_ERR_NOT_CORE, "%s is an ELF file of type %u, not a core", path,
-                       h->e_type);
-    if (got < sizeof *h || h->e_phentsize != sizeof(Elf64_Phdr))
-        return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its ELF header makes no sense", path);
-    return HW_OK;
-}
+/* ---- the file --------------------------------------------------------------------------------- */
 
 static int open_core_file(struct core_target *c, const char *path, struct hw_error *err)
 {
@@ -207,8 +150,9 @@ static uint64_t in_file(const struct core_target *c, uint64_t offset, uint64_t l
 static int take_load(struct core_target *c, const Elf64_Phdr *p, struct hw_error *err)
 {
     uint64_t bytes = p->p_memsz, claimed = p->p_filesz < bytes ? p->p_filesz : bytes;
-    if (bytes > UINT64_MAX - p->p_vaddr)
-        bytes = UINT64_MAX - p->p_vaddr;
+    uint64_t space = c->t.who.machine->word == 4 ? UINT64_C(1) << 32 : UINT64_MAX;
+    if (bytes > space - p->p_vaddr)
+        bytes = space - p->p_vaddr;
     if (bytes == 0)
         return HW_OK;
     struct segment s = {
@@ -238,25 +182,16 @@ static int take_header(struct core_target *c, const Elf64_Phdr *p, struct hw_err
 /* No process has as many mappings; a sparse file can pretend to have more at no cost. */
 #define HEADERS_MAX (UINT64_C(1) << 24)
 
-static int read_headers(struct core_target *c, const Elf64_Ehdr *h, struct hw_error *err)
+static int read_headers(struct core_target *c, struct core_header *h, struct hw_error *err)
 {
-    uint64_t count = h->e_phnum;
-    if (count == PN_XNUM) { /* more than 16 bits can count: then the first section header says it */
-        Elf64_Shdr first;
-        if (core_pread(c->fd, &first, sizeof first, h->e_shoff) < sizeof first)
-            return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its number of segments is missing",
-                           c->t.who.core);
-        count = first.sh_info;
-    }
-    if (count > HEADERS_MAX) {
-        count = HEADERS_MAX;
+    if (h->count > HEADERS_MAX) {
+        h->count = HEADERS_MAX;
         c->t.truncated = true;
     }
-    uint64_t offset = h->e_phoff;
-    while (count > 0) {
+    for (uint64_t done = 0; done < h->count;) {
         Elf64_Phdr block[64];
-        size_t wanted = count < 64 ? (size_t)count : 64;
-        size_t got = core_pread(c->fd, block, wanted * sizeof *block, offset) / sizeof *block;
+        size_t wanted = h->count - done < 64 ? (size_t)(h->count - done) : 64;
+        size_t got = core_read_segments(c->fd, h, done, block, wanted);
         for (size_t i = 0; i < got; i++) {
             int rc = take_header(c, &block[i], err);
             if (rc != HW_OK)
@@ -266,8 +201,7 @@ static int read_headers(struct core_target *c, const Elf64_Ehdr *h, struct hw_er
             c->t.truncated = true;
             break;
         }
-        count -= got;
-        offset += got * sizeof *block;
+        done += got;
     }
     return HW_OK;
 }
@@ -378,11 +312,12 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
     int rc = open_core_file(c, path, err);
     if (rc != HW_OK)
         return rc;
-    Elf64_Ehdr header = {0};
-    size_t got = core_pread(c->fd, &header, sizeof header, 0);
-    rc = check_header(path, &header, got, err);
-    if (rc == HW_OK)
-        rc = read_headers(c, &header, err);
+    struct core_header header;
+    rc = core_read_header(c->fd, path, &header, err);
+    if (rc != HW_OK)
+        return rc;
+    c->t.who.machine = c->notes.machine = header.machine;
+    rc = read_headers(c, &header, err);
     if (rc != HW_OK)
         return rc;
     if (c->segments.count == 0)
@@ -393,6 +328,8 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
     if (rc == HW_OK)
         rc = identify(c, err);
     hw_target_take_threads(&c->t, &c->notes.threads);
+    if (rc == HW_OK && !c->notes.tells_tls)
+        rc = core_find_thread_pointers(&c->t, err);
     return rc;
 }
 

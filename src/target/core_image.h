@@ -1,10 +1,28 @@
 /*
- * What a core file says about its process besides its bytes. Shared by core.c and core_notes.c.
+ * The parts of reading a core that core.c puts together: its headers (core_elf.c), what its notes
+ * say about the process (core_notes.c), and what they should have said (core_tcb.c).
  */
 #ifndef HW_TARGET_CORE_IMAGE_H
 #define HW_TARGET_CORE_IMAGE_H
 
 #include "target/image.h"
+
+#include <elf.h>
+
+/* What the ELF header says. Those of 32-bit cores are as those of the others, only narrower. */
+struct core_header {
+    const struct hw_machine *machine;
+    uint64_t offset, count; /* of the program headers: in the file; how many */
+    uint64_t sections;      /* where the section headers are */
+};
+
+/* Fails with NOT_CORE, UNSUPPORTED. `path` is for the messages. */
+int core_read_header(int fd, const char *path, struct core_header *ret, struct hw_error *err);
+
+/* Read `count` program headers, beginning with number `first`, as those of a 64-bit core. Returns
+ * how many of them are there. */
+size_t core_read_segments(int fd, const struct core_header *h, uint64_t first, Elf64_Phdr *ret,
+                          size_t count);
 
 /* A file that was mapped, from NT_FILE. */
 struct core_file {
@@ -13,11 +31,15 @@ struct core_file {
     char *path;      /* in core_notes.names */
 };
 
-/* Start from {0}. */
+/* Start from {.machine = ...}. */
 struct core_notes {
+    const struct hw_machine *machine;
     HW_VEC(struct core_file) files; /* sorted and disjoint after core_notes_finish() */
     char *names;                    /* where their paths are */
     hw_thread_vec threads;
+    bool tells_tls;     /* there are notes that tell thread pointers */
+    bool in_thread;     /* the notes at hand are of the last of them */
+    unsigned tls_entry; /* which TLS descriptor is its thread pointer's, 0 if that is not told so */
     int pid;
     char comm[17];
     uint64_t page_size;          /* 0 if unknown */
@@ -37,6 +59,10 @@ void core_notes_finish(struct core_notes *n);
 const struct core_file *core_notes_file_at(const struct core_notes *n, hw_addr addr);
 
 void core_notes_deinit(struct core_notes *n);
+
+/* Find the thread pointers that a core does not tell (core_tcb.c); those not found stay 0. The
+ * target has its maps and threads, and no thread pointer. NOMEM. */
+int core_find_thread_pointers(struct hw_target *t, struct hw_error *err);
 
 /* pread() until `len` bytes are there, the file ends or it fails; returns the bytes read. */
 size_t core_pread(int fd, void *buf, size_t len, uint64_t offset);

@@ -1,28 +1,29 @@
 #include "target/core_image.h"
+#include "target/regs.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Larger things than these no kernel writes; a file that claims them is damaged or hostile. */
-#define NOTES_MAX   4000000 /* about a million threads */
-#define NT_FILE_MAX ((size_t)64 << 20)
-#define AUXV_MAX    ((size_t)4096)
+#define NOTES_MAX    4000000 /* about a million threads */
+#define NT_FILE_MAX  ((size_t)64 << 20)
+#define AUXV_MAX     ((size_t)4096)
+#define TLS_NOTE_MAX ((size_t)256)
 
-/* Where things are in the descriptors, on x86-64. */
-enum {
-    PRSTATUS_PID = 32,
-    PRSTATUS_REGS = 112, /* as struct user_regs_struct */
-    PRSTATUS_PC = PRSTATUS_REGS + 16 * 8,
-    PRSTATUS_SP = PRSTATUS_REGS + 19 * 8,
-    PRSTATUS_TP = PRSTATUS_REGS + 21 * 8,
-    PRSTATUS_BYTES = PRSTATUS_REGS + 27 * 8,
-    PRPSINFO_PID = 24,
-    PRPSINFO_FNAME = 40,
-    PRPSINFO_BYTES = PRPSINFO_FNAME + 16,
-};
+/*
+ * Where things are in the descriptors, for words of `w` bytes. The structs are the same everywhere
+ * but for the registers in the first, and for the ids of users in the second: 16 bits on i386.
+ */
+#define PRSTATUS_PID(w)   (16 + 2 * (w))
+#define PRSTATUS_REGS(w)  (32 + 10 * (w))
+#define PRPSINFO_PID(w)   ((w) == 8 ? 24u : 12u)
+#define PRPSINFO_FNAME(w) (PRPSINFO_PID(w) + 16)
+#define PRPSINFO_BYTES(w) (PRPSINFO_FNAME(w) + 16)
+
+/* A TLS descriptor of i386, as in struct user_desc: its number, its base, two more words. */
+#define TLS_DESC_BYTES 16
 
 size_t core_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
@@ -45,40 +46,65 @@ static uint32_t u32(const void *p)
     return v;
 }
 
-static uint64_t u64(const void *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
 /* ---- each kind of note ----------------------------------------------------------------------- */
 
-static bool take_prstatus(struct core_notes *n, const uint8_t *desc)
+/* The status of a thread; the notes that follow are of this one, too. */
+static bool take_prstatus(struct core_notes *n, const uint8_t *desc, size_t len)
 {
+    unsigned w = n->machine->word;
+    struct hw_regs regs;
+    n->in_thread = false;
+    if (len < PRSTATUS_REGS(w) + hw_regs_bytes(n->machine))
+        return true;
+    hw_regs_decode(n->machine, desc + PRSTATUS_REGS(w), hw_regs_bytes(n->machine), &regs);
     struct hw_thread th = {
-        .tid = (int)u32(desc + PRSTATUS_PID),
+        .tid = (int)u32(desc + PRSTATUS_PID(w)),
         .regs_known = true,
-        .tp = u64(desc + PRSTATUS_TP),
-        .sp = u64(desc + PRSTATUS_SP),
-        .pc = u64(desc + PRSTATUS_PC),
+        .tp = regs.tp,
+        .sp = regs.sp,
+        .pc = regs.pc,
     };
-    return th.tid <= 0 || hw_vec_push(&n->threads, th);
+    if (th.tid <= 0)
+        return true;
+    n->in_thread = true;
+    n->tls_entry = regs.tls_entry;
+    return hw_vec_push(&n->threads, th);
 }
 
-static void take_prpsinfo(struct core_notes *n, const uint8_t *desc)
+/* aarch64: the registers that programs may keep a thread pointer in; the first is tpidr_el0. */
+static void take_arm_tls(struct core_notes *n, const uint8_t *desc, size_t len)
 {
-    int pid = (int)u32(desc + PRPSINFO_PID);
+    if (n->in_thread && n->machine->id == HW_AARCH64 && len >= 8)
+        n->threads.data[n->threads.count - 1].tp = hw_word(desc, 8);
+}
+
+/* i386: the descriptors that a thread may choose from. */
+static void take_386_tls(struct core_notes *n, const uint8_t *desc, size_t len)
+{
+    if (!n->in_thread || !n->tls_entry)
+        return;
+    for (size_t i = 0; i + TLS_DESC_BYTES <= len; i += TLS_DESC_BYTES)
+        if (u32(desc + i) == n->tls_entry)
+            n->threads.data[n->threads.count - 1].tp = u32(desc + i + 4);
+}
+
+static void take_prpsinfo(struct core_notes *n, const uint8_t *desc, size_t len)
+{
+    unsigned w = n->machine->word;
+    if (len < PRPSINFO_BYTES(w))
+        return;
+    int pid = (int)u32(desc + PRPSINFO_PID(w));
     n->pid = pid > 0 ? pid : 0;
-    memcpy(n->comm, desc + PRPSINFO_FNAME, sizeof n->comm - 1);
+    memcpy(n->comm, desc + PRPSINFO_FNAME(w), sizeof n->comm - 1);
     n->comm[sizeof n->comm - 1] = '\0';
     hw_clean_name(n->comm);
 }
 
 static void take_auxv(struct core_notes *n, const uint8_t *desc, size_t len)
 {
-    for (size_t i = 0; i + 16 <= len; i += 16) {
-        uint64_t type = u64(desc + i), value = u64(desc + i + 8);
+    unsigned w = n->machine->word;
+    for (size_t i = 0; i + 2 * w <= len; i += 2 * w) {
+        uint64_t type = hw_word(desc + i, w), value = hw_word(desc + i + w, w);
         switch (type) {
         case AT_NULL:
             return;
@@ -108,23 +134,25 @@ static bool take_files(struct core_notes *n, int fd, uint64_t offset, uint64_t d
 {
     if (n->names || desc_len > NT_FILE_MAX)
         return true;
-    n->names = malloc((size_t)desc_len + 1);
+    n->names = calloc((size_t)desc_len + 1, 1);
     if (!n->names)
         return false;
+    unsigned w = n->machine->word;
     size_t len = core_pread(fd, n->names, (size_t)desc_len, offset);
-    if (len < 16)
+    if (len < 2 * w)
         return true;
-    uint64_t count = u64(n->names), page = u64(n->names + 8);
-    if (count > (len - 16) / 24)
-        count = (len - 16) / 24;
-    char *name = n->names + 16 + count * 24, *end = n->names + len;
-    for (uint64_t i = 0; i < count && name < end; i++) {
-        const char *entry = n->names + 16 + i * 24;
-        struct core_file f = {.start = u64(entry), .end = u64(entry + 8), .path = name};
+    const uint8_t *entry = (const uint8_t *)n->names + 2 * w;
+    uint64_t count = hw_word(entry - 2 * w, w), page = hw_word(entry - w, w);
+    if (count > (len - 2 * w) / (3 * w))
+        count = (len - 2 * w) / (3 * w);
+    char *name = n->names + 2 * w + count * 3 * w, *end = n->names + len;
+    for (uint64_t i = 0; i < count && name < end; i++, entry += 3 * w) {
+        struct core_file f = {
+            .start = hw_word(entry, w), .end = hw_word(entry + w, w), .path = name};
         char *nul = memchr(name, '\0', (size_t)(end - name));
         if (!nul)
             break;
-        if (__builtin_mul_overflow(u64(entry + 16), page, &f.offset))
+        if (__builtin_mul_overflow(hw_word(entry + 2 * w, w), page, &f.offset))
             f.offset = 0;
         if (f.start < f.end && *name && nul - name < PATH_MAX && !hw_vec_push(&n->files, f))
             return false;
@@ -135,8 +163,15 @@ static bool take_files(struct core_notes *n, int fd, uint64_t offset, uint64_t d
 
 /* ---- going through them ---------------------------------------------------------------------- */
 
-static int take_note(struct core_notes *n, int fd, uint32_t type, uint64_t offset, uint64_t len,
-                     struct hw_error *err)
+/* Some writers do not count the NUL. */
+static bool is_from(const char *owner, const char *name, uint32_t len)
+{
+    size_t letters = strlen(owner);
+    return (len == letters || len == letters + 1) && memcmp(name, owner, letters) == 0;
+}
+
+static int take_core_note(struct core_notes *n, int fd, uint32_t type, uint64_t offset,
+                          uint64_t len, struct hw_error *err)
 {
     uint8_t small[AUXV_MAX] = {0};
     bool ok = true;
@@ -144,20 +179,28 @@ static int take_note(struct core_notes *n, int fd, uint32_t type, uint64_t offse
         ok = take_files(n, fd, offset, len);
     } else {
         size_t got = core_pread(fd, small, len < sizeof small ? (size_t)len : sizeof small, offset);
-        if (type == NT_PRSTATUS && got >= PRSTATUS_BYTES)
-            ok = take_prstatus(n, small);
-        else if (type == NT_PRPSINFO && got >= PRPSINFO_BYTES)
-            take_prpsinfo(n, small);
+        if (type == NT_PRSTATUS)
+            ok = take_prstatus(n, small, got);
+        else if (type == NT_PRPSINFO)
+            take_prpsinfo(n, small, got);
         else if (type == NT_AUXV)
             take_auxv(n, small, got);
     }
     return ok ? HW_OK : hw_fail(err, HW_ERR_NOMEM, "out of memory");
 }
 
-/* Some writers do not count the NUL. */
-static bool is_from_core(const char *name, uint32_t len)
+static void take_linux_note(struct core_notes *n, int fd, uint32_t type, uint64_t offset,
+                            uint64_t len)
 {
-    return (len == 5 || len == 4) && memcmp(name, "CORE", len) == 0;
+    uint8_t small[TLS_NOTE_MAX] = {0};
+    if (type != NT_ARM_TLS && type != NT_386_TLS)
+        return;
+    n->tells_tls = true;
+    size_t got = core_pread(fd, small, len < sizeof small ? (size_t)len : sizeof small, offset);
+    if (type == NT_ARM_TLS)
+        take_arm_tls(n, small, got);
+    else
+        take_386_tls(n, small, got);
 }
 
 static uint64_t padded(uint64_t len)
@@ -169,7 +212,7 @@ int core_notes_read(struct core_notes *n, int fd, uint64_t offset, uint64_t end,
                     struct hw_error *err)
 {
     struct {
-        Elf64_Nhdr h;
+        Elf64_Nhdr h; /* the same for both classes */
         char name[8];
     } note;
     /* Each step goes forward by at least the 12 bytes of a header. */
@@ -186,11 +229,13 @@ int core_notes_read(struct core_notes *n, int fd, uint64_t offset, uint64_t end,
         if (desc_bytes > left - name_bytes)
             desc_bytes = left - name_bytes;
         offset += sizeof note.h + name_bytes;
-        if (is_from_core(note.name, note.h.n_namesz)) {
-            int rc = take_note(n, fd, note.h.n_type, offset, note.h.n_descsz, err);
-            if (rc != HW_OK)
-                return rc;
-        }
+        int rc = HW_OK;
+        if (is_from("CORE", note.name, note.h.n_namesz))
+            rc = take_core_note(n, fd, note.h.n_type, offset, note.h.n_descsz, err);
+        else if (is_from("LINUX", note.name, note.h.n_namesz))
+            take_linux_note(n, fd, note.h.n_type, offset, note.h.n_descsz);
+        if (rc != HW_OK)
+            return rc;
         offset += desc_bytes;
     }
     return HW_OK;

@@ -58,27 +58,44 @@ void hw_clean_name(char *name)
             *p = '?';
 }
 
+static bool is_big_endian(const unsigned char *header)
+{
+    return header[EI_DATA] == ELFDATA2MSB;
+}
+
+static unsigned machine_number(const unsigned char *header)
+{
+    const unsigned char *m = header + offsetof(Elf64_Ehdr, e_machine); /* in both classes */
+    return is_big_endian(header) ? (unsigned)(m[0] << 8 | m[1]) : (unsigned)(m[1] << 8 | m[0]);
+}
+
+const struct hw_machine *hw_elf_machine(const unsigned char *header)
+{
+    if (is_big_endian(header))
+        return NULL;
+    return hw_machine_of_elf(machine_number(header), header[EI_CLASS]);
+}
+
 static const struct {
     unsigned machine;
     const char *name;
 } machines[] = {
-    {EM_386, "i386"},        {EM_ARM, "arm"},   {EM_AARCH64, "aarch64"},
-    {EM_RISCV, "riscv"},     {EM_PPC, "ppc"},   {EM_PPC64, "ppc64"},
-    {EM_S390, "s390"},       {EM_MIPS, "mips"}, {EM_LOONGARCH, "loongarch"},
-    {EM_SPARCV9, "sparc64"},
+    {EM_386, "i386"},        {EM_ARM, "arm"},       {EM_AARCH64, "aarch64"},
+    {EM_RISCV, "riscv"},     {EM_PPC, "ppc"},       {EM_PPC64, "ppc64"},
+    {EM_S390, "s390"},       {EM_MIPS, "mips"},     {EM_LOONGARCH, "loongarch"},
+    {EM_SPARCV9, "sparc64"}, {EM_X86_64, "x86_64"},
 };
 
-const char *hw_elf_foreign_arch(const unsigned char *header, bool *is_32bit, char *buf, size_t size)
+void hw_elf_describe(const unsigned char *header, char *buf, size_t size)
 {
-    bool big = header[EI_DATA] == ELFDATA2MSB;
-    const unsigned char *m = header + offsetof(Elf64_Ehdr, e_machine);
-    unsigned machine = big ? (unsigned)(m[0] << 8 | m[1]) : (unsigned)(m[1] << 8 | m[0]);
-    *is_32bit = header[EI_CLASS] != ELFCLASS64;
-    if (machine == EM_X86_64)
-        return *is_32bit ? "x32" : big ? "x86_64, big-endian" : NULL;
+    bool wide = header[EI_CLASS] == ELFCLASS64;
+    unsigned machine = machine_number(header);
+    bool swapped = is_big_endian(header) && hw_machine_of_elf(machine, header[EI_CLASS]);
+    char name[32];
+    snprintf(name, sizeof name, "ELF machine %u", machine);
     for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
         if (machines[i].machine == machine)
-            return machines[i].name;
-    snprintf(buf, size, "ELF machine %u", machine);
-    return buf;
+            snprintf(name, sizeof name, "%s", machines[i].name);
+    snprintf(buf, size, "%s process (%s%s)", wide ? "64-bit" : "32-bit",
+             machine == EM_X86_64 && !wide ? "x32" : name, swapped ? ", big-endian" : "");
 }

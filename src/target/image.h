@@ -26,11 +26,13 @@ void hw_map_vec_free(hw_map_vec *maps);
 void hw_clean_name(char *name);
 
 /*
- * What an ELF header says the file was made for. NULL if that is 64-bit little-endian x86, the one
- * that heapwalk reads; else a name such as "i386" or "aarch64" (static, or written to `buf`).
- * `is_32bit` is always set. `header` holds at least EI_NIDENT + 4 bytes of an ELF file.
+ * What an ELF header says the file was made for. `header` holds the first HW_ELF_START bytes of an
+ * ELF file.
  */
-const char *hw_elf_foreign_arch(const unsigned char *header, bool *is_32bit, char *buf,
-                                size_t size);
+#define HW_ELF_START 20
+/* NULL if heapwalk cannot read that. */
+const struct hw_machine *hw_elf_machine(const unsigned char *header);
+/* For a message, such as "32-bit process (arm)". */
+void hw_elf_describe(const unsigned char *header, char *buf, size_t size);
 
 #endif

@@ -275,7 +275,7 @@ static void live_thaw(struct hw_target *t)
 static int live_freeze(struct hw_target *t, struct hw_error *err)
 {
     struct live_target *l = (struct live_target *)t;
-    int rc = hw_stop_all(t->who.pid, STOP_LIMIT_NS, &l->stop, err);
+    int rc = hw_stop_all(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->stop, err);
     if (rc != HW_OK)
         return rc;
     t->missed_threads = hw_stop_missed(l->stop);
@@ -408,25 +408,43 @@ static int check_kind(struct live_target *l, int pid, struct hw_error *err)
     return HW_OK;
 }
 
-/* Refuse a program that is not for 64-bit x86. */
-static int check_arch(int via, int pid, struct hw_error *err)
+/*
+ * Read the beginning of an ELF file that tells what the program is made for: of its executable, or,
+ * where that cannot be opened (its file system may be gone), of the code that the kernel itself
+ * maps into every program.
+ */
+static bool read_header(struct live_target *l, unsigned char header[HW_ELF_START])
 {
-    char path[64], name[32];
-    snprintf(path, sizeof path, "/proc/%d/exe", via);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/exe", l->via);
     hw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && refused(errno))
-        return hw_explain_permission(pid, "read", errno, err);
-    unsigned char header[EI_NIDENT + 4];
-    if (fd < 0 || pread(fd, header, sizeof header, 0) != (ssize_t)sizeof header ||
-        memcmp(header, ELFMAG, SELFMAG) != 0)
-        return HW_OK; /* not to be known this way: its file system may be gone */
-    bool is_32bit;
-    const char *arch = hw_elf_foreign_arch(header, &is_32bit, name, sizeof name);
-    if (!arch)
+    if (fd >= 0 && pread(fd, header, HW_ELF_START, 0) == HW_ELF_START &&
+        memcmp(header, ELFMAG, SELFMAG) == 0)
+        return true;
+    for (size_t i = 0; i < l->t.map_count; i++) {
+        const struct hw_map *map = &l->t.maps[i];
+        if (map->path && strcmp(map->path, "[vdso]") == 0)
+            return live_read(&l->t, map->start, header, HW_ELF_START, NULL) == HW_ELF_START &&
+                   memcmp(header, ELFMAG, SELFMAG) == 0;
+    }
+    return false;
+}
+
+/* Find out what machine the program is for, and refuse it if we do not read such processes. */
+static int check_machine(struct live_target *l, struct hw_error *err)
+{
+    unsigned char header[HW_ELF_START];
+    if (!read_header(l, header))
+        return HW_OK; /* most likely as everything else here */
+    const struct hw_machine *m = hw_elf_machine(header);
+    if (m && m->runs_here) {
+        l->t.who.machine = m;
         return HW_OK;
+    }
+    char arch[64];
+    hw_elf_describe(header, arch, sizeof arch);
     return hw_fail(err, HW_ERR_UNSUPPORTED,
-                   "pid %d is a %s process (%s): heapwalk reads 64-bit x86 only so far", pid,
-                   is_32bit ? "32-bit" : "64-bit", arch);
+                   "pid %d is a %s: heapwalk reads x86_64 and i386 processes", l->t.who.pid, arch);
 }
 
 static int identify(struct live_target *l, struct hw_error *err)
@@ -467,11 +485,11 @@ static int open_steps(struct live_target *l, struct hw_error *err)
     if (rc == HW_OK)
         rc = open_memory(l, err);
     if (rc == HW_OK)
-        rc = check_arch(l->via, pid, err);
+        rc = update_maps(l, err);
+    if (rc == HW_OK)
+        rc = check_machine(l, err);
     if (rc == HW_OK)
         rc = identify(l, err);
-    if (rc == HW_OK)
-        rc = update_maps(l, err);
     if (rc == HW_OK)
         rc = update_threads(l, err);
     if (rc == HW_ERR_GONE)

@@ -3,9 +3,25 @@
 #include <elf.h>
 
 static const struct hw_machine machines[] = {
-    [HW_X86_64] = {HW_X86_64, "x86_64", 8, EM_X86_64, ELFCLASS64, false, false},
-    [HW_I386] = {HW_I386, "i386", 4, EM_386, ELFCLASS32, false, false},
-    [HW_AARCH64] = {HW_AARCH64, "aarch64", 8, EM_AARCH64, ELFCLASS64, true, true},
+    [HW_X86_64] = {.id = HW_X86_64,
+                   .name = "x86_64",
+                   .word = 8,
+                   .elf_machine = EM_X86_64,
+                   .elf_class = ELFCLASS64,
+                   .runs_here = true},
+    [HW_I386] = {.id = HW_I386,
+                 .name = "i386",
+                 .word = 4,
+                 .elf_machine = EM_386,
+                 .elf_class = ELFCLASS32,
+                 .runs_here = true},
+    [HW_AARCH64] = {.id = HW_AARCH64,
+                    .name = "aarch64",
+                    .word = 8,
+                    .elf_machine = EM_AARCH64,
+                    .elf_class = ELFCLASS64,
+                    .tls_above = true,
+                    .tagged = true},
 };
 
 const struct hw_machine *hw_machine(enum hw_machine_id id)

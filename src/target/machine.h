@@ -18,6 +18,7 @@ struct hw_machine {
     unsigned elf_machine; /* EM_... */
     unsigned elf_class;   /* ELFCLASS32, ELFCLASS64 */
     bool tls_above;       /* static TLS blocks lie above the thread pointer (TLS variant I) */
+    bool runs_here;       /* there are live processes of it to read: heapwalk runs on x86_64 */
     bool tagged;          /* the top byte of a pointer may be a tag that the CPU ignores */
 };
 

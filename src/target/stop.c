@@ -25,14 +25,17 @@
 
 #include "base/vec.h"
 #include "target/proc.h"
+#include "target/regs.h"
 
+#include <asm/ldt.h>
+#include <elf.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/ptrace.h>
-#include <sys/user.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -50,6 +53,7 @@ struct tracee {
 
 struct hw_stop {
     int pid;
+    const struct hw_machine *machine;
     int64_t limit_ns;
     pthread_t keeper;
     sem_t stopped; /* posted by the keeper: rc and error are set */
@@ -202,6 +206,36 @@ static void wait_all(struct hw_stop *s, int64_t deadline)
 
 /* ---- the keeper ------------------------------------------------------------------------------ */
 
+/* The base of a TLS descriptor of a thread, 0 if there is no such. */
+static hw_addr descriptor_base(int tid, unsigned entry)
+{
+    struct user_desc desc = {0};
+    void *number = (void *)(uintptr_t)entry;
+    return ptrace(PTRACE_GET_THREAD_AREA, tid, number, &desc) == 0 ? desc.base_addr : 0;
+}
+
+/*
+ * Read the registers of a stopped thread; false if it is gone. The kernel gives those of the mode
+ * in which the thread runs, and says by their length which that is. A program can change the mode
+ * by a far jump; then its thread pointer is nowhere to be seen.
+ */
+static bool read_thread(const struct hw_stop *s, int tid, struct hw_thread *ret)
+{
+    uint8_t block[HW_REGS_MAX];
+    struct iovec to = {block, sizeof block};
+    struct hw_regs regs;
+    *ret = (struct hw_thread){.tid = tid};
+    if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &to) != 0)
+        return false;
+    if (!hw_regs_decode(s->machine, block, to.iov_len, &regs))
+        return true;
+    ret->regs_known = true;
+    ret->sp = regs.sp;
+    ret->pc = regs.pc;
+    ret->tp = regs.tls_entry ? descriptor_base(tid, regs.tls_entry) : regs.tp;
+    return true;
+}
+
 static int read_registers(struct hw_stop *s, struct hw_error *err)
 {
     for (size_t i = 0; i < s->tracees.count; i++) {
@@ -210,17 +244,10 @@ static int read_registers(struct hw_stop *s, struct hw_error *err)
             s->missed++;
         if (tracee->state != TRACEE_STOPPED)
             continue;
-        struct user_regs_struct regs;
-        if (ptrace(PTRACE_GETREGS, tracee->tid, NULL, &regs) != 0) {
+        struct hw_thread th;
+        if (!read_thread(s, tracee->tid, &th))
             tracee->state = TRACEE_ENDED; /* killed while it stood still */
-            continue;
-        }
-        struct hw_thread th = {.tid = tracee->tid,
-                               .regs_known = true,
-                               .tp = regs.fs_base,
-                               .sp = regs.rsp,
-                               .pc = regs.rip};
-        if (!hw_vec_push(&s->threads, th))
+        else if (!hw_vec_push(&s->threads, th))
             return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     }
     if (s->threads.count == 0 && s->missed == 0)
@@ -300,7 +327,8 @@ static int start_keeper(struct hw_stop *s)
     return failed;
 }
 
-int hw_stop_all(int pid, int64_t limit_ns, struct hw_stop **ret, struct hw_error *err)
+int hw_stop_all(int pid, const struct hw_machine *machine, int64_t limit_ns, struct hw_stop **ret,
+                struct hw_error *err)
 {
     *ret = NULL;
     if (pid == getpid()) {
@@ -313,6 +341,7 @@ int hw_stop_all(int pid, int64_t limit_ns, struct hw_stop **ret, struct hw_error
     if (!s)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     s->pid = pid;
+    s->machine = machine;
     s->limit_ns = limit_ns > 0 ? limit_ns : 0;
     sem_init(&s->stopped, 0, 0);
     sem_init(&s->release, 0, 0);

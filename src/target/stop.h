@@ -20,12 +20,14 @@ struct hw_stop;
 
 /*
  * Stop all threads of `pid`. On success *ret holds them until hw_stop_release(); on failure all are
- * running again. `limit_ns` bounds the wait: a thread that does not stop by then (it sleeps
+ * running again. `machine` is what the process runs on: registers of a thread that runs code for
+ * another one are not known. `limit_ns` bounds the wait: a thread that does not stop by then (it sleeps
  * uninterruptibly in the kernel) is counted in hw_stop_missed().
  * Fails with NO_PROCESS, GONE, PERMISSION (cause and remedy: other uid, CAP_SYS_PTRACE, Yama,
  * not dumpable, already traced by PID N), NOMEM, SYSTEM.
  */
-int hw_stop_all(int pid, int64_t limit_ns, struct hw_stop **ret, struct hw_error *err);
+int hw_stop_all(int pid, const struct hw_machine *machine, int64_t limit_ns, struct hw_stop **ret,
+                struct hw_error *err);
 
 /* The stopped threads with their registers, sorted by tid; owned by `stop`. */
 const struct hw_thread *hw_stop_threads(const struct hw_stop *stop, size_t *count);

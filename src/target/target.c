@@ -33,7 +33,7 @@ int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 
 int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_error *err)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[8] = {0};
     unsigned word = t->who.machine->word;
     int rc = hw_read_all(t, addr, bytes, word, err);
     if (rc == HW_OK)

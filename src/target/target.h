@@ -52,7 +52,9 @@ struct hw_map {
 struct hw_thread {
     int tid;
     bool regs_known;
-    hw_addr tp; /* thread pointer: fs_base on x86-64 */
+    hw_addr tp; /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
+                   aarch64; 0 if it has none, or a core neither tells it nor has the
+                   control block that would stand there */
     hw_addr sp, pc;
 };
 
@@ -118,8 +120,8 @@ struct hw_target {
 
 /*
  * Open a process / a core. Fails with NO_PROCESS (no such pid, a kernel thread, a zombie),
- * PERMISSION (with the cause and the remedy), UNSUPPORTED (not a 64-bit x86 image), NOT_CORE,
- * NOMEM, SYSTEM. *ret is closed with hw_target_close().
+ * PERMISSION (with the cause and the remedy), UNSUPPORTED (of another machine: see
+ * target/machine.h), NOT_CORE, NOMEM, SYSTEM. *ret is closed with hw_target_close().
  */
 int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err);
 int hw_target_open_core(const char *path, struct hw_target **ret, struct hw_error *err);
@@ -134,7 +136,8 @@ struct hw_buffer_range {
 };
 /*
  * An image made of the caller's arrays. Ranges may come in any order but must not overlap; page
- * size 4096, pid 0, x86-64 (a test may set who.machine to another). `threads` is copied and may be NULL. Fails with USAGE, NOMEM.
+ * size 4096, pid 0, x86-64 (a test may set who.machine to another). `threads` is copied and may be
+ * NULL. Fails with USAGE, NOMEM.
  */
 int hw_target_open_buffer(const struct hw_buffer_range *ranges, size_t range_count,
                           const struct hw_thread *threads, size_t thread_count,

@@ -3,9 +3,10 @@
 import csv
 from collections import Counter, defaultdict
 
+from machine import machine_of
+
 HEADER = 16  # from a chunk to the pointer that the program has
-USED_COST = 8  # what a chunk has beyond its usable bytes
-MMAPPED_COST = 16  # and one with a mapping of its own, if its victim does not know better
+USED_COST = 8  # what a chunk has beyond its usable bytes, on 64-bit machines
 
 # State in the listing -> name of the figure; top and overhead are counted by bytes only.
 FIGURES = {"in use": "in_use", "tcache": "tcache", "fastbin": "fastbin", "bin": "bin"}
@@ -78,7 +79,7 @@ def check_tcaches(t, chunks, report):
     t.equal("tcache chunks of nobody", dict(counts), {})
 
 
-def check_blocks(t, chunks, blocks, foreign, mmapped_cost):
+def check_blocks(t, chunks, blocks, foreign, used_cost, mmapped_cost):
     """Every live block is there with its usable size, and next to nothing else is."""
     missing = dict(blocks)
     others = []
@@ -86,7 +87,7 @@ def check_blocks(t, chunks, blocks, foreign, mmapped_cost):
         if c.state not in ("in use", "mmapped"):
             t.check(c.pointer not in missing, f"block {c.pointer or 0:#x} is live, not {c.state}")
             continue
-        cost = mmapped_cost if c.state == "mmapped" else USED_COST
+        cost = mmapped_cost if c.state == "mmapped" else used_cost
         usable = missing.pop(c.pointer, None)
         if usable is None:
             others.append(c)
@@ -100,10 +101,11 @@ def check_blocks(t, chunks, blocks, foreign, mmapped_cost):
     t.note(f"{len(blocks)} blocks, {len(others)} others")
 
 
-def check_chunks(t, out, report, blocks, foreign, mmapped_cost=MMAPPED_COST):
-    chunks = parse(out)
+def check_chunks(t, out, report, victim, foreign):
+    chunks, word = parse(out), machine_of(report).word
     check_heap_order(t, chunks, report)
     check_states(t, chunks, report)
     check_tcaches(t, chunks, report)
-    check_blocks(t, chunks, blocks, foreign, mmapped_cost)
+    check_blocks(t, chunks, victim.blocks(), foreign, victim.expected("used_cost", word),
+                 victim.expected("mmapped_cost", 2 * word))
     return chunks

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+from machine import MACHINES, TAG
+
 
 def workplace():
     """A directory of one's own for the time of a `with`."""
@@ -58,11 +60,12 @@ class Victim:
     """A running victim. Use as a context manager: it is killed at the end. It takes orders if it
     was asked to."""
 
-    def __init__(self, build, directory, name, args=(), env=None, obeys=False):
+    def __init__(self, build, directory, name, args=(), env=None, prefix=(), obeys=False):
+        """`prefix` is a command that runs the program: an emulator, for example."""
         self.directory = directory
         program = os.path.join(build, "victims", name)
         self.process = subprocess.Popen(
-            [program, directory, *[str(a) for a in args]],
+            [*prefix, program, directory, *[str(a) for a in args]],
             stdin=subprocess.PIPE if obeys else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             cwd=directory,
@@ -147,6 +150,8 @@ class Victim:
         return {k: int(v) for k, v in (line.split() for line in lines)}
 
     def blocks(self):
-        """{pointer: usable size} of every live block."""
+        """{address: usable size} of every live block."""
         lines = self.text("blocks.txt").decode().splitlines()
-        return {int(p, 16): int(usable) for p, _, usable in (line.split() for line in lines)}
+        untag = any(MACHINES[arch].tagged for (arch,) in self.expectations("arch"))
+        mask = ~TAG if untag else -1
+        return {int(p, 16) & mask: int(usable) for p, _, usable in map(str.split, lines)}

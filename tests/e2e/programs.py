@@ -40,10 +40,10 @@ def library(pattern, package):
 class Program:
     """A running program that says "ready", quacking like a Victim."""
 
-    def __init__(self, place, command, env=None):
+    def __init__(self, place, command, env=None, stdin=subprocess.DEVNULL):
         self.directory = place
         # stderr is for the sanitizers' and valgrind's greetings.
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL, cwd=place,
                                         env={**os.environ, **(env or {})},
                                         preexec_fn=unlimited_core)

@@ -5,6 +5,8 @@ import os
 
 import jsonschema
 
+from machine import machine_of
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SCHEMA = os.path.join(HERE, "..", "..", "docs", "report.schema.json")
 
@@ -175,6 +177,7 @@ def check_sums(t, report):
 
 
 def check_arenas(t, report, live):
+    alignment = machine_of(report).heap
     indices = [a["index"] for a in report["arenas"]]
     t.equal("arena indices", indices, [*range(len(indices))])
     t.equal("arena 0", report["arenas"][0]["kind"], "main")
@@ -189,7 +192,7 @@ def check_arenas(t, report, live):
             t.equal(f"{where}: kind", a["kind"], "thread")
             t.equal(f"{where}: heaps", sum(h["bytes"] for h in a["heaps"]), a["system_bytes"])
             for h in a["heaps"]:
-                t.equal(f"{where}: heap alignment", int(h["address"], 16) % (64 << 20), 0)
+                t.equal(f"{where}: heap alignment", int(h["address"], 16) % alignment, 0)
 
 
 def check_threads(t, report, tids):
@@ -240,6 +243,8 @@ def check_expectations(t, report, victim):
         row = rows.get(int(tid), {})
         got = (row.get("tcache_chunks"), row.get("tcache_bytes"))
         t.equal(f"tcache of thread {tid}", got, (int(chunks), int(size)))
+    for (arch,) in victim.expectations("arch"):
+        t.equal("target.arch", report["target"]["arch"], arch)
     live = report["target"]["kind"] == "live"
     for (reason,) in victim.expectations("top_reason") if live else []:
         t.equal("reason of the main top", report["arenas"][0]["top"]["reason"], reason)

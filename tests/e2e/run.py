@@ -14,10 +14,12 @@ import time
 import badinput
 import busy
 import damage
+import everyday
 import foreign
 import harmless
 import hidden
 import hostile
+import i386
 import layouts
 import modes
 import output
@@ -42,8 +44,8 @@ def main():
     suite, start = Suite(args.names), time.monotonic()
     for case in CASES:
         modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, damage, hostile, residency,
-                   harmless):
+    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, everyday, i386, damage,
+                   hostile, residency, harmless):
         module.run(suite, tool, args)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()

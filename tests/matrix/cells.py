@@ -1,13 +1,17 @@
 """The cells of one libc and one victim: live, from a core by gdb, from a core by the kernel; each
-with the libc's debug file, without, and for cores with the debug file alone, or no file at all."""
+with the libc's debug file, without, and for cores with the debug file alone, or no file at all. For
+some victims also with each way of finding malloc's roots alone: see finders.py."""
 
 import os
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from badinput import check_refused
 from expect import GUARDS, is_extra, variants_of
+from finders import Finder, check_alone, finders_of
 from libcs import DETACHED, HIDDEN, SYMBOLS
+from machines import CORE, GCORE, LIVE, QEMU
 from modes import check_core, check_live, gcore, kernel_core, running
 from oracle_checks import check_oracle
 from process import thread_states
@@ -15,9 +19,8 @@ from suite import Skip, Test
 from tool import Tool
 
 import hide
+import qemucore
 
-LIVE, GCORE, CORE = "live", "gcore", "core"
-MODES = (LIVE, GCORE, CORE)
 FROM_FILES = ("symtab", "dwarf")  # origins that need symbols or debug information
 
 OK, WRONG, PARTIAL, REFUSED, SKIPPED = "ok", "wrong", "partial", "refused", "skip"
@@ -31,6 +34,7 @@ class Cell:
     case: str
     variant: str
     mode: str
+    finder: Finder = None
     outcome: str = OK
     failures: list = field(default_factory=list)
     notes: list = field(default_factory=list)
@@ -38,7 +42,8 @@ class Cell:
 
     @property
     def name(self):
-        return "/".join(word for word in (self.libc, self.case, self.variant, self.mode) if word)
+        words = (self.libc, self.case, self.variant, self.mode, self.finder and self.finder.name)
+        return "/".join(word for word in words if word)
 
     def judge(self):
         if self.failures:
@@ -95,16 +100,26 @@ def check_version(t, libc, said, exact):
         t.note("glibc of unknown version")
 
 
-def tool_of(build, libc, variant):
-    debug = variant in (SYMBOLS, DETACHED) and not libc.static
+def tool_of(build, libc, variant, mode):
     hidden = variant in HIDDEN
-    return Tool(build, ("--debuginfo-path", libc.debug_path) if debug else (),
+    options = libc.options(variant in (SYMBOLS, DETACHED), mode != LIVE and not hidden)
+    return Tool(build, options,
                 hide.command([libc.root, libc.build], user=False) if hidden else ())
 
 
-def modes_of(case):
+def modes_of(libc, case):
     """The victims that are run under one libc only are about the heap, not about kinds of cores."""
-    return [mode for mode in MODES if mode != GCORE or not is_extra(case)]
+    return [mode for mode in libc.machine.modes if mode not in (GCORE, QEMU) or not is_extra(case)]
+
+
+def cells_of(libc, case):
+    cells = [Cell(libc.name, case.name, variant, mode)
+             for mode in modes_of(libc, case) for variant in variants_of(libc, case)
+             if mode not in (LIVE, QEMU) or variant not in HIDDEN]
+    cells += [Cell(libc.name, case.name, finder.variant, mode, finder)
+              for mode in libc.machine.modes if mode in (LIVE, CORE)
+              for finder in finders_of(libc, case, mode)]
+    return cells
 
 
 def live(t, tool, libc, variant, case, victim):
@@ -113,6 +128,17 @@ def live(t, tool, libc, variant, case, victim):
 
 def from_core(t, tool, libc, variant, case, victim, core, tids):
     check_sources(t, libc, variant, check_core(t, tool, case, victim, core, tids))
+
+
+def check_nameless(t, tool, core):
+    """The emulator's own cores do not say which files were mapped. True if heapwalk says that it
+    finds no libc; if it finds one, all must be right."""
+    ran = tool.run("-J", core)
+    if ran.status != 2:
+        return False
+    check_refused(t, ran, words=["glibc"])
+    t.note("refused")
+    return True
 
 
 def check_lost_stacks(t, tool, core):
@@ -138,7 +164,7 @@ def why_not(libc, variant, can_hide):
         return None
     if variant in HIDDEN:
         return "files cannot be hidden here: it takes root, or user namespaces"
-    if not libc.static and hide.has_system_debug(libc.root):
+    if not libc.static and hide.has_system_debug(libc.libraries()[-1]):
         return "the system's own debug file of this libc cannot be hidden here"
     return None
 
@@ -149,10 +175,7 @@ class Job:
     def __init__(self, build, libc, case, can_hide, wants):
         self.build, self.libc, self.case = build, libc, case
         self.can_hide = can_hide
-        self.cells = [Cell(libc.name, case.name, variant, mode)
-                      for mode in modes_of(case) for variant in variants_of(libc, case)
-                      if mode != LIVE or variant not in HIDDEN]
-        self.cells = [cell for cell in self.cells if wants(cell.name)]
+        self.cells = [cell for cell in cells_of(libc, case) if wants(cell.name)]
 
     def run(self):
         """The finished cells; the first of them is the oracle's."""
@@ -160,8 +183,10 @@ class Job:
             return []
         oracle = Cell(self.libc.name, self.case.name, "", "oracle")
         try:
-            with running(self.libc.build, self.case) as victim:
+            prefix, env = self.libc.command(self.case)
+            with running(self.libc.build, replace(self.case, env=env), prefix) as victim:
                 tids = list(thread_states(victim.pid))
+                victim.exe = self.libc.exe_of(victim.exe)
                 return [run_cell(oracle, check_oracle, victim), *self.of_victim(victim, tids)]
         except Exception:
             oracle.failures.append("no victim:\n" + traceback.format_exc())
@@ -172,15 +197,22 @@ class Job:
             return [oracle, *self.cells]
 
     def of_victim(self, victim, tids):
-        for mode, dump in ((LIVE, None), (GCORE, gcore), (CORE, kernel_core)):
+        for mode, dump in self.dumps():
             cells = [cell for cell in self.cells if cell.mode == mode]
             core, trouble = None, None
             if cells and dump:
                 core, trouble = self.dumped(dump, victim)
+            if core and QEMU in self.libc.machine.modes:
+                tids = qemucore.tids(core)  # the emulator has threads of its own
             for cell in cells:
                 yield run_cell(cell, self.one, cell, victim, tids, core, trouble)
-            if core:
+            if core and mode != QEMU:
                 os.unlink(core)
+
+    def dumps(self):
+        if QEMU in self.libc.machine.modes:
+            return (QEMU, qemucore.qemu_core), (CORE, qemucore.kernel_core)
+        return (LIVE, None), (GCORE, gcore), (CORE, kernel_core)
 
     @staticmethod
     def dumped(dump, victim):
@@ -190,17 +222,31 @@ class Job:
         except Exception as why:
             return None, why
 
-    def lossy(self, cell):
-        return self.case.name == GUARDS and cell.mode == GCORE
+    def reference(self, cell):
+        """heapwalk with the symbols of this libc, if it can be had."""
+        if SYMBOLS not in self.libc.variants:
+            return None
+        return tool_of(self.build, self.libc, SYMBOLS, cell.mode)
+
+    def excused(self, t, cell, tool, core):
+        """A core that has not all it takes, if the report says so."""
+        if cell.mode == QEMU:
+            return check_nameless(t, tool, core)
+        lossy = self.case.name == GUARDS and cell.mode == GCORE
+        return lossy and check_lost_stacks(t, tool, core)
 
     def one(self, t, cell, victim, tids, core, trouble):
         if trouble:
             raise trouble
         if why := why_not(self.libc, cell.variant, self.can_hide):
             raise Skip(why)
-        tool = tool_of(self.build, self.libc, cell.variant)
+        tool = tool_of(self.build, self.libc, cell.variant, cell.mode)
         common = (tool, self.libc, cell.variant, self.case, victim)
-        if cell.mode == LIVE:
+        if cell.finder:
+            target = [core] if core else ["-p", victim.pid]
+            check_alone(t, tool, self.reference(cell), target, cell.finder, self.libc,
+                        victim, tids)
+        elif cell.mode == LIVE:
             live(t, *common)
-        elif not (self.lossy(cell) and check_lost_stacks(t, tool, core)):
+        elif not self.excused(t, cell, tool, core):
             from_core(t, *common, core, tids)

@@ -17,8 +17,8 @@ from libcs import DETACHED
 
 NEWEST = (2, 43)  # the first where tcaches are made late and more fits in them
 # _dl_non_dynamic_init() of 2.36: the program's directory, the link_map of the vdso, two for search
-# paths, one for unwinding.
-BEFORE_MAIN = 5
+# paths, one for unwinding. Under the emulator there is no vdso.
+BEFORE_MAIN, BEFORE_MAIN_EMULATED = 5, 4
 # Where gdb's gcore may lose the stacks of threads: see check_lost_stacks().
 GUARDS = "guards"
 
@@ -34,11 +34,12 @@ class Own:
     heirs: int = 0
     lost: int = 0
 
-    def chunks(self, version, static):
-        if version >= NEWEST:
+    def chunks(self, libc):
+        if libc.version >= NEWEST:
             return self.dtvs + self.cachers + self.heirs + self.lost
-        if static:  # the first thread allocates in any case
-            return self.dtvs + max(1, self.users) + self.lost + BEFORE_MAIN
+        if libc.static:  # the first thread allocates in any case
+            before = BEFORE_MAIN_EMULATED if libc.machine.emulator else BEFORE_MAIN
+            return self.dtvs + max(1, self.users) + self.lost + before
         return self.dtvs + self.users + self.lost
 
 
@@ -72,9 +73,20 @@ EVERYWHERE = (
     "foreign-sbrk-odd-junk", "foreign-sbrk-first-zero", "blocked-brk", "tcache-full",
     "tcache-none", "tcache-over", "fastbins", "mixed", "unused-asked", "fork-child", GUARDS,
 )
-ALL_CASES_UNDER = "bookworm"
+ALL_CASES_UNDER = ("bookworm", "bookworm-i386")
+# Under one libc of each machine where cores are slow to write: heaps of 64 MiB each.
+LARGE, LARGE_UNDER = ("big-arenas",), "bookworm-arm64"
+# In another root all else is as outside of it.
+CHROOT_CASES = ("many-threads", "mmapped-fixed", "mixed")
+# Where pointers have tags, chunks are larger than some victims think.
+TAGGED_CASES = ("many-threads", "mmapped-fixed", "mixed", "bins", "fastbins", "unused-asked")
+# qemu-user fails now and then when a process with threads calls fork().
+NOT_EMULATED = ("fork-child",)
 # Where only a debug file is there, all else is as with the libc itself: some cases will do.
 DETACHED_CASES = ("many-threads", "tcache-full", "mmapped-fixed", "fork-child")
+
+# What a sample takes: these, and of those that are run everywhere each so many-th.
+ALWAYS, STRIDE = ("many-threads",), 5
 
 
 def is_extra(case):
@@ -90,6 +102,20 @@ def cases_of(libc):
     count = 7 if libc.version < NEWEST else 16  # chunks of each size in a tcache
     cases = [*CASES, Case("tcache-over", "tcache", (count + 13, count)),
              Case(GUARDS, "tcache", (7, 7), {"VICTIM_GUARDS": "1"})]
-    wanted = [c for c in cases if libc.name == ALL_CASES_UNDER or not is_extra(c)]
-    return [replace(c, foreign=OWN.get(c.name, ONE_THREAD).chunks(libc.version, libc.static))
+    wanted = [c for c in cases if libc.name in ALL_CASES_UNDER or not is_extra(c)]
+    if libc.chroot:
+        wanted = [c for c in wanted if c.name in CHROOT_CASES]
+    if libc.tunables:
+        wanted = [c for c in wanted if c.name in TAGGED_CASES]
+    if libc.machine.emulator:
+        wanted = [c for c in wanted if c.name not in NOT_EMULATED and
+                  (c.name not in LARGE or libc.name == LARGE_UNDER)]
+    return [replace(c, foreign=OWN.get(c.name, ONE_THREAD).chunks(libc))
             for c in wanted]
+
+
+def sample_of(libc, number):
+    """Some of them: enough for every variant and mode, and other ones in the next row; all of them
+    in any so many rows, one after the other."""
+    cases = [c for c in cases_of(libc) if not is_extra(c)]
+    return [c for i, c in enumerate(cases) if c.name in ALWAYS or i % STRIDE == number % STRIDE]

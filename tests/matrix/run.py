@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """The matrix of real C libraries: heapwalk against victims that run under several releases of
-glibc, with the libc's debug file, without, and from cores with no other file at all.
+glibc on several machines, with the libc's debug file, without, and from cores with no other file.
 
-    tests/matrix/run.py --build build [-k WORD ...]
+    tests/matrix/run.py --build build [--sample] [-k WORD ...]
 
-Names are LIBC/CASE/VARIANT/MODE, for example bullseye/mixed/stripped/gcore. Each -k WORD must occur
-in the name; A|B is either. A libc that cannot be fetched is skipped, and named. MATRIX_CC is the
-compiler of the victims, gcc if it is not set.
+Names are LIBC/CASE/VARIANT/MODE, for example bullseye/mixed/stripped/gcore, and with one finder of
+malloc's roots alone LIBC/CASE/VARIANT/MODE/FINDER. Each -k WORD must occur in the name; A|B is
+either. A libc that cannot be fetched is skipped, and named.
 """
 
 import argparse
@@ -21,8 +21,9 @@ sys.path.insert(1, os.path.join(HERE, "..", "e2e"))
 
 import hide
 import libcs
-from cells import MODES, OK, PARTIAL, REFUSED, SKIPPED, WRONG, Job
-from expect import cases_of
+from cells import OK, PARTIAL, REFUSED, SKIPPED, WRONG, Job
+from expect import cases_of, sample_of
+from machines import MACHINES
 
 MOST_SHOWN, MOST_LINES = 6, 4  # failures of one cell, lines of each
 
@@ -53,15 +54,18 @@ def share(counts):
     return f"{counts[OK]}/{whole}" + "".join(marks)
 
 
+def column_of(cell):
+    return ("alone", cell.finder.name) if cell.finder else (cell.variant, cell.mode)
+
+
 def table(rows, cells):
-    """Libc by variant: for each mode how many cells passed."""
-    counts = {}
+    """Libc by variant: for each mode how many cells passed; and for each finder alone."""
+    names, counts, columns = {libc.name for libc in rows}, {}, {}
     for cell in cells:
-        if cell.variant:
-            key = cell.libc, cell.variant, cell.mode
-            counts.setdefault(key, Counter())[cell.outcome] += 1
-    columns = [(v, m) for v in libcs.VARIANTS for m in MODES
-               if m != "live" or v not in libcs.HIDDEN]
+        if cell.variant and cell.libc in names:
+            counts.setdefault((cell.libc, *column_of(cell)), Counter())[cell.outcome] += 1
+            columns[column_of(cell)] = None
+    columns = sorted(columns, key=lambda c: (*libcs.VARIANTS, "alone").index(c[0]))
     first = {}  # of each variant: the column that is headed by its name
     for column in columns:
         first.setdefault(column[0], column)
@@ -69,13 +73,23 @@ def table(rows, cells):
              ["libc", "glibc", *(m for _, m in columns)]]
     for libc in rows:
         figures = [share(counts.get((libc.name, *column), Counter())) for column in columns]
-        version = ".".join(map(str, libc.version)) if libc.package else "-"
+        version = ".".join(map(str, libc.version))
         lines.append([libc.name, version, *figures])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for line in lines:
         print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
-    print("passed/all, and of the rest so many: w wrong, p partial (status 1), "
-          "r refused (status 2), s skipped")
+    print()
+
+
+def tables(rows, cells):
+    seen = {cell.libc for cell in cells}
+    for machine in MACHINES:
+        mine = [libc for libc in rows if libc.machine == machine and libc.name in seen]
+        if mine:
+            table(mine, cells)
+    if seen:
+        print("passed/all, and of the rest so many: w wrong, p partial (status 1), "
+              "r refused (status 2), s skipped")
 
 
 def wanted_by(words):
@@ -89,7 +103,7 @@ def prepare(args, rows):
     there = [libc for libc in rows if not libc.missing]
     for libc in there:
         libc.build = os.path.join(args.build, "matrix", libc.name)
-    broken = libcs.compile_all(there, lambda l: {c.victim for c in cases_of(l)}, args.jobs)
+    broken = libcs.compile_all(there, lambda l: {c.victim for c in args.cases(l)}, args.jobs)
     for libc, name, why in broken:
         print(f"FAIL {libc.name}: victim {name} cannot be compiled: {why}")
     return there, len(broken)
@@ -104,14 +118,15 @@ def summary(rows, cells, broken, seconds):
     failed = outcomes[WRONG] + outcomes[PARTIAL] + outcomes[REFUSED] + broken
     missing = [libc for libc in rows if libc.missing]
     print()
-    table(rows, cells)
+    tables(rows, cells)
     print()
     for libc in missing:
         print(f"skip {libc.name}: {libc.missing}")
     print(f"matrix: {seconds:.0f} s, {outcomes[SKIPPED]} cells skipped, "
           f"{len(missing)} of {len(rows)} libcs missing")
     print(f"{outcomes[OK]} passed, {failed} failed")
-    return 0 if outcomes[OK] and not failed else 1
+    nothing = not cells and not missing  # no cell has such a name
+    return 1 if failed or nothing else 0
 
 
 def main():
@@ -120,6 +135,8 @@ def main():
     parser.add_argument("--cache", help="directory of the libcs; see scripts/fetch-libcs.sh")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--verbose", action="store_true", help="show every failure of a cell")
+    parser.add_argument("--sample", action="store_true",
+                        help="some victims for each libc, all of them for all libcs together")
     parser.add_argument("-k", dest="words", action="append", default=[], metavar="WORD")
     args = parser.parse_args()
     args.build = os.path.abspath(args.build)
@@ -130,9 +147,13 @@ def main():
     os.environ.pop("DEBUGINFOD_URLS", None)  # no debug file but those we give
     sys.stdout.reconfigure(line_buffering=True)
     rows, wants = libcs.rows(), wanted_by(args.words)
+    numbers = {libc.name: i for i, libc in enumerate(rows)}
+    args.cases = cases_of
+    if args.sample:
+        args.cases = lambda libc: sample_of(libc, numbers[libc.name])
     there, broken = prepare(args, rows)
     jobs = [Job(args.build, libc, case, can_hide, wants)
-            for libc in there for case in cases_of(libc)]
+            for libc in there for case in args.cases(libc)]
     cells = []
     with ProcessPoolExecutor(args.jobs) as pool:
         for done in pool.map(run_job, [job for job in jobs if job.cells]):

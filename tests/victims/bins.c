@@ -4,8 +4,6 @@
  */
 #include "victim.h"
 
-#include <malloc.h>
-
 #define EACH  10 /* 7 of them stay in the tcache where the size is small enough */
 #define SIZES 160
 
@@ -51,7 +49,7 @@ int main(int argc, char **argv)
     static void *mine[SIZES][EACH], *theirs[SIZES][EACH];
 
     victim_start(argc, argv);
-    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    victim_mmap_threshold(8 << 20);
     victim_malloc(10 << 20); /* one with a mapping of its own */
     victim_thread(run, theirs);
     victim_wait_parked(1);

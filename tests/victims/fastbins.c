@@ -13,14 +13,14 @@ static void *lent[MOST][MOST_EACH];
 
 static size_t sizes(void)
 {
-    return largest / 16 - 1; /* chunks of 32, 48, ... largest bytes */
+    return (largest - VICTIM_LEAST) / VICTIM_ALIGN + 1; /* chunks of 32, 48, ... largest bytes */
 }
 
 static void take(void *p[MOST][MOST_EACH])
 {
     for (size_t i = 0; i < sizes(); i++)
         for (size_t k = 0; k < each; k++)
-            p[i][k] = victim_malloc(32 + 16 * i - 8);
+            p[i][k] = victim_malloc(VICTIM_LEAST + VICTIM_ALIGN * i - VICTIM_WORD);
 }
 
 static void give(void *p[MOST][MOST_EACH])
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
 
     victim_start(argc, argv);
     each = victim_number(0, 30);
-    largest = victim_number(1, 128);
+    largest = victim_number(1, 16 * VICTIM_WORD);
     if (each > MOST_EACH || sizes() > MOST)
         victim_die("too many");
     victim_thread(lender, NULL);

@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     size_t bytes = victim_number(0, 1 << 20);
     for (size_t i = 0; i < 1000; i++)
         held[i] = victim_malloc(1000);
-    uint64_t *gap = sbrk((intptr_t)bytes);
+    size_t *gap = sbrk((intptr_t)bytes);
     if (gap == (void *)-1)
         victim_die("sbrk");
     if (victim_is(1, "none"))

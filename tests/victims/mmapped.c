@@ -8,18 +8,17 @@
 #include <sys/mman.h>
 
 #define PAGE ((size_t)4096)
+#define LEAD (VICTIM_ALIGN - VICTIM_HEADER) /* from the start of a mapping to its chunk */
+#define UNIT (VICTIM_HEAP_MAX > (1 << 20) ? (size_t)1 << 20 : (size_t)64 << 10)
 
 /* An anonymous mapping that begins like an mmapped chunk would: previous size, size, flags. */
-static void decoy(size_t pages, uint64_t prev_size, uint64_t size_word)
+static void decoy(size_t pages, size_t prev_size, size_t size_word)
 {
-    uint64_t *p =
-        mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         victim_die("mmap");
-    for (size_t i = 0; i < pages; i++) {
-        p[i * PAGE / 8] = prev_size;
-        p[i * PAGE / 8 + 1] = size_word;
-    }
+    for (size_t i = 0; i < pages; i++)
+        memcpy(p + i * PAGE + LEAD, (size_t[]){prev_size, size_word}, VICTIM_HEADER);
 }
 
 /*
@@ -28,18 +27,18 @@ static void decoy(size_t pages, uint64_t prev_size, uint64_t size_word)
  */
 static void decoys(void)
 {
-    size_t tail = victim_libc_since(2, 43) ? 16 : 0;
-    size_t one = PAGE - tail, two = 2 * PAGE - tail; /* what fills one page, two pages */
+    size_t tail = victim_libc_since(2, 43) ? VICTIM_HEADER : 0, other = VICTIM_HEADER - tail;
+    size_t one = PAGE - LEAD - tail, two = one + PAGE; /* what fills one page, two pages */
 
-    decoy(4, 0, ((1 << 30) - tail) | 2); /* larger than any mapping here */
-    decoy(4, 0, (one - 16) | 2);         /* does not end on a page */
-    decoy(4, 0, (PAGE - 16 + tail) | 2); /* ends as it would in the other glibc */
-    decoy(4, 16, one | 2);               /* the same with a lead */
-    decoy(4, 0, 2);                      /* of no bytes */
-    decoy(4, 0, one | 3);                /* "previous in use" is never set */
-    decoy(4, 0, one | 6);                /* belongs to an arena and to none */
-    decoy(4, (uint64_t)-4096, two | 2);  /* lead and size wrap around to one page */
-    decoy(4, PAGE + 8, (one - 8) | 2);   /* not aligned */
+    decoy(4, LEAD, ((1 << 30) - LEAD - tail) | 2); /* larger than any mapping here */
+    decoy(4, LEAD, (one - 16) | 2);                /* does not end on a page */
+    decoy(4, LEAD, (PAGE - LEAD - other) | 2);     /* ends as it would in the other glibc */
+    decoy(4, LEAD + 16, one | 2);                  /* the same with a lead */
+    decoy(4, LEAD, 2);                             /* of no bytes */
+    decoy(4, LEAD, one | 3);                       /* "previous in use" is never set */
+    decoy(4, LEAD, one | 6);                       /* belongs to an arena and to none */
+    decoy(4, LEAD - PAGE, two | 2);                /* lead and size wrap around to one page */
+    decoy(4, LEAD + PAGE + 8, (one - 8) | 2);      /* not aligned */
 }
 
 /* Frees 8 of 40 blocks; the largest chunk among them. */
@@ -48,7 +47,8 @@ static size_t blocks(uint64_t *rng, size_t lo, size_t hi)
     void *p[40];
     size_t largest = 0;
     for (size_t i = 0; i < 40; i++) {
-        p[i] = i % 2 ? victim_malloc(victim_between(rng, lo, hi)) : victim_calloc(lo + i * 10000);
+        p[i] = i % 2 ? victim_malloc(victim_between(rng, lo, hi))
+                     : victim_calloc(lo + (hi - lo) / 48 * i);
         memset(p[i], 0x5A, 100);
     }
     for (size_t i = 0; i < 40; i += 5) {
@@ -71,16 +71,16 @@ int main(int argc, char **argv)
     victim_malloc(1000);
     if (victim_is(0, "dynamic")) {
         /* The first free of a mapped block teaches the allocator that such sizes come and go. */
-        void *p = victim_malloc(5 << 20);
+        void *p = victim_malloc(5 * UNIT);
         victim_free(p);
         for (size_t i = 0; i < 4; i++)
-            victim_malloc((2 << 20) + i * 12345); /* now in the heap */
-        size_t largest = blocks(&rng, 6 << 20, 7 << 20);
+            victim_malloc(2 * UNIT + i * 12345); /* now in the heap */
+        size_t largest = blocks(&rng, 6 * UNIT, 7 * UNIT);
         victim_expect("param mmap_threshold %zu", largest);
         victim_expect("param trim_threshold %zu", 2 * largest);
         victim_expect("param mmap_threshold_dynamic 1");
     } else {
-        mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+        victim_mmap_threshold(64 * 1024);
         victim_expect("param mmap_threshold %d", 64 * 1024);
         victim_expect("param mmap_threshold_dynamic 0");
         blocks(&rng, 64 * 1024, 512 * 1024);

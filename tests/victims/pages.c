@@ -140,6 +140,9 @@ static void huge(void)
         held[0][i] = memset(victim_malloc(100000), 0xFF, 10000);
     for (size_t i = 0; i < 100; i += 2)
         victim_free(held[0][i]);
+    /* Or the kernel goes on making huge pages of small ones. */
+    if (madvise(all, bytes, MADV_NOHUGEPAGE) != 0)
+        victim_die("madvise");
 }
 
 static void drilled(void)

@@ -8,18 +8,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#define BLOCKS 80
+#define BLOCK  ((size_t)256 << 10)
+
 int main(int argc, char **argv)
 {
     victim_start(argc, argv);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    victim_mmap_threshold(32 << 20);
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     for (size_t i = 0; i < 10; i++)
         victim_malloc(1000 * i);
-    void *p = victim_malloc(20 << 20);
-    memset(p, 1, 20 << 20); /* resident */
+    void *p[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++)
+        p[i] = memset(victim_malloc(BLOCK), 1, BLOCK); /* resident */
     if (sbrk(12288) == (void *)-1)
         victim_die("sbrk");
-    victim_free(p);
+    for (size_t i = 0; i < BLOCKS; i++)
+        victim_free(p[i]);
     victim_expect("top_reason brk_moved");
     victim_ready();
 }

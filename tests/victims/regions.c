@@ -14,7 +14,7 @@
 
 #define PAGE   ((size_t)4096)
 #define BLOCKS 150
-#define FENCE  ((uint64_t)17) /* 16 | P */
+#define FENCE  (VICTIM_HEADER | 1) /* P */
 
 static void block_break(void)
 {
@@ -25,8 +25,8 @@ static void block_break(void)
 
 static void imitate(void)
 {
-    uint64_t *p = mmap((void *)0x10000000, 10 * PAGE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    size_t *p = mmap((void *)0x10000000, 10 * PAGE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (p == MAP_FAILED)
         victim_die("mmap");
     for (size_t i = 0; i < 10 * PAGE / sizeof *p; i++)

@@ -40,7 +40,7 @@ static void split_chunks(size_t bytes)
 static void lock_in_top(void)
 {
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    victim_mmap_threshold(1 << 30);
     victim_malloc(100);
     char *p = victim_malloc(300000);
     need(mlock(p + 100000, PAGE), "mlock");

@@ -11,7 +11,7 @@
 
 static size_t chunk_of(size_t i)
 {
-    return 32 + 16 * i;
+    return VICTIM_LEAST + VICTIM_ALIGN * i;
 }
 
 static void fill(void)
@@ -24,7 +24,7 @@ static void fill(void)
     /* The smallest last: it is the size of the guards, which would be taken out of it again. */
     for (size_t i = SIZES; i-- > 0;) {
         for (size_t k = 0; k < freed; k++) {
-            p[k] = victim_malloc(chunk_of(i) - 8);
+            p[k] = victim_malloc(chunk_of(i) - VICTIM_WORD);
             victim_malloc(8); /* keeps neighbours from merging */
         }
         for (size_t k = 0; k < freed; k++)

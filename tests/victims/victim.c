@@ -16,6 +16,14 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#if defined __x86_64__
+#define ARCH "x86_64"
+#elif defined __i386__
+#define ARCH "i386"
+#elif defined __aarch64__
+#define ARCH "aarch64"
+#endif
+
 /* ---- state: static, or in mappings of its own ------------------------------------------------ */
 
 struct block {
@@ -182,11 +190,19 @@ void *victim_memalign(size_t align, size_t size)
     return p;
 }
 
+/* The size word of a block's chunk. Where pointers have tags, it lies in memory that has none. */
+static size_t size_word(void *p)
+{
+#ifdef __aarch64__
+    p = (void *)((uintptr_t)p & (UINTPTR_MAX >> 8));
+#endif
+    return ((const size_t *)p)[-1];
+}
+
 /* The usable bytes of a block that has a mapping of its own, else 0. */
 static size_t mapped_bytes(void *p)
 {
-    const size_t *size_word = (const size_t *)p - 1;
-    return *size_word & 2 ? malloc_usable_size(p) : 0;
+    return size_word(p) & 2 ? malloc_usable_size(p) : 0;
 }
 
 void *victim_realloc(void *p, size_t size)
@@ -217,7 +233,14 @@ int victim_libc_since(unsigned major, unsigned minor)
 
 size_t victim_mmapped_cost(void)
 {
-    return victim_libc_since(2, 43) ? sizeof(size_t) : 2 * sizeof(size_t);
+    return victim_libc_since(2, 43) ? VICTIM_WORD : VICTIM_HEADER;
+}
+
+void victim_mmap_threshold(size_t bytes)
+{
+    size_t most = VICTIM_HEAP_MAX / 2;
+    if (mallopt(M_MMAP_THRESHOLD, (int)(bytes < most ? bytes : most)) != 1)
+        victim_die("mallopt");
 }
 
 /* ---- small things ---------------------------------------------------------------------------- */
@@ -268,8 +291,15 @@ pthread_t victim_thread(void *(*run)(void *), void *arg)
     return thread;
 }
 
+/* For cores in which no register of the thread's says so. */
+static void expect_thread_pointer(void)
+{
+    victim_expect("thread_pointer %d %p", (int)gettid(), __builtin_thread_pointer());
+}
+
 _Noreturn void *victim_park(void)
 {
+    expect_thread_pointer();
     __atomic_add_fetch(&self.parked, 1, __ATOMIC_RELEASE);
     for (;;)
         pause();
@@ -403,17 +433,31 @@ static _Noreturn void say_ready(void)
         pause();
 }
 
+/* Whether the allocator gives tagged pointers. Then nobody may use the next chunk's first word. */
+static int pointers_are_tagged(void)
+{
+#ifdef __aarch64__
+    for (size_t i = 0; i < self.slots; i++)
+        if ((uintptr_t)self.table[i].pointer >> 56)
+            return 1;
+#endif
+    return 0;
+}
+
 /* What the allocator cannot be asked, and is not the same in every version. */
 static void expect_of_libc(void)
 {
     victim_expect("mmapped_cost %zu", victim_mmapped_cost());
     /* Counted as mapped at each such realloc() although nothing was: a slip in glibc 2.43. */
-    size_t slip = victim_libc_since(2, 43) ? 2 * sizeof(size_t) : 0;
+    size_t slip = victim_libc_since(2, 43) ? VICTIM_HEADER : 0;
     victim_expect("mmapped_slip %zu", slip * self.remapped);
+    victim_expect("arch %s", ARCH);
+    victim_expect("used_cost %zu", pointers_are_tagged() ? VICTIM_HEADER : VICTIM_WORD);
 }
 
 _Noreturn void victim_ready(void)
 {
+    expect_thread_pointer();
     expect_of_libc();
     struct mallinfo2 before = mallinfo2();
     write_malloc_info();

@@ -30,6 +30,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* glibc's own measures, by the machine that the victim is compiled for. */
+#define VICTIM_WORD     sizeof(size_t)
+#define VICTIM_HEADER   (2 * VICTIM_WORD) /* in front of the pointer that the program has */
+#define VICTIM_LEAST    (4 * VICTIM_WORD) /* the smallest chunk */
+#define VICTIM_ALIGN    ((size_t)16)
+#define VICTIM_HEAP_MAX ((size_t)(VICTIM_WORD == 8 ? 64 : 1) << 20) /* heaps of thread arenas */
+
 /* Call first. The victim dies with its parent. */
 void victim_start(int argc, char **argv);
 
@@ -52,6 +59,9 @@ int victim_libc_since(unsigned major, unsigned minor);
 
 /* What a chunk with a mapping of its own has beyond its usable bytes. */
 size_t victim_mmapped_cost(void);
+
+/* mallopt(M_MMAP_THRESHOLD), or as much of it as every version and machine takes. */
+void victim_mmap_threshold(size_t bytes);
 
 /* Add a line to expect.txt. */
 void victim_expect(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

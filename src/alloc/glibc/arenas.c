@@ -30,7 +30,7 @@ static void fill_row(struct walk *w, const struct arena *a, struct hw_arena *row
     row->max_system_bytes = hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0);
     row->top.address = a->top;
     const uint8_t *top = a->top ? hw_seeker_at(&w->seeker, a->top, w->rules.header) : NULL;
-    uint64_t size = top ? chunk_size(chunk_decode(top)) : 0;
+    uint64_t size = top ? chunk_size(chunk_decode(&w->rules, top)) : 0;
     if (size <= w->private_bytes) /* the walk corrects it where it cannot be */
         row->top.bytes = size;
 
@@ -78,6 +78,8 @@ static int add_heap(struct walk *w, struct arena *a, struct hw_arena *row, hw_ad
                             .end = heap + size,
                             .first = chunk_first(&w->rules, header_end),
                             .last_heap = heap == heap_of(w, a->top)};
+    if (!region.last_heap)
+        region.last_fence = chunk_last_fence(&w->rules, region.end);
     struct hw_heap heap_row = {.address = heap,
                                .bytes = size,
                                .mprotect_bytes =

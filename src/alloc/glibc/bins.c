@@ -60,8 +60,8 @@ static int walk_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr head, 
             complain(w, arena, bin, chunk, "a link that leads nowhere");
             return HW_OK;
         }
-        struct chunk_header h = chunk_decode(bytes);
-        struct chunk_header links = chunk_decode(bytes + w->rules.header); /* fd, bk */
+        struct chunk_header h = chunk_decode(&w->rules, bytes);
+        struct chunk_header links = chunk_decode(&w->rules, bytes + w->rules.header); /* fd, bk */
         const char *what = flaw(w, bin, h, links.raw, prev);
         if (what) {
             complain(w, arena, bin, chunk, what);

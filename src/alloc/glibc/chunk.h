@@ -17,23 +17,29 @@
 #ifndef HW_ALLOC_GLIBC_CHUNK_H
 #define HW_ALLOC_GLIBC_CHUNK_H
 
-#include <heapwalk/heapwalk.h>
-
-#include <string.h>
+#include "target/machine.h"
 
 enum chunk_flag { CHUNK_P = 1, CHUNK_M = 2, CHUNK_A = 4, CHUNK_FLAGS = 7 };
 
-/* Sizes that follow from the word size (malloc/malloc-internal.h). */
+/*
+ * Sizes that follow from the machine (malloc/malloc-internal.h):
+ *
+ *                       word  alignment  MINSIZE  chunks begin at
+ *     64-bit               8         16       32  multiples of 16
+ *     i386 since 2.26      4         16       16  multiples of 16, + 8
+ *     i386 until 2.25      4          8       16  multiples of 8
+ */
 struct chunk_rules {
     unsigned word;      /* SIZE_SZ */
-    unsigned alignment; /* MALLOC_ALIGNMENT */
+    unsigned alignment; /* MALLOC_ALIGNMENT, of sizes and of user pointers */
     unsigned min_size;  /* MINSIZE */
     unsigned header;    /* CHUNK_HDR_SZ, 2 * word */
 };
 
-static inline struct chunk_rules chunk_rules_x86_64(void)
+static inline struct chunk_rules chunk_rules(unsigned word, unsigned alignment)
 {
-    return (struct chunk_rules){.word = 8, .alignment = 16, .min_size = 32, .header = 16};
+    return (struct chunk_rules){
+        .word = word, .alignment = alignment, .min_size = 4 * word, .header = 2 * word};
 }
 
 struct chunk_header {
@@ -41,13 +47,10 @@ struct chunk_header {
     uint64_t raw;       /* the size word, flags included */
 };
 
-/* Decode 2 * 8 bytes of a 64-bit little-endian target. */
-static inline struct chunk_header chunk_decode(const uint8_t *bytes)
+/* Decode two words of a little-endian target: a header, or a pair of links. */
+static inline struct chunk_header chunk_decode(const struct chunk_rules *r, const uint8_t *bytes)
 {
-    struct chunk_header h;
-    memcpy(&h.prev_size, bytes, sizeof h.prev_size);
-    memcpy(&h.raw, bytes + sizeof h.prev_size, sizeof h.raw);
-    return h;
+    return (struct chunk_header){hw_word(bytes, r->word), hw_word(bytes + r->word, r->word)};
 }
 
 static inline uint64_t chunk_size(struct chunk_header h)
@@ -76,6 +79,13 @@ static inline uint64_t hw_align_down(uint64_t n, uint64_t unit)
 static inline hw_addr chunk_first(const struct chunk_rules *r, hw_addr start)
 {
     return hw_align_up(start + r->header, r->alignment) - r->header;
+}
+
+/* Where the last header of a thread heap stands, that of size 0, if the heap ends at `end` and was
+ * closed: in the last MINSIZE bytes that are aligned as chunks are (heap_trim in malloc/arena.c). */
+static inline hw_addr chunk_last_fence(const struct chunk_rules *r, hw_addr end)
+{
+    return hw_align_down(end - (r->min_size - r->header), r->alignment);
 }
 
 /* Index of the bin, 2..126, that holds free chunks of `size` (glibc's bin_index). */

@@ -30,7 +30,7 @@ static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk
             complain(w, arena, bin, chunk, "a link that leads nowhere");
             return HW_OK;
         }
-        uint64_t size = chunk_size(chunk_decode(bytes));
+        uint64_t size = chunk_size(chunk_decode(r, bytes));
         if (size < r->min_size || chunk_fast_index(r, size) != bin) {
             complain(w, arena, bin, chunk, "a chunk of the wrong size");
             return HW_OK;
@@ -58,8 +58,9 @@ int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err)
     if (lists > HW_FAST_LISTS)
         lists = HW_FAST_LISTS;
     int rc = HW_OK;
-    for (unsigned i = 0; i < lists && rc == HW_OK; i++)
-        rc = walk_list(w, arena, i, hw_fetch(&w->arenas.data[arena].state, GLIBC_F_FASTBINS, i),
-                       err);
+    for (unsigned i = 0; i < lists && rc == HW_OK; i++) {
+        hw_addr first = hw_fetch(&w->arenas.data[arena].state, GLIBC_F_FASTBINS, i);
+        rc = walk_list(w, arena, i, hw_untag(w->target->who.machine, first), err);
+    }
     return rc;
 }

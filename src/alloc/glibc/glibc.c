@@ -3,6 +3,8 @@
  */
 #include "alloc/glibc/glibc.h"
 
+#include <string.h>
+
 static bool detect(const struct hw_image *image)
 {
     if (glibc_find_libc(image))
@@ -115,10 +117,10 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     struct walk w = {.g = g,
                      .target = g->image.target,
                      .layout = &g->layout,
-                     .rules = g->rules,
                      .sink = sink,
                      .report = sink->report};
     int rc = glibc_settle_roots(g, sink->report, err);
+    w.rules = g->rules;
     describe(&w);
     if (rc == HW_OK)
         rc = hw_window_init(&w.window, w.target, HW_WINDOW_BYTES, err);

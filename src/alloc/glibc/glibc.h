@@ -74,6 +74,7 @@ struct region {
     hw_addr start, end; /* as counted in system_mem */
     hw_addr first;      /* the first chunk; start..first is overhead */
     bool last_heap;     /* thread arenas: the heap that holds the top chunk */
+    hw_addr last_fence; /* thread arenas, other heaps: where the last header stands; else 0 */
 };
 
 /* A chunk that a tcache or a fastbin holds: 16 bytes, as there may be millions. */
@@ -164,8 +165,9 @@ int glibc_read_tcaches(struct walk *w, struct hw_error *err);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
 
-/* links.c: let the link stored at `at` vote on how links are stored; then decide. */
-void glibc_vote_link(struct walk *w, hw_addr at);
+/* links.c: let the link of a list's first chunk, stored at its user pointer `at`, vote on how links
+ * are stored; then decide. Links lead to `distance` bytes before user pointers. */
+void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance);
 void glibc_count_votes(struct walk *w);
 /* The link stored at `at`, whose bytes are `word`, as an address; 0 ends a list. */
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word);

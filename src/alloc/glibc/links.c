@@ -3,30 +3,39 @@
  *
  * Since glibc 2.32 a link is stored as (address of the link >> 12) XOR target ("safe-linking").
  * Whether this libc does that is read from the lists themselves: a link decoded the wrong way is
- * unaligned, or points out of all memory. The heads of many lists vote, so that one link that
- * the program has overwritten does not decide for all.
+ * unaligned, or leads to what is no chunk of that list. The heads of many lists vote, so that one
+ * link that the program has overwritten does not decide for all. What a layout tells of its version
+ * comes first.
  */
 #include "alloc/glibc/glibc.h"
 
 #include <inttypes.h>
 
-/* Where a link may lead; 0, the end of a list, tells nothing for plain links: it is what a careless
- * program writes, too. */
-static bool plausible(const struct walk *w, hw_addr target)
+/* The size of the chunk with this user pointer; 0 if there is none. */
+static uint64_t size_at(struct walk *w, hw_addr user)
 {
-    const struct hw_map *map = hw_map_at(w->target, target);
-    return target % w->rules.alignment == 0 && map && (map->flags & HW_MAP_READ);
+    const uint8_t *word = NULL;
+    if (user >= w->rules.header && user % w->rules.alignment == 0)
+        word = hw_seeker_at(&w->seeker, user - w->rules.word, w->rules.word);
+    return word ? hw_word(word, w->rules.word) & ~(uint64_t)CHUNK_FLAGS : 0;
 }
 
-void glibc_vote_link(struct walk *w, hw_addr at)
+/*
+ * `at` is the user pointer of a list's first chunk, where its link is stored; `distance`, how far
+ * behind what links lead to the next one's is. All chunks of a list have one size, so it is hard to
+ * get to one by mistake. 0, the end of a list, tells nothing for plain links: it is what a careless
+ * program writes, too.
+ */
+void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance)
 {
+    uint64_t size = size_at(w, at);
     const uint8_t *word = hw_seeker_at(&w->seeker, at, w->rules.word);
-    uint64_t stored;
-    if (!word)
+    if (!word || !size)
         return;
-    memcpy(&stored, word, sizeof stored);
+    uint64_t stored = hw_word(word, w->rules.word);
     hw_addr mangled = link_decode(LINK_MANGLED, at, stored);
-    bool as_mangled = mangled == 0 || plausible(w, mangled), as_plain = plausible(w, stored);
+    bool as_mangled = mangled == 0 || size_at(w, mangled + distance) == size;
+    bool as_plain = size_at(w, stored + distance) == size;
     if (as_mangled && !as_plain)
         w->link_votes++;
     else if (as_plain && !as_mangled)
@@ -35,8 +44,21 @@ void glibc_vote_link(struct walk *w, hw_addr at)
         w->link_nulls++;
 }
 
+/* Structs that changed before or since tell, whatever is in the lists. */
+static bool know_links(const struct hw_layout *layout, const struct chunk_rules *r,
+                       enum link_kind *ret)
+{
+    bool until_2_25 = r->alignment < 16;
+    bool until_2_29 = layout->field[GLIBC_F_TCACHE_COUNTS].size == 1;
+    bool since_2_35 = hw_has(layout, GLIBC_F_HEAP_PAGESIZE);
+    *ret = since_2_35 ? LINK_MANGLED : LINK_PLAIN;
+    return until_2_25 || until_2_29 || since_2_35;
+}
+
 void glibc_count_votes(struct walk *w)
 {
+    if (know_links(w->layout, &w->rules, &w->link))
+        return;
     /* Where there are only ends of lists, plain ones are all 0 and mangled ones never. */
     bool plain = w->link_votes < 0 || (w->link_votes == 0 && w->link_nulls > 0);
     w->link = plain ? LINK_PLAIN : LINK_MANGLED;
@@ -44,9 +66,7 @@ void glibc_count_votes(struct walk *w)
 
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word)
 {
-    uint64_t stored;
-    memcpy(&stored, word, sizeof stored);
-    return link_decode(w->link, at, stored);
+    return hw_untag(w->target->who.machine, link_decode(w->link, at, hw_word(word, w->rules.word)));
 }
 
 int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err)

@@ -4,14 +4,16 @@
  *
  *     start                  start + lead
  *     +----------------------+----------+---------------------------+
- *     | (memalign only) lead | 0 or lead| size |M | user data ...    |
+ *     | lead                 |   lead   | size |M | user data ...    |
  *     +----------------------+----------+---------------------------+
  *     |<------------------ page multiple, the mapping ------------->|
  *                            |<--------------- size -------------->|   up to glibc 2.42
  *                            |<--------- size --------->|<- tail ->|   since 2.43
  *
- * Since 2.43 the size does not count the last header, as in a heap: the program may write behind
- * it. And bit 0 of the first word says that the mapping is of huge pages.
+ * The lead is what aligns the user pointer: nothing, or, where a header is shorter than the
+ * alignment (i386 since 2.26), 8 bytes; more after memalign(). Since 2.43 the size does not count
+ * the last header, as in a heap: the program may write behind it. And bit 0 of the first word says
+ * that the mapping is of huge pages.
  *
  * Mappings begin on page boundaries, and the kernel joins neighbouring ones, so a chunk is
  * recognised by what stands at a page start: M alone is set, and lead, size and tail make a page
@@ -58,6 +60,7 @@ struct finder {
     struct walk *w;
     HW_VEC(struct hw_block) found; /* at most as many as glibc lets there be: n_mmaps_max */
     uint64_t bytes;                /* mapped by those found */
+    unsigned lead;                 /* mapped in front of each chunk, at least */
     unsigned tail;                 /* mapped behind each chunk */
     uint64_t probes, skips;        /* budgets */
     const struct effort *effort;
@@ -72,7 +75,7 @@ static bool header_at(struct finder *f, hw_addr p, hw_addr end, struct chunk_hea
     if (p < end && end - p >= f->w->rules.header)
         bytes = hw_window_at(&f->near, p, f->w->rules.header, end);
     if (bytes)
-        *h = chunk_decode(bytes);
+        *h = chunk_decode(&f->w->rules, bytes);
     return bytes != NULL;
 }
 
@@ -82,10 +85,10 @@ static uint64_t first_header(struct finder *f, hw_addr p, hw_addr end)
 {
     struct chunk_header h;
     uint64_t page = f->w->target->who.page_size;
-    if (!header_at(f, p, end, &h) || h.prev_size > (f->tail ? 1 : 0) ||
+    if (!header_at(f, p + f->lead, end, &h) || h.prev_size - f->lead > (f->tail ? 1 : 0) ||
         (h.raw & CHUNK_FLAGS) != CHUNK_M)
         return 0;
-    uint64_t mapped = chunk_size(h) + f->tail;
+    uint64_t mapped = f->lead + chunk_size(h) + f->tail;
     return mapped >= page && mapped % page == 0 ? mapped : 0;
 }
 
@@ -134,9 +137,10 @@ static bool find_aligned(struct finder *f, hw_addr start, uint64_t mapped, hw_ad
 {
     unsigned header = f->w->rules.header;
     for (uint64_t a = 2 * (uint64_t)f->w->rules.alignment; a < mapped; a *= 2) {
-        hw_addr p = hw_align_up(start + header, a) - header;
+        hw_addr p = hw_align_up(start + f->lead + header, a) - header;
         for (unsigned i = 0; i < 2; i++, p += a)
-            if (p > start && p - start < mapped && is_mmapped(f, start, p - start, end, b))
+            if (p > start + f->lead && p - start < mapped &&
+                is_mmapped(f, start, p - start, end, b))
                 return true;
     }
     return false;
@@ -186,7 +190,7 @@ static bool chunk_at(struct finder *f, hw_addr p, hw_addr end, struct hw_block *
         mapped = end - p;
     return mapped && (find_aligned(f, p, mapped, end, b) ||
                       (f->effort->every_lead && find_moved(f, p, mapped, end, b)) ||
-                      is_mmapped(f, p, 0, end, b));
+                      is_mmapped(f, p, f->lead, end, b));
 }
 
 /*
@@ -341,6 +345,7 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
     struct finder f = {.w = w,
                        .probes = live ? PROBES_LIVE : PROBES_CORE,
                        .skips = SKIPS,
+                       .lead = w->rules.alignment - w->rules.header,
                        .tail = hw_has(w->layout, GLIBC_F_FASTBINS) ? 0 : w->rules.header};
     if (p->n_mmaps.n == 0 && p->mmapped_bytes.n == 0)
         return HW_OK;

@@ -5,8 +5,11 @@
 
 #include <string.h>
 
-/* 2 * DEFAULT_MMAP_THRESHOLD_MAX on 64-bit (malloc/arena.c, all versions). */
-#define HEAP_MAX_SIZE_64 ((uint64_t)64 << 20)
+/* HEAP_MAX_SIZE is 2 * DEFAULT_MMAP_THRESHOLD_MAX (malloc/arena.c, all versions). */
+static uint64_t usual_heap_max(const struct chunk_rules *r)
+{
+    return r->word == 8 ? (uint64_t)64 << 20 : (uint64_t)1 << 20;
+}
 
 static struct hw_maybe param(const struct walk *w, unsigned field)
 {
@@ -35,7 +38,7 @@ int glibc_read_params(struct walk *w, struct hw_error *err)
     bool sized_so = !hw_has(w->layout, GLIBC_F_TCACHE_NUM_SLOTS);
     uint64_t hp = sized_so ? hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0) : 0;
     bool huge = hp >= w->target->who.page_size && hp <= (uint64_t)1 << 40 && (hp & (hp - 1)) == 0;
-    w->heap_max = huge ? 4 * hp : HEAP_MAX_SIZE_64;
+    w->heap_max = huge ? 4 * hp : usual_heap_max(&w->rules);
 
     struct hw_params *p = &w->report->params;
     p->trim_threshold = param(w, GLIBC_F_MP_TRIM_THRESHOLD);
@@ -54,5 +57,6 @@ int glibc_read_params(struct walk *w, struct hw_error *err)
     p->thp_pagesize = param(w, GLIBC_F_MP_THP_PAGESIZE);
     p->heap_max_bytes = w->heap_max;
     p->min_chunk_bytes = w->rules.min_size;
+    p->chunk_alignment = w->rules.alignment;
     return HW_OK;
 }

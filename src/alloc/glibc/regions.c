@@ -28,7 +28,7 @@ static bool peek(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *h)
     if (p < end && end - p >= w->rules.header)
         bytes = hw_window_at(&w->window, p, w->rules.header, end);
     if (bytes)
-        *h = chunk_decode(bytes);
+        *h = chunk_decode(&w->rules, bytes);
     return bytes != NULL;
 }
 
@@ -43,8 +43,10 @@ hw_addr glibc_main_fence_end(struct walk *w, hw_addr p, hw_addr end)
     hw_addr second = 0;
     for (unsigned n = 1; n <= 3 && peek(w, p, end, &h) && is_fence_header(w, h); n++) {
         p += w->rules.header;
-        if (n >= 2 && p % w->target->who.page_size == 0)
-            return p;
+        /* What was too little for the alignment of chunks is left over behind them. */
+        hw_addr behind = hw_align_up(p, w->rules.alignment);
+        if (n >= 2 && behind % w->target->who.page_size == 0)
+            return behind;
         if (n == 2)
             second = p;
     }
@@ -55,15 +57,10 @@ hw_addr glibc_main_fence_end(struct walk *w, hw_addr p, hw_addr end)
 static bool is_linked(struct walk *w, hw_addr p)
 {
     unsigned word = w->rules.word;
-    hw_addr links[2], back;
-    const uint8_t *bytes = hw_seeker_at(&w->seeker, p + w->rules.header, sizeof links);
-    if (!bytes)
-        return false;
-    memcpy(links, bytes, sizeof links);
-    if (!(bytes = hw_seeker_at(&w->seeker, links[0] + 3 * word, word)))
-        return false;
-    memcpy(&back, bytes, sizeof back);
-    return back == p;
+    const uint8_t *bytes = hw_seeker_at(&w->seeker, p + w->rules.header, word);
+    if (bytes)
+        bytes = hw_seeker_at(&w->seeker, hw_word(bytes, word) + 3 * word, word);
+    return bytes && hw_word(bytes, word) == p;
 }
 
 /* No cached chunk begins strictly inside (p, q): chunks do not overlap. */
@@ -94,8 +91,8 @@ static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit, bool strict
         uint64_t size = chunk_size(h);
         if (h.raw & (CHUNK_M | CHUNK_A))
             return 0;
-        if (p == s->a->top)
-            return chunk_size_fits(&w->rules, size, p, limit) ? p + size : 0;
+        if (p == s->a->top) /* it ends where its memory does, aligned or not */
+            return size >= w->rules.min_size && size <= limit - p ? p + size : 0;
         if (size == w->rules.header)
             return glibc_main_fence_end(w, p, limit);
         if (!chunk_size_fits(&w->rules, size, p, limit) || !peek(w, p + size, limit, &n) ||
@@ -125,7 +122,7 @@ static hw_addr find_first(struct search *s, hw_addr from, hw_addr end, bool stri
     while (p >= from && p < end && s->budget && s->budget--) {
         if (!peek(w, p, end, &h)) { /* nothing to read here: try the next page that has something */
             hw_addr next = glibc_next_page(w, p + 1, end, &s->budget);
-            p = next > p ? next : end;
+            p = next > p ? chunk_first(&w->rules, next) : end;
         } else if (is_first_chunk(w, h, strict) && chain_end(s, p, end, strict)) {
             return p;
         } else {
@@ -177,9 +174,10 @@ static int scan_span(struct search *s, struct span span, uint64_t *left, struct 
         p = glibc_next_page(w, p, span.end, &s->budget);
         if (p >= span.end || !s->budget)
             return HW_OK;
-        hw_addr end = chain_end(s, p, span.end, true);
+        hw_addr first = chunk_first(&w->rules, p);
+        hw_addr end = chain_end(s, first, span.end, true);
         if (end && end % page == 0 && end - p <= *left) {
-            rc = add_region(w, p, p, end, err);
+            rc = add_region(w, p, first, end, err);
             *left -= end - p;
             p = end;
         } else {

@@ -126,7 +126,7 @@ static void take(struct glibc *g, struct choice *c, const struct glibc_roots *r,
 static int ask(struct glibc *g, struct choice *c, const struct glibc_finder *f,
                struct hw_error *err)
 {
-    struct glibc_roots r = {.eras = GLIBC_ALL_ERAS};
+    struct glibc_roots r = {.eras = glibc_eras_of(g->image.target->who.machine->word)};
     int rc = f->find(&c->search, &r, err);
     if (rc != HW_OK || !r.main_arena)
         return rc;
@@ -216,6 +216,15 @@ static int find_locals_by_name(struct glibc *g, struct hw_error *err)
     return HW_OK;
 }
 
+/* On i386 the alignment of chunks changed. heap_info is padded so that chunks behind it are aligned
+ * (malloc/arena.c), so its size tells. */
+static void take_rules(struct glibc *g)
+{
+    unsigned word = g->layout.word;
+    bool padded = (g->layout.struct_size[GLIBC_HEAP_INFO] + 2 * word) % 16 == 0;
+    g->rules = chunk_rules(word, word == 8 || padded ? 16 : 8);
+}
+
 static int layout_from_types(struct glibc *g, struct hw_error *err)
 {
     struct hw_types *types;
@@ -225,6 +234,7 @@ static int layout_from_types(struct glibc *g, struct hw_error *err)
     rc = hw_layout_from_types(&g->layout, types, err);
     hw_types_close(types);
     g->layout_source = hw_origin_name(HW_ORIGIN_DWARF);
+    take_rules(g);
     return rc;
 }
 
@@ -247,6 +257,7 @@ static void layout_from_table(struct glibc *g, glibc_era_set eras)
     g->eras = eras;
     g->layout_source = hw_origin_name(HW_ORIGIN_TABLE);
     glibc_layout_from_table(&g->layout, eras);
+    take_rules(g);
 }
 
 /* Symbols are there. If types are too, nothing else is asked. */
@@ -279,7 +290,7 @@ static bool find_by_name(struct glibc *g, struct choice *c)
 {
     if (g->image.roots && strcmp(g->image.roots, glibc_finder_symtab.name) != 0)
         return false;
-    c->best = (struct glibc_roots){.eras = GLIBC_ALL_ERAS};
+    c->best = (struct glibc_roots){.eras = glibc_eras_of(g->image.target->who.machine->word)};
     glibc_finder_symtab.find(&c->search, &c->best, NULL);
     if (c->best.main_arena && c->best.mp) {
         g->roots_source = glibc_finder_symtab.name;
@@ -312,11 +323,11 @@ int glibc_find_roots(struct glibc *g, struct hw_error *err)
     int rc = load_malloc_module(g, &why, err);
     if (rc != HW_OK)
         return rc;
-    g->rules = chunk_rules_x86_64();
     g->version = read_version(g->mod);
     g->libc_path = strdup(g->mod->path);
     g->libc_build_id = g->mod->build_id_len ? hex(g->mod->build_id, g->mod->build_id_len) : NULL;
-    if ((rc = hw_layout_init(&g->layout, &glibc_layout_desc, g->rules.word, err)) != HW_OK ||
+    if ((rc = hw_layout_init(&g->layout, &glibc_layout_desc, g->image.target->who.machine->word,
+                             err)) != HW_OK ||
         (rc = find_and_resolve(g, &why, err)) != HW_OK)
         return rc;
 
@@ -336,7 +347,7 @@ int glibc_settle_roots(struct glibc *g, struct hw_report *report, struct hw_erro
     /* The target may have gone on since: what was not to be told apart may be now. */
     struct glibc_roots r = {.main_arena = g->main_arena, .mp = g->mp, .eras = g->eras};
     if (glibc_verify_roots(g->image.target, &r) && r.mp)
-        g->eras = r.eras;
+        layout_from_table(g, r.eras);
     int rc = glibc_find_thread_locals(g, report, err);
     layout_from_table(g, g->eras);
     if (!g->version) {

@@ -100,14 +100,14 @@ static bool steps_over(const hw_code_refs *refs, enum glibc_variant v, enum glib
 
 /* The layouts of malloc_state whose `next` and system_mem these functions use; all of them where
  * the code does not tell. */
-static glibc_era_set eras_by_members(const hw_code_refs *refs)
+static glibc_era_set eras_by_members(const hw_code_refs *refs, glibc_era_set known)
 {
     glibc_era_set eras = 0;
     for (unsigned v = GLIBC_NO_STRUCT + 1; v < GLIBC_VARIANTS_; v++)
         if (glibc_variant_struct(v) == GLIBC_MALLOC_STATE && steps_over(refs, v, GLIBC_F_NEXT) &&
             steps_over(refs, v, GLIBC_F_SYSTEM_MEM))
             eras |= glibc_eras_with(v);
-    return eras ? eras : GLIBC_ALL_ERAS;
+    return eras & known ? eras & known : known;
 }
 
 static unsigned members_referred(const hw_code_refs *refs, hw_addr mp, enum glibc_variant v)
@@ -164,7 +164,7 @@ static int find(const struct glibc_search *s, struct glibc_roots *ret, struct hw
                 vote(&votes, refs.data[i].address, f);
     }
     ret->main_arena = winner(&votes);
-    ret->eras &= eras_by_members(&refs);
+    ret->eras = eras_by_members(&refs, ret->eras);
     find_mp(&refs, ret);
     hw_vec_free(&refs);
     return rc == HW_ERR_NOMEM ? rc : HW_OK;

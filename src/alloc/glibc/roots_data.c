@@ -10,7 +10,7 @@
  *
  *                   B - H     B                          B + 254 words      + 16
  *     candidate --> | header  | bin 1 | bin 2 | ... | bin 127 | binmap | next |  ...
- *                                                     ^ both words point 16 below themselves
+ *                                                     ^ both words point 2 words below the first
  *
  * Only H differs between versions. The right one is that by which the ring of arenas comes back to
  * where it began; where damage has broken the ring, that by which mp_ fits.
@@ -82,22 +82,23 @@ static int add_candidate(struct search *s, struct candidate c, struct hw_error *
     return hw_vec_push(&s->found, c) ? HW_OK : out_of_memory(err);
 }
 
-static uint64_t word_at(const struct data *d, size_t at)
+/* Bytes in a word of the target. */
+static unsigned word_of(const struct search *s)
 {
-    return glibc_word_of(d->bytes, at, 8);
+    return s->where->target->who.machine->word;
 }
 
 /* ---- main_arena as initialised --------------------------------------------------------------- */
 
-static bool is_initial(const struct data *d, size_t at, enum glibc_variant v)
+static bool is_initial(const struct data *d, size_t at, enum glibc_variant v, unsigned word)
 {
     size_t next = (size_t)glibc_variant_offset(v, GLIBC_F_NEXT);
     size_t attached = (size_t)glibc_variant_offset(v, GLIBC_F_ATTACHED); /* -1: none */
     size_t size = glibc_variant_size(v);
-    if (size > d->len - at || word_at(d, at + next) != d->start + at)
+    if (size > d->len - at || hw_word(d->bytes + at + next, word) != d->start + at)
         return false;
-    for (size_t i = 0; i < size; i += 8)
-        if (i != next && word_at(d, at + i) != (i == attached))
+    for (size_t i = 0; i < size; i += word)
+        if (i != next && hw_word(d->bytes + at + i, word) != (i == attached))
             return false;
     return true;
 }
@@ -106,11 +107,11 @@ static int find_initial(struct search *s, const struct data *d, enum glibc_varia
                         struct hw_error *err)
 {
     int rc = HW_OK;
-    for (size_t at = 0; at < d->len && rc == HW_OK; at += 8) {
+    for (size_t at = 0; at < d->len && rc == HW_OK; at += word_of(s)) {
         struct candidate c = {.main = {.state = v, .sbrk_base_known = true},
                               .address = d->start + at,
                               .eras = glibc_eras_with(v)};
-        if (is_initial(d, at, v))
+        if (is_initial(d, at, v, word_of(s)))
             rc = add_candidate(s, c, err);
     }
     return rc;
@@ -122,7 +123,7 @@ static int find_initial(struct search *s, const struct data *d, enum glibc_varia
 static int try_anchor(struct search *s, const struct data *d, size_t at, enum glibc_variant v,
                       struct hw_error *err)
 {
-    size_t before = (size_t)glibc_variant_offset(v, GLIBC_F_BINS) + 252 * 8;
+    size_t before = (size_t)glibc_variant_offset(v, GLIBC_F_BINS) + 252 * (size_t)word_of(s);
     struct candidate c = {.address = d->start + at - before, .eras = glibc_eras_with(v)};
     struct hw_target *t = s->where->target;
     if (at < before || !glibc_sight_main_arena(t, c.address, v, &c.main))
@@ -138,11 +139,15 @@ static int find_used(struct search *s, const struct data *d, enum glibc_variant 
                      struct hw_error *err)
 {
     int rc = HW_OK;
-    for (size_t at = 0; at + 16 <= d->len && rc == HW_OK && s->anchors < ANCHORS_MAX; at += 8) {
-        if (word_at(d, at) != d->start + at - 16 || word_at(d, at + 8) != d->start + at - 16)
+    size_t word = word_of(s), pair = 2 * word;
+    for (size_t at = 0; at + pair <= d->len && rc == HW_OK && s->anchors < ANCHORS_MAX;
+         at += word) {
+        const uint8_t *here = d->bytes + at;
+        hw_addr head = d->start + at - pair;
+        if (hw_word(here, (unsigned)word) != head || hw_word(here + word, (unsigned)word) != head)
             continue;
         /* Nearly all of these pairs are empty bins, so rather look at what follows: no bin. */
-        if (at + 32 <= d->len && word_at(d, at + 16) == d->start + at)
+        if (at + 2 * pair <= d->len && hw_word(here + pair, (unsigned)word) == d->start + at)
             continue;
         s->anchors++;
         rc = try_anchor(s, d, at, v, err);
@@ -209,7 +214,8 @@ static int search_data(struct search *s, bool memory, struct glibc_roots *ret, s
     int rc = HW_OK;
     for (size_t i = 0; i < s->data.count; i++)
         for (unsigned v = GLIBC_NO_STRUCT + 1; v < GLIBC_VARIANTS_ && rc == HW_OK; v++) {
-            if (glibc_variant_struct(v) != GLIBC_MALLOC_STATE)
+            if (glibc_variant_struct(v) != GLIBC_MALLOC_STATE ||
+                glibc_variant_word(v) != word_of(s))
                 continue;
             rc = find_initial(s, &s->data.data[i], v, err);
             if (rc == HW_OK && memory)

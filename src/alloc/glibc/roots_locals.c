@@ -19,6 +19,8 @@
 
 #include <string.h>
 
+_Static_assert(GLIBC_VARIANTS_ <= 32, "struct local has a bit for each variant");
+
 #define PROOF     4
 #define BLOCK_MAX ((uint64_t)1 << 20) /* thread-local memory that is looked at, of one thread */
 
@@ -78,6 +80,7 @@ static uint64_t list_count(const struct locals *l, enum glibc_variant v, const u
 static bool is_entry(const struct locals *l, hw_addr entry)
 {
     uint64_t raw;
+    entry = hw_untag(l->target->who.machine, entry);
     return entry % l->g->rules.alignment == 0 && is_writable(l->target, entry) &&
            hw_read_word(l->target, entry - l->g->rules.word, &raw, NULL) == HW_OK &&
            (raw & ~(uint64_t)CHUNK_FLAGS) >= l->g->rules.min_size;
@@ -133,6 +136,7 @@ static bool is_read_only(const struct locals *l, hw_addr word)
 static void consider(const struct locals *l, struct local *local, hw_addr word)
 {
     enum glibc_variant v = GLIBC_NO_STRUCT;
+    word = hw_untag(l->target->who.machine, word);
     if (word == 0)
         return;
     if (is_arena(l, word))
@@ -159,16 +163,18 @@ static void consider(const struct locals *l, struct local *local, hw_addr word)
 static int consider_thread(struct locals *l, const struct hw_thread *thread, int64_t offset,
                            struct hw_error *err)
 {
-    hw_autofree uint8_t *block = malloc(l->words * 8);
+    unsigned word = l->target->who.machine->word;
+    hw_autofree uint8_t *block = malloc(l->words * word);
     if (!block)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for thread-local storage");
     if (!thread->regs_known || !thread->tp ||
-        hw_read_all(l->target, thread->tp + (uint64_t)offset, block, l->words * 8, NULL) != HW_OK) {
+        hw_read_all(l->target, thread->tp + (uint64_t)offset, block, l->words * word, NULL) !=
+            HW_OK) {
         l->unreadable++;
         return HW_OK;
     }
     for (size_t i = 0; i < l->words; i++)
-        consider(l, &l->word[i], glibc_word_of(block, i * 8, 8));
+        consider(l, &l->word[i], hw_word(block + i * word, word));
     return HW_OK;
 }
 
@@ -181,7 +187,7 @@ static bool find_thread_arena(struct locals *l, int64_t offset)
     for (size_t i = 0; i < l->words; i++) {
         if (!l->word[i].arenas || l->word[i].not_arena)
             continue;
-        g->thread_arena_offset = offset + (int64_t)(8 * i);
+        g->thread_arena_offset = offset + (int64_t)(i * l->target->who.machine->word);
         found++;
     }
     return found == 1;
@@ -244,7 +250,7 @@ static void decide(struct locals *l, int64_t offset, struct hw_report *report)
         damaged |= l->word[i].damaged > 0;
     g->has_tcache = tcache != NULL;
     if (tcache) {
-        g->tcache_offset = offset + (tcache - l->word) * 8;
+        g->tcache_offset = offset + (tcache - l->word) * l->target->who.machine->word;
         narrow(g, tcache);
     } else if (damaged) {
         cannot_tell(g, report, "what may be one is damaged");
@@ -254,7 +260,7 @@ static void decide(struct locals *l, int64_t offset, struct hw_report *report)
 /* Where tcache is was known; how it is laid out was not. */
 static void decide_layout(struct locals *l, int64_t offset)
 {
-    uint64_t at = (uint64_t)(l->g->tcache_offset - offset) / 8;
+    uint64_t at = (uint64_t)(l->g->tcache_offset - offset) / l->target->who.machine->word;
     if (l->g->has_tcache && at < l->words)
         narrow(l->g, &l->word[at]);
 }
@@ -265,11 +271,12 @@ int glibc_find_thread_locals(struct glibc *g, struct hw_report *report, struct h
     struct hw_error why = {0};
     int64_t offset;
     uint64_t size = hw_module_tls_size(g->image.modules, g->mod);
+    unsigned word_bytes = l.target->who.machine->word;
     int rc = hw_module_tls_offset(g->image.modules, g->mod, &offset, &why);
     g->tcaches_unknown = false;
     if (!g->locals_known)
         g->has_tcache = g->has_thread_arena = false;
-    if (rc != HW_OK || size < 8) {
+    if (rc != HW_OK || size < word_bytes) {
         bool has_tcaches = g->eras ? (g->eras & glibc_eras_with_tcache()) != 0
                                    : hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES);
         if (!g->locals_known && has_tcaches)
@@ -280,7 +287,7 @@ int glibc_find_thread_locals(struct glibc *g, struct hw_report *report, struct h
     if (hw_object_read(&mp, &g->layout, l.target, GLIBC_MALLOC_PAR, g->mp, NULL) == HW_OK)
         l.tcache_count = hw_fetch(&mp, GLIBC_F_MP_TCACHE_COUNT, 0);
     hw_object_deinit(&mp);
-    l.words = (size_t)((size < BLOCK_MAX ? size : BLOCK_MAX) / 8);
+    l.words = (size_t)((size < BLOCK_MAX ? size : BLOCK_MAX) / word_bytes);
     hw_autofree struct local *word = calloc(l.words, sizeof *word);
     l.word = word;
     if (!word)

@@ -17,6 +17,7 @@ struct variant {
 };
 
 struct era {
+    unsigned word;
     const char *versions;
     enum glibc_variant variant[GLIBC_STRUCTS_];
 };
@@ -36,8 +37,9 @@ static const struct variant variants[GLIBC_VARIANTS_] = {
 };
 
 static const struct era eras_known[GLIBC_ERAS_] = {
-#define HW_ERA(id, versions, state, par, heap, tcache)                                             \
-    [GLIBC_ERA_##id] = {versions,                                                                  \
+#define HW_ERA(id, word, versions, state, par, heap, tcache)                                       \
+    [GLIBC_ERA_##id] = {word,                                                                      \
+                        versions,                                                                  \
                         {[GLIBC_MALLOC_STATE] = GLIBC_##state,                                     \
                          [GLIBC_MALLOC_PAR] = GLIBC_##par,                                         \
                          [GLIBC_HEAP_INFO] = GLIBC_##heap,                                         \
@@ -55,6 +57,11 @@ uint32_t glibc_variant_size(enum glibc_variant v)
     return variants[v].size;
 }
 
+unsigned glibc_variant_word(enum glibc_variant v)
+{
+    return glibc_eras_word(glibc_eras_with(v));
+}
+
 struct hw_field glibc_variant_field(enum glibc_variant v, enum glibc_field field)
 {
     for (size_t i = 0; i < variants[v].count; i++) {
@@ -69,6 +76,20 @@ int glibc_variant_offset(enum glibc_variant v, enum glibc_field field)
 {
     struct hw_field f = glibc_variant_field(v, field);
     return f.origin == HW_ORIGIN_ABSENT ? -1 : (int)f.offset;
+}
+
+glibc_era_set glibc_eras_of(unsigned word)
+{
+    glibc_era_set set = 0;
+    for (unsigned era = 0; era < GLIBC_ERAS_; era++)
+        if (eras_known[era].word == word)
+            set |= (glibc_era_set)1 << era;
+    return set;
+}
+
+unsigned glibc_eras_word(glibc_era_set eras)
+{
+    return eras ? eras_known[__builtin_ctz(eras)].word : 0;
 }
 
 glibc_era_set glibc_eras_with(enum glibc_variant v)

@@ -19,18 +19,20 @@ static void complain(struct walk *w, int tid, hw_addr at, const char *what)
 }
 
 /*
- * The list that a chunk of this size belongs to: one for each size up to 1032 bytes, then
- * (since 2.42, where the tunable tcache_max allows it) one for each power of two.
+ * Whether a chunk of this size belongs to a list: there is one for each size up to 1040 bytes (1024
+ * where words have 4), then (since 2.42, where the tunable tcache_max allows it) one for each power
+ * of two. These are counted from the largest small request (2.42) or chunk (2.43), which on i386 are on
+ * both sides of 1024: then the first of them may be left out.
  */
-static unsigned list_of(const struct chunk_rules *r, uint64_t size)
+static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list)
 {
     uint64_t small = (size - r->min_size) / r->alignment;
-    if (small < SMALL_LISTS)
-        return (unsigned)small;
+    if (small < SMALL_LISTS || list < SMALL_LISTS)
+        return list == small;
     unsigned large = SMALL_LISTS;
-    for (uint64_t limit = LARGE_FROM; size >= limit && large < 2 * SMALL_LISTS; limit *= 2)
+    for (uint64_t limit = 2 * LARGE_FROM; size >= limit && large < 2 * SMALL_LISTS; limit *= 2)
         large++;
-    return large - 1;
+    return list == large || (r->word == 4 && list == large + 1);
 }
 
 /* One list of `count` entries. Entries are user pointers, as is the link's own place. */
@@ -52,8 +54,8 @@ static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw
             complain(w, row->tid, entry, "a link that leads nowhere");
             return HW_OK;
         }
-        uint64_t size = chunk_size(chunk_decode(bytes));
-        if (size < r->min_size || list_of(r, size) != bin) {
+        uint64_t size = chunk_size(chunk_decode(r, bytes));
+        if (size < r->min_size || !belongs_to(r, size, bin)) {
             complain(w, row->tid, chunk, "a chunk of the wrong size");
             return HW_OK;
         }
@@ -103,9 +105,11 @@ static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
     }
     int rc = HW_OK;
     unsigned lists = w->layout->field[GLIBC_F_TCACHE_ENTRIES].count;
-    for (unsigned i = 0; i < lists && rc == HW_OK; i++)
-        rc = walk_list(w, row, i, hw_fetch(&tcache, GLIBC_F_TCACHE_ENTRIES, i),
-                       entries(w, &tcache, i), err);
+    for (unsigned i = 0; i < lists && rc == HW_OK; i++) {
+        hw_addr first = hw_fetch(&tcache, GLIBC_F_TCACHE_ENTRIES, i);
+        rc = walk_list(w, row, i, hw_untag(w->target->who.machine, first), entries(w, &tcache, i),
+                       err);
+    }
     hw_object_deinit(&tcache);
     return rc;
 }
@@ -125,13 +129,16 @@ static int walk_own_cache(struct walk *w, struct hw_thread_row *row, hw_addr cac
     return walk_cache(w, row, cache, err);
 }
 
-/* Is the thread's TLS block there? At the thread pointer stands the thread pointer itself (x86-64
- * ABI). gcore saves a stack that it cannot read as zeros, and what is in it. */
+/* Is the thread's TLS block there? At the thread pointer stands the thread pointer itself, or, where
+ * blocks lie above it, a pointer to the thread vector. gcore saves a stack that it cannot read as
+ * zeros, and what is in it. */
 static bool has_locals(struct walk *w, const struct hw_thread *thread)
 {
-    uint64_t self;
-    return thread->regs_known && thread->tp &&
-           hw_read_word(w->target, thread->tp, &self, NULL) == HW_OK && self == thread->tp;
+    uint64_t first;
+    if (!thread->regs_known || !thread->tp ||
+        hw_read_word(w->target, thread->tp, &first, NULL) != HW_OK)
+        return false;
+    return w->target->who.machine->tls_above ? first != 0 : first == thread->tp;
 }
 
 /* A pointer in the thread's TLS block; 0 where this libc has no such variable. */
@@ -141,8 +148,11 @@ static bool read_local(struct walk *w, const struct hw_thread *thread, bool exis
     *ret = 0;
     if (!exists)
         return true;
-    return has_locals(w, thread) &&
-           hw_read_word(w->target, thread->tp + (uint64_t)offset, ret, NULL) == HW_OK;
+    if (!has_locals(w, thread) ||
+        hw_read_word(w->target, thread->tp + (uint64_t)offset, ret, NULL) != HW_OK)
+        return false;
+    *ret = hw_untag(w->target->who.machine, *ret); /* since 2.42 a tcache may come from malloc() */
+    return true;
 }
 
 /* Its thread_arena and its tcache; NULL until first used. */
@@ -190,9 +200,9 @@ static void vote_heads(struct walk *w, const struct hw_object *object, unsigned 
                        unsigned distance)
 {
     for (unsigned i = 0; i < w->layout->field[field].count; i++) {
-        hw_addr head = hw_fetch(object, field, i);
+        hw_addr head = hw_untag(w->target->who.machine, hw_fetch(object, field, i));
         if (head)
-            glibc_vote_link(w, head + distance);
+            glibc_vote_link(w, head + distance, distance);
     }
 }
 

@@ -34,26 +34,31 @@ static bool is_writable(const struct hw_target *t, hw_addr addr)
     return map && (map->flags & HW_MAP_WRITE);
 }
 
+static unsigned word_of(const struct image *s)
+{
+    return s->target->who.machine->word;
+}
+
 static hw_addr bin_head(const struct image *s, unsigned bin)
 {
     int bins = glibc_variant_offset(s->v, GLIBC_F_BINS);
-    return s->address + (hw_addr)bins + 16 * (bin - 1) - 16;
+    return s->address + (hw_addr)bins + 2 * word_of(s) * (hw_addr)(bin - 1) - 2 * word_of(s);
 }
 
 static bool points_back(const struct image *s, hw_addr fd, hw_addr head)
 {
     uint64_t bk;
-    return is_writable(s->target, fd) && hw_read_word(s->target, fd + 24, &bk, NULL) == HW_OK &&
-           bk == head;
+    return is_writable(s->target, fd) &&
+           hw_read_word(s->target, fd + 3 * word_of(s), &bk, NULL) == HW_OK && bk == head;
 }
 
 /* Most bins are sane; the last one, which is never used, certainly is, and behind it there is none:
  * so an array of as many bins a little further on is not taken for this one. */
 static bool bins_are_sane(const struct image *s)
 {
-    unsigned sane = 0;
-    size_t behind = (size_t)glibc_variant_offset(s->v, GLIBC_F_BINS) + 16 * LISTS;
-    if (glibc_word_of(s->bytes, behind, 8) == bin_head(s, LISTS + 1))
+    unsigned sane = 0, word = word_of(s);
+    size_t behind = (size_t)glibc_variant_offset(s->v, GLIBC_F_BINS) + 2 * (size_t)word * LISTS;
+    if (hw_word(s->bytes + behind, word) == bin_head(s, LISTS + 1))
         return false;
     for (unsigned bin = LISTS; bin >= 1; bin--) {
         hw_addr head = bin_head(s, bin), fd = member(s, GLIBC_F_BINS, 2 * (bin - 1));
@@ -70,9 +75,9 @@ static bool is_initial(const struct image *s)
 {
     size_t next = (size_t)glibc_variant_offset(s->v, GLIBC_F_NEXT);
     size_t attached = (size_t)glibc_variant_offset(s->v, GLIBC_F_ATTACHED); /* -1: none */
-    for (size_t at = 0; at < glibc_variant_size(s->v); at += 8) {
+    for (size_t at = 0; at < glibc_variant_size(s->v); at += word_of(s)) {
         uint64_t wanted = at == next ? s->address : at == attached;
-        if (glibc_word_of(s->bytes, at, 8) != wanted)
+        if (hw_word(s->bytes + at, word_of(s)) != wanted)
             return false;
     }
     return true;
@@ -82,9 +87,16 @@ static bool is_initial(const struct image *s)
  * stands there, or a number of bytes. */
 static bool counts_possible(const struct image *s)
 {
-    if (s->v == GLIBC_STATE_2184)
+    switch (s->v) {
+    case GLIBC_STATE_2184:
+    case GLIBC_STATE_1104:
         return member(s, GLIBC_F_SYSTEM_MEM, 0) >= ATTACHED_MAX;
-    return s->v != GLIBC_STATE_2192 || member(s, GLIBC_F_ATTACHED, 0) < ATTACHED_MAX;
+    case GLIBC_STATE_2192:
+    case GLIBC_STATE_1108:
+        return member(s, GLIBC_F_ATTACHED, 0) < ATTACHED_MAX;
+    default:
+        return true;
+    }
 }
 
 /* Where the memory of a contiguous main arena begins follows from where it ends. */
@@ -95,7 +107,7 @@ static void expect_sbrk_base(const struct image *s, struct glibc_sighting *ret)
     ret->used = top != bin_head(s, 1);
     ret->sbrk_base_known = !ret->used;
     if (!ret->used || (member(s, GLIBC_F_FLAGS, 0) & NONCONTIGUOUS) ||
-        hw_read_word(s->target, top + 8, &size, NULL) != HW_OK)
+        hw_read_word(s->target, top + word_of(s), &size, NULL) != HW_OK)
         return;
     ret->sbrk_base = top + (size & ~(uint64_t)CHUNK_FLAGS) - member(s, GLIBC_F_SYSTEM_MEM, 0);
     ret->sbrk_base_known = true;
@@ -107,7 +119,7 @@ bool glibc_sight_main_arena(struct hw_target *t, hw_addr address, enum glibc_var
     uint8_t bytes[2304];
     struct image s = {.target = t, .address = address, .v = state, .bytes = bytes};
     uint32_t size = glibc_variant_size(state);
-    if (address % 8 != 0 || size > sizeof bytes ||
+    if (address % t->who.machine->word != 0 || size > sizeof bytes ||
         hw_read_all(t, address, bytes, size, NULL) != HW_OK)
         return false;
     *ret = (struct glibc_sighting){.state = state, .sbrk_base_known = true};
@@ -124,14 +136,15 @@ bool glibc_sight_main_arena(struct hw_target *t, hw_addr address, enum glibc_var
 bool glibc_is_thread_arena(struct hw_target *t, hw_addr address, glibc_era_set *eras)
 {
     glibc_era_set fit = 0;
-    if (address % 8 != 0 || !is_writable(t, address))
+    if (address % t->who.machine->word != 0 || !is_writable(t, address))
         return false;
     for (unsigned v = GLIBC_NO_STRUCT + 1; v < GLIBC_VARIANTS_; v++) {
         uint64_t arena, prev;
         hw_addr heap = address - glibc_variant_size(v);
         if (glibc_variant_struct(v) == GLIBC_HEAP_INFO && (*eras & glibc_eras_with(v)) &&
             heap % t->who.page_size == 0 && hw_read_word(t, heap, &arena, NULL) == HW_OK &&
-            hw_read_word(t, heap + 8, &prev, NULL) == HW_OK && arena == address && prev == 0)
+            hw_read_word(t, heap + t->who.machine->word, &prev, NULL) == HW_OK &&
+            arena == address && prev == 0)
             fit |= glibc_eras_with(v);
     }
     *eras &= fit ? fit : *eras;

@@ -20,8 +20,11 @@
  * is closed by two headers that no chunk can have, so that nothing is ever merged across the end
  * (sysmalloc in malloc/malloc.c, the same from 2.17 to 2.43):
  *
- *     thread heap    ... | size 16 or 32, no A | size 1 |    the last header ends the heap
- *     main arena     ... | size 16 | size 16 |               maybe a third; ends on a page boundary
+ *     thread heap    ... | size H or 2 H, no A | size 1 |    the last header ends the heap
+ *     main arena     ... | size H | size H |                 maybe a third; ends on a page boundary
+ *
+ * H is the size of a header, 2 words. On i386, where chunks begin 8 bytes behind multiples of 16, 8
+ * bytes are left over behind both.
  *
  * In the contiguous main arena foreign memory may follow (a program that called sbrk() itself);
  * where malloc's own chunks resume is written nowhere and is searched for (regions.c).
@@ -44,13 +47,14 @@ struct cursor {
     struct chunk_header h; /* at p */
 };
 
-static bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
+/* Once for each chunk of the target: inline, as little as it does. */
+static inline bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
 {
     const uint8_t *bytes = NULL;
     if (p < end && end - p >= w->rules.header)
         bytes = hw_window_at(&w->window, p, w->rules.header, end);
     if (bytes)
-        *ret = chunk_decode(bytes);
+        *ret = chunk_decode(&w->rules, bytes);
     return bytes != NULL;
 }
 
@@ -117,8 +121,8 @@ static void walk_top(struct cursor *c)
 /* A thread heap that is not the last: is p the fence? `n` is the header behind p. */
 static bool is_heap_fence(const struct cursor *c, hw_addr q, struct chunk_header n)
 {
-    return !c->a->main && !c->region->last_heap && q == c->region->end - c->w->rules.header &&
-           n.raw == CHUNK_P && !(c->h.raw & CHUNK_A) && chunk_size(c->h) <= c->w->rules.min_size;
+    return q == c->region->last_fence && n.raw == CHUNK_P && !(c->h.raw & CHUNK_A) &&
+           chunk_size(c->h) <= 2 * c->w->rules.header;
 }
 
 static void walk_heap_fence(struct cursor *c)
@@ -215,8 +219,8 @@ static void walk_chunk(struct cursor *c)
         walk_main_fence(c);
         return;
     }
-    bool possible = (size & (w->rules.alignment - 1)) == 0 && size >= w->rules.header &&
-                    size < end - c->p && !(c->h.raw & CHUNK_M);
+    bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
+                    size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
     if (!possible) {
         bad_chunk(c, "a chunk of impossible size");
         return;

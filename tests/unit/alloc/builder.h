@@ -7,18 +7,19 @@
  *     build_top(b, 0x1000);
  *     struct result *r = builder_walk(b);
  *
- * The image is a buffer target: one data segment (main_arena, mp_, a thread's TLS block), the
- * memory from sbrk, and as many 64 MiB-aligned heaps and anonymous mappings as asked for. The
- * layout is that of glibc 2.36 on x86-64. Chunks are appended to the current piece; lists are
- * linked at the end.
+ * The image is a buffer target: libc's first page and its data (main_arena, mp_, a thread's TLS
+ * block), the memory from sbrk, and as many aligned heaps and anonymous mappings as asked for.
+ * The layout is that of glibc 2.36 on x86-64, unless another one is named. Chunks are appended to the
+ * current piece; lists are linked at the end.
  */
 #ifndef TESTS_UNIT_ALLOC_BUILDER_H
 #define TESTS_UNIT_ALLOC_BUILDER_H
 
-#include "alloc/glibc/glibc.h"
+#include "alloc/forms.h"
 
 #include "base/vec.h"
 
+/* Where the pieces of images with words of 8 bytes lie. */
 #define SBRK_BASE  ((hw_addr)0x555500000000)
 #define HEAP_BASE  ((hw_addr)0x7f0000000000)
 #define HEAP_MAX   ((hw_addr)64 << 20)
@@ -38,11 +39,13 @@ struct result {
 };
 
 struct builder *builder_create(void);
+struct builder *builder_create_of(enum hw_machine_id machine, enum form_id id);
 void builder_destroy(struct builder *b);
+const struct form *builder_form(const struct builder *b);
 
 /* Settings; before the first chunk unless said otherwise. */
-void builder_plain_links(struct builder *b);             /* no safe-linking, as before 2.32 */
-void builder_sbrk_base(struct builder *b, hw_addr base); /* an unaligned first break */
+void builder_sbrk_base(struct builder *b, hw_addr base);   /* an unaligned first break; 0: none */
+void builder_page_size(struct builder *b, uint64_t bytes); /* instead of 4096 */
 void builder_noncontiguous(struct builder *b);
 void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem wrong by so much */
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */
@@ -54,12 +57,18 @@ hw_addr build_tcache(struct builder *b, uint64_t size);
 hw_addr build_fast(struct builder *b, uint64_t size);
 hw_addr build_free(struct builder *b, uint64_t size); /* in the bin of its size */
 hw_addr build_unsorted(struct builder *b, uint64_t size);
-hw_addr build_top(struct builder *b, uint64_t size); /* ends the piece and its arena */
+/* Ends the piece and its arena; a size of 0 fills up to a page. */
+hw_addr build_top(struct builder *b, uint64_t size);
+
+/* The thread's tcache as glibc has it: in a chunk. Otherwise it is elsewhere. */
+hw_addr build_tcache_struct(struct builder *b);
+/* A mapping of `bytes` with one chunk of its own in it, counted by mp_. */
+hw_addr build_mmapped(struct builder *b, uint64_t bytes);
 
 /* Ends of pieces that do not end in top. */
 void build_heap_fence(struct builder *b,
-                      unsigned first); /* thread heap: first header of 16 or 32 */
-void build_main_fence(struct builder *b, unsigned headers); /* main: so many headers of 16 */
+                      unsigned first); /* thread heap: size of the first header */
+void build_main_fence(struct builder *b, unsigned headers); /* main: so many headers */
 /* Foreign memory behind a main fence, filled with `fill`; chunks go on behind it. */
 void build_gap(struct builder *b, uint64_t bytes, uint8_t fill);
 
@@ -82,8 +91,10 @@ hw_addr builder_main_arena(struct builder *b);
 hw_addr builder_thread_pointer(struct builder *b);
 void builder_link(struct builder *b);
 
-/* Link (once), walk, analyse. */
+/* Link (once), walk, analyse. Roots and layout are given. */
 struct result *builder_walk(struct builder *b);
+/* The same, but the backend has to find roots, layout and thread-local storage in memory alone. */
+struct result *builder_open_and_walk(struct builder *b);
 void result_destroy(struct result *r);
 
 /* The block at an address; a static one of state HW_STATES_ if there is none. */

@@ -160,6 +160,8 @@ Test(heap_damage, a_tcache_link_that_was_overwritten)
 /* Use after free. A plain link of 0 ends a list, but these are mangled, as all others show. */
 Test(heap_damage, a_tcache_link_that_was_cleared)
 {
+    builder_destroy(b);
+    b = builder_create_of(HW_X86_64, FORM_2_32); /* whose structs do not tell */
     hw_addr lost = build_tcache(b, 0x20), first = build_tcache(b, 0x20);
     for (unsigned i = 0; i < 3; i++) {
         build_tcache(b, 0x40);

@@ -111,7 +111,8 @@ Test(walk, adjacent_cached_and_free_chunks_in_any_order)
 
 Test(walk, links_without_safe_linking)
 {
-    builder_plain_links(b);
+    builder_destroy(b);
+    b = builder_create_of(HW_X86_64, FORM_2_30); /* which may be either */
     for (int i = 0; i < 5; i++) {
         build_tcache(b, 0x40);
         build_fast(b, 0x20);
@@ -126,7 +127,8 @@ Test(walk, links_without_safe_linking)
 /* Then every link is 0: the end of a plain list, which a mangled one never has. */
 Test(walk, plain_lists_of_one_chunk_each)
 {
-    builder_plain_links(b);
+    builder_destroy(b);
+    b = builder_create_of(HW_X86_64, FORM_2_30); /* which may be either */
     hw_addr cached = build_tcache(b, 0x40), fast = build_fast(b, 0x20);
     build_tcache(b, 0x60);
     build_top(b, 0x200);

@@ -138,11 +138,11 @@ Test(malloc_info, only_one_heap_and_all_totals)
 Test(malloc_info, fastbins_of_old_32_bit_targets_are_8_apart)
 {
     struct hw_report *r = two_arenas("2.24");
-    r->target.word = 4;
+    r->params.chunk_alignment = 8;
     char *text = rendered(r, "malloc_info");
     cr_expect_not_null(strstr(text, "<size from=\"25\" to=\"32\""));
     free(text);
-    strcpy(r->allocator.version, "2.36");
+    r->params.chunk_alignment = 16;
     text = rendered(r, "malloc_info");
     cr_expect_not_null(strstr(text, "<size from=\"17\" to=\"32\""));
     free(text);

@@ -82,4 +82,25 @@ static inline bool reaches_state(pid_t pid, char state)
     return state_of(pid) == state;
 }
 
+/* The file that a crash leaves in `dir`; false where the kernel gives cores to a program. */
+static inline bool child_core(const char *dir, pid_t pid, char *path, size_t size)
+{
+    char pattern[128] = "", with_pid = '0';
+    FILE *f = fopen("/proc/sys/kernel/core_pattern", "re");
+    if (!f || !fgets(pattern, sizeof pattern, f))
+        pattern[0] = '|';
+    if (f)
+        fclose(f);
+    f = fopen("/proc/sys/kernel/core_uses_pid", "re");
+    if (f) {
+        with_pid = (char)fgetc(f);
+        fclose(f);
+    }
+    pattern[strcspn(pattern, "\n")] = '\0';
+    if (strpbrk(pattern, "|/%@") || !pattern[0])
+        return false;
+    snprintf(path, size, with_pid == '1' ? "%s/%s.%d" : "%s/%s", dir, pattern, pid);
+    return true;
+}
+
 #endif

@@ -72,21 +72,36 @@ Test(image, names_cannot_upset_a_terminal)
     cr_expect_str_eq(name, "a?[1m???\xc3\xa4");
 }
 
+static void expect_elf(int class, int data, unsigned machine, const char *name, const char *text)
+{
+    unsigned char h[HW_ELF_START] = {0};
+    bool big = data == ELFDATA2MSB;
+    char buf[64];
+    h[EI_CLASS] = (unsigned char)class;
+    h[EI_DATA] = (unsigned char)data;
+    h[big ? 19 : 18] = (unsigned char)machine;
+    h[big ? 18 : 19] = (unsigned char)(machine >> 8);
+    const struct hw_machine *m = hw_elf_machine(h);
+    if (name)
+        cr_expect(m && strcmp(m->name, name) == 0, "%s", text);
+    else
+        cr_expect_null(m, "%s", text);
+    hw_elf_describe(h, buf, sizeof buf);
+    cr_expect_str_eq(buf, text);
+}
+
 Test(image, tells_machines_apart)
 {
-    unsigned char h[20] = {0};
-    bool is_32bit;
-    char buf[32];
-    h[EI_CLASS] = ELFCLASS64;
-    h[EI_DATA] = ELFDATA2LSB;
-    h[18] = EM_X86_64;
-    cr_expect_null(hw_elf_foreign_arch(h, &is_32bit, buf, sizeof buf));
-    h[18] = EM_AARCH64;
-    cr_expect_str_eq(hw_elf_foreign_arch(h, &is_32bit, buf, sizeof buf), "aarch64");
-    cr_expect(!is_32bit);
-    h[18] = 0, h[19] = EM_S390;
-    h[EI_DATA] = ELFDATA2MSB;
-    cr_expect_str_eq(hw_elf_foreign_arch(h, &is_32bit, buf, sizeof buf), "s390");
-    h[18] = 0x7f, h[19] = 0xff;
-    cr_expect_str_eq(hw_elf_foreign_arch(h, &is_32bit, buf, sizeof buf), "ELF machine 32767");
+    enum { LITTLE = ELFDATA2LSB, BIG = ELFDATA2MSB, NARROW = ELFCLASS32, WIDE = ELFCLASS64 };
+    expect_elf(WIDE, LITTLE, EM_X86_64, "x86_64", "64-bit process (x86_64)");
+    expect_elf(NARROW, LITTLE, EM_386, "i386", "32-bit process (i386)");
+    expect_elf(WIDE, LITTLE, EM_AARCH64, "aarch64", "64-bit process (aarch64)");
+    expect_elf(NARROW, LITTLE, EM_X86_64, NULL, "32-bit process (x32)");
+    expect_elf(WIDE, LITTLE, EM_386, NULL, "64-bit process (i386)");
+    expect_elf(NARROW, LITTLE, EM_AARCH64, NULL, "32-bit process (aarch64)");
+    expect_elf(NARROW, LITTLE, EM_ARM, NULL, "32-bit process (arm)");
+    expect_elf(WIDE, BIG, EM_AARCH64, NULL, "64-bit process (aarch64, big-endian)");
+    expect_elf(WIDE, BIG, EM_S390, NULL, "64-bit process (s390)");
+    expect_elf(WIDE, LITTLE, 0x7fff, NULL, "64-bit process (ELF machine 32767)");
+    expect_elf(0, 0, 0, NULL, "32-bit process (ELF machine 0)");
 }

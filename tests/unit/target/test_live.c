@@ -2,7 +2,6 @@
 
 #include "target/target.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -347,57 +346,5 @@ Test(live, refuses_a_thread_and_names_its_process, .timeout = 60)
     cr_expect_not_null(strstr(err.text, text), "%s", err.text);
     snprintf(text, sizeof text, "use the process: -p %d", pid);
     cr_expect_str_eq(err.remedy, text);
-    child_end(pid);
-}
-
-/* The smallest program for i386: it calls pause() for ever. */
-static bool make_i386_program(int fd)
-{
-    struct {
-        Elf32_Ehdr e;
-        Elf32_Phdr p;
-        uint8_t code[12];
-    } file = {
-        .e = {.e_ident = ELFMAG "\x01\x01\x01",
-              .e_type = ET_EXEC,
-              .e_machine = EM_386,
-              .e_version = 1,
-              .e_entry = 0x10000 + offsetof(__typeof__(file), code),
-              .e_phoff = offsetof(__typeof__(file), p),
-              .e_ehsize = sizeof file.e,
-              .e_phentsize = sizeof file.p,
-              .e_phnum = 1},
-        .p = {.p_type = PT_LOAD,
-              .p_vaddr = 0x10000,
-              .p_filesz = sizeof file,
-              .p_memsz = sizeof file,
-              .p_flags = PF_R | PF_X,
-              .p_align = PAGE},
-        .code = {0xb8, 29, 0, 0, 0, 0xcd, 0x80, 0xeb, 0xf7},
-    };
-    return write(fd, &file, sizeof file) == (ssize_t)sizeof file && fchmod(fd, 0755) == 0;
-}
-
-static void run_program(void *arg)
-{
-    execl(arg, arg, (char *)NULL);
-    _exit(1);
-}
-
-Test(live, refuses_a_32_bit_process, .timeout = 60)
-{
-    char path[] = "/tmp/hw-i386-XXXXXX";
-    int fd = mkstemp(path);
-    cr_assert(fd >= 0 && make_i386_program(fd));
-    close(fd);
-    pid_t pid = child_start(run_program, path);
-    bool runs = reaches_state(pid, 'S');
-    unlink(path);
-    if (!runs)
-        cr_skip_test("this kernel runs no i386 programs");
-    char text[128];
-    snprintf(text, sizeof text,
-             "pid %d is a 32-bit process (i386): heapwalk reads 64-bit x86 only so far", pid);
-    expect_refusal(pid, HW_ERR_UNSUPPORTED, text);
     child_end(pid);
 }

@@ -43,6 +43,7 @@ static pid_t child_with(char *at, size_t bytes, void (*prepare)(char *at, size_t
     close(ends[1]);
     cr_assert_eq(read(ends[0], &byte, 1), 1, "the child did not get ready");
     close(ends[0]);
+    cr_assert(reaches_state(pid, 'S'), "it touches pages of its program until it sleeps");
     return pid;
 }
 
@@ -236,6 +237,7 @@ static void use_huge_pages(char *at, size_t bytes)
     sum = (char)(sum + at[HUGE_PAGE]);
     at[2 * HUGE_PAGE] = 1;
     madvise(at + 2 * HUGE_PAGE, HUGE_PAGE / 2, MADV_DONTNEED);
+    madvise(at, bytes, MADV_NOHUGEPAGE); /* or the kernel may make the half whole again */
 }
 
 Test(target_residency, huge_pages)

@@ -47,9 +47,9 @@ def build_id(path):
     return None
 
 
-def has_system_debug(root):
-    """True if the system's debug files belong to the libc below `root`."""
-    found = build_id(os.path.join(root, "lib", "x86_64-linux-gnu", "libc.so.6"))
+def has_system_debug(directory):
+    """True if the system's debug files belong to the libc in `directory`."""
+    found = build_id(os.path.join(directory, "libc.so.6"))
     if not found:
         return True  # nobody knows
     return os.path.exists(f"{SYSTEM_DEBUG}/.build-id/{found[:2]}/{found[2:]}.debug")

@@ -1,0 +1,135 @@
+/*
+ * The headers of a core file. Those of 32-bit cores are widened as they are read, so that nobody
+ * else needs to know of two classes.
+ */
+#include "target/core_image.h"
+
+#include <string.h>
+
+static const struct {
+    const char *magic, *name, *command;
+} packers[] = {
+    {"\x28\xb5\x2f\xfd", "zstd", "zstd -d"},
+    {"\xfd"
+     "7zX",
+     "xz", "xz -dk"},
+    {"\x1f\x8b\x08", "gzip", "gzip -dk"},
+    {"\x04\x22\x4d\x18", "lz4", "lz4 -d"},
+    {"BZh", "bzip2", "bzip2 -dk"},
+};
+
+static int refuse_other_file(const char *path, const unsigned char *ident, struct hw_error *err)
+{
+    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++)
+        if (memcmp(ident, packers[i].magic, strlen(packers[i].magic)) == 0) {
+            hw_fail(err, HW_ERR_NOT_CORE, "%s is compressed (%s)", path, packers[i].name);
+            hw_remedy(err, "unpack it first: %s", packers[i].command);
+            return HW_ERR_NOT_CORE;
+        }
+    return hw_fail(err, HW_ERR_NOT_CORE, "%s is not an ELF file", path);
+}
+
+/* Refuse what is not a core, or not of a machine that we read. `h` begins like all ELF headers. */
+static int check_header(const char *path, const Elf64_Ehdr *h, size_t got, struct hw_error *err)
+{
+    static const char *const types[] = {
+        [ET_NONE] = "an ELF file of no type",
+        [ET_REL] = "an object file",
+        [ET_EXEC] = "an executable",
+        [ET_DYN] = "an executable or shared library",
+    };
+    if (got < HW_ELF_START || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
+        return refuse_other_file(path, h->e_ident, err);
+    /* The type stands in the same place for all classes, and for all we read in the same order. */
+    if (h->e_ident[EI_DATA] == ELFDATA2LSB && h->e_type < sizeof types / sizeof *types) {
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is %s, not a core", path, types[h->e_type]);
+        hw_remedy(err, "give the core file first, then, if need be, the executable");
+        return HW_ERR_NOT_CORE;
+    }
+    if (!hw_elf_machine(h->e_ident)) {
+        char arch[64];
+        hw_elf_describe(h->e_ident, arch, sizeof arch);
+        return hw_fail(err, HW_ERR_UNSUPPORTED,
+                       "%s is the core of a %s: heapwalk reads x86_64, i386 and aarch64 cores",
+                       path, arch);
+    }
+    if (h->e_type != ET_CORE)
+        return hw_fail(err, HW_ERR_NOT_CORE, "%s is an ELF file of type %u, not a core", path,
+                       h->e_type);
+    return HW_OK;
+}
+
+/* What matters of an ELF header, of either class. */
+static bool decode_header(int fd, const struct hw_machine *m, struct core_header *ret)
+{
+    union {
+        Elf32_Ehdr narrow;
+        Elf64_Ehdr wide;
+    } h = {0};
+    size_t got = core_pread(fd, &h, sizeof h, 0);
+    *ret = (struct core_header){.machine = m};
+    if (m->elf_class == ELFCLASS32) {
+        ret->offset = h.narrow.e_phoff;
+        ret->count = h.narrow.e_phnum;
+        ret->sections = h.narrow.e_shoff;
+        return got >= sizeof h.narrow && h.narrow.e_phentsize == sizeof(Elf32_Phdr);
+    }
+    ret->offset = h.wide.e_phoff;
+    ret->count = h.wide.e_phnum;
+    ret->sections = h.wide.e_shoff;
+    return got >= sizeof h.wide && h.wide.e_phentsize == sizeof(Elf64_Phdr);
+}
+
+/* The number of segments when it is more than 16 bits can count: the first section header has it.
+ */
+static bool decode_count(int fd, struct core_header *h)
+{
+    uint32_t info;
+    size_t at = h->machine->elf_class == ELFCLASS32 ? offsetof(Elf32_Shdr, sh_info)
+                                                    : offsetof(Elf64_Shdr, sh_info);
+    if (h->sections > UINT64_MAX - at ||
+        core_pread(fd, &info, sizeof info, h->sections + at) < sizeof info)
+        return false;
+    h->count = info;
+    return true;
+}
+
+int core_read_header(int fd, const char *path, struct core_header *ret, struct hw_error *err)
+{
+    Elf64_Ehdr h = {0};
+    size_t got = core_pread(fd, &h, sizeof h, 0);
+    int rc = check_header(path, &h, got, err);
+    if (rc != HW_OK)
+        return rc;
+    if (!decode_header(fd, hw_elf_machine(h.e_ident), ret))
+        return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its ELF header makes no sense", path);
+    if (ret->count == PN_XNUM && !decode_count(fd, ret))
+        return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its number of segments is missing",
+                       path);
+    return HW_OK;
+}
+
+static Elf64_Phdr widen(const Elf32_Phdr *p)
+{
+    return (Elf64_Phdr){.p_type = p->p_type,
+                        .p_flags = p->p_flags,
+                        .p_offset = p->p_offset,
+                        .p_vaddr = p->p_vaddr,
+                        .p_filesz = p->p_filesz,
+                        .p_memsz = p->p_memsz};
+}
+
+size_t core_read_segments(int fd, const struct core_header *h, uint64_t first, Elf64_Phdr *ret,
+                          size_t count)
+{
+    bool narrow = h->machine->elf_class == ELFCLASS32;
+    size_t entry = narrow ? sizeof(Elf32_Phdr) : sizeof(Elf64_Phdr);
+    size_t got = core_pread(fd, ret, count * entry, h->offset + first * entry) / entry;
+    /* In place, from the last on: what is widened never reaches what is not yet. */
+    for (size_t i = got; narrow && i-- > 0;) {
+        Elf32_Phdr p;
+        memcpy(&p, (const char *)ret + i * entry, sizeof p);
+        ret[i] = widen(&p);
+    }
+    return got;
+}

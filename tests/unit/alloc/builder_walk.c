@@ -1,0 +1,155 @@
+#include "alloc/builder_private.h"
+
+#include "analysis/analysis.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* On no machine is there such a file. */
+#define LIBC_PATH "/no/such/directory/libc.so.6"
+
+static struct hw_target *open_target(struct builder *b)
+{
+    HW_VEC(struct hw_buffer_range) ranges = {0};
+    for (size_t i = 0; i < b->pieces.count; i++) {
+        const struct piece *p = b->pieces.data[i];
+        struct hw_buffer_range range = {.start = p->start,
+                                        .bytes = p->bytes,
+                                        .len = p->size,
+                                        .flags = HW_MAP_READ | HW_MAP_WRITE,
+                                        .path = p == b->libc ? LIBC_PATH : NULL};
+        must(hw_vec_push(&ranges, range));
+    }
+    struct hw_thread thread = {.tid = THREAD_ID, .regs_known = true, .tp = b->tls};
+    struct hw_target *t = NULL;
+    int rc = hw_target_open_buffer(ranges.data, ranges.count, &thread, 1, &t, NULL);
+    must(rc == HW_OK);
+    t->who.machine = b->machine;
+    t->who.page_size = b->page;
+    hw_vec_free(&ranges);
+    return t;
+}
+
+struct recorder {
+    struct result *result;
+    struct hw_analyzing *analyzing;
+};
+
+static void on_ready(void *ctx)
+{
+    struct recorder *recorder = ctx;
+    must(hw_analyses_begin(recorder->result->report, &recorder->analyzing, NULL) == HW_OK);
+}
+
+static int on_block(void *ctx, const struct hw_block *block)
+{
+    struct recorder *recorder = ctx;
+    hw_analyses_block(recorder->analyzing, block);
+    must(hw_vec_push(&recorder->result->blocks, *block));
+    return 0;
+}
+
+static struct result *begin(struct builder *b, struct hw_target **t)
+{
+    struct result *r = calloc(1, sizeof *r);
+    must(r);
+    builder_link(b);
+    *t = open_target(b);
+    r->report = hw_report_create();
+    r->report->target.word = b->machine->word;
+    r->report->target.page_size = (*t)->who.page_size;
+    return r;
+}
+
+static void walk(const struct builder *b, struct result *r, void *state)
+{
+    struct recorder recorder = {.result = r};
+    struct hw_sink sink = {.report = r->report,
+                           .ready = on_ready,
+                           .block = on_block,
+                           .ctx = &recorder,
+                           .want_bins = b->want_bins};
+    r->code = hw_allocator_glibc.walk(state, &sink, &r->err);
+    if (r->code == HW_OK)
+        hw_analyses_end(recorder.analyzing);
+    else
+        hw_analyses_drop(recorder.analyzing);
+}
+
+static struct result *end(struct result *r, struct hw_target *t)
+{
+    r->bytes_read = t->bytes_read;
+    for (size_t i = 0; i < t->map_count; i++)
+        r->image_bytes += t->maps[i].end - t->maps[i].start;
+    hw_target_close(t);
+    return r;
+}
+
+struct result *builder_walk(struct builder *b)
+{
+    struct hw_target *t;
+    struct result *r = begin(b, &t);
+    struct glibc g = {.image.target = t,
+                      .rules = b->form->rules,
+                      .main_arena = b->arena,
+                      .mp = b->par,
+                      .curbrk = b->curbrk,
+                      .has_tcache = b->form->tcache.size > 0,
+                      .has_thread_arena = true,
+                      .tcache_offset = (int64_t)(b->tls_tcache - b->tls),
+                      .thread_arena_offset = (int64_t)(b->tls_arena - b->tls),
+                      .roots_source = "table",
+                      .layout_source = "table"};
+    must(hw_layout_init(&g.layout, &glibc_layout_desc, b->machine->word, NULL) == HW_OK);
+    form_layout(b->form, &g.layout);
+    walk(b, r, &g);
+    hw_layout_deinit(&g.layout);
+    return end(r, t);
+}
+
+struct result *builder_open_and_walk(struct builder *b)
+{
+    struct hw_target *t;
+    struct hw_modules *modules = NULL;
+    void *state = NULL;
+    struct result *r = begin(b, &t);
+    r->code = hw_modules_open(t, NULL, &modules, &r->err);
+    struct hw_image image = {.target = t, .modules = modules};
+    if (r->code == HW_OK)
+        r->code = hw_allocator_glibc.open(&image, &state, &r->err);
+    if (r->code == HW_OK)
+        walk(b, r, state);
+    hw_allocator_glibc.close(state);
+    hw_modules_close(modules);
+    return end(r, t);
+}
+
+void result_destroy(struct result *r)
+{
+    if (!r)
+        return;
+    hw_report_destroy(r->report);
+    hw_vec_free(&r->blocks);
+    free(r);
+}
+
+const struct hw_block *block_at(const struct result *r, hw_addr address)
+{
+    static const struct hw_block none = {.state = HW_STATES_, .arena = -2};
+    for (size_t i = 0; i < r->blocks.count; i++)
+        if (r->blocks.data[i].address == address)
+            return &r->blocks.data[i];
+    return &none;
+}
+
+int64_t figure(const struct result *r, int arena, enum hw_metric m)
+{
+    struct hw_figure f = hw_report_figure(r->report, arena, m);
+    must(f.known);
+    return f.n;
+}
+
+uint64_t findings(const struct result *r, enum hw_finding_kind kind)
+{
+    return r->report->finding_counts[kind];
+}
