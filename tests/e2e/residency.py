@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import chunk_checks
 from cases import Case, tunables
+from i386 import compiled
+from machine import machine_of
 from modes import good
 from pagemap import PAGE, Pages, frames_may_be_seen, locked_ranges
 from process import Victim, workplace
@@ -39,6 +41,7 @@ CASES = [
         "trimmed", "untouched", "zero", "huge", "locked", "lock-other", "lock-some", "fast-top",
         "big-top", "brk-moved")),
 ]
+ON_32_BITS = ("mixed", "trimmed", "fast-top", "big-top")
 
 
 # ---- looking -------------------------------------------------------------------------------------
@@ -104,7 +107,8 @@ def check_against_model(t, look, unit):
     for arena in look.report["arenas"]:
         where = f"arena {arena['index']}"
         chunks = look.chunks[arena["index"]]
-        model = Model(chunks, look.pages, look.brk, look.locked, unit)
+        model = Model(chunks, look.pages, look.brk, look.locked, unit,
+                      machine_of(look.report).word)
         check_split(t, where, arena, model)
         rows = [row["bytes"] for row in arena["page_fullness"]]
         t.equal(f"{where}: page_fullness", rows, fullness(chunks, look.pages, ranges_of(arena)))
@@ -163,11 +167,11 @@ def trim_unit(case):
         return int(f.read())
 
 
-def trim(t, tool, case):
+def trim(t, tool, case, build=None):
     if not frames_may_be_seen():
         raise Skip("only root sees page frames")
     unit = trim_unit(case)
-    with obeying(tool.build, case) as victim:
+    with obeying(build or tool.build, case) as victim:
         check_trim(t, tool, victim, unit)
 
 
@@ -280,9 +284,18 @@ def untouched(t, tool, kind):
                    f"{first['totals']['system_bytes'] >> 20} MiB")
 
 
+def trim_32_bit(t, tool, place, case):
+    if why := compiled(place, case.victim):
+        raise Skip(why)
+    trim(t, tool, case, place)
+
+
 def run(suite, tool, _args):
     for case in CASES:
         suite.run(f"residency/trim/{case.name}", trim, tool, case)
+    with workplace() as place:
+        for case in (c for c in CASES if c.name in ON_32_BITS):
+            suite.run(f"residency/i386/{case.name}", trim_32_bit, tool, place, case)
     suite.run("residency/swapped", swapped, tool)
     for kind in ("trimmed", "untouched"):
         suite.run(f"residency/harmless/{kind}", untouched, tool, kind)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from pagemap import PAGE
 
-BOOKKEEPING = 48  # sizeof (struct malloc_chunk)
-MINSIZE = 32
+BOOKKEEPING = 6  # words of struct malloc_chunk
+MINSIZE = {8: 32, 4: 16}  # by the bytes of a word
 MERGES = ("bin", "fastbin", "top")
 FULLNESS = (0, 10, 25, 50, 75, 100)
 
@@ -44,37 +44,37 @@ def runs_of(chunks):
     return runs
 
 
-def systrim(top, unit):
+def systrim(top, unit, word):
     """What goes at the end of a top of so many bytes."""
-    return max(0, top - MINSIZE - 1) // unit * unit
+    return max(0, top - MINSIZE[word] - 1) // unit * unit
 
 
-def given_back(run, main, brk, unit):
+def given_back(run, main, brk, unit, word):
     """[start, end) of what malloc_trim(0) gives back of a run."""
     if run.top:
-        extra = systrim(run.size, unit) if main and run.end == brk else 0
+        extra = systrim(run.size, unit, word) if main and run.end == brk else 0
         return run.end - extra, run.end
-    if run.size <= PAGE - 1 + BOOKKEEPING:
+    if run.size <= PAGE - 1 + BOOKKEEPING * word:
         return run.end, run.end
-    return -(-(run.start + BOOKKEEPING) // PAGE) * PAGE, run.end // PAGE * PAGE
+    return -(-(run.start + BOOKKEEPING * word) // PAGE) * PAGE, run.end // PAGE * PAGE
 
 
 class Model:
     """Of one arena: `goes`, the pages that vanish; the bytes that stay, by reason; the figures."""
 
-    def __init__(self, chunks, pages, brk, locked=(), unit=PAGE):
+    def __init__(self, chunks, pages, brk, locked=(), unit=PAGE, word=8):
         self.goes, self.swap_goes = set(), set()
         self.stays = dict.fromkeys(("shared_page", "tcache", "thread_top", "main_top", "other"), 0)
         self.kinds = defaultdict(lambda: [0, 0, 0])
         self.pages, self.locked = pages, locked
         main = bool(chunks) and chunks[0].arena == 0
         for run in runs_of(chunks):
-            self._trim(run, main, brk, unit)
+            self._trim(run, main, given_back(run, main, brk, unit, word))
         for c in chunks:
             self._count(c)
 
-    def _trim(self, run, main, brk, unit):
-        start, end = given_back(run, main, brk, unit)
+    def _trim(self, run, main, asked):
+        start, end = asked
         wanted = self.pages.resident(start, end - start)
         stuck = self._cut(run, start, end)
         self.stays["other"] += self.pages.resident(stuck, end - stuck)
