@@ -18,8 +18,10 @@ bool hw_runs_end(struct hw_run_builder *u, struct hw_run *ret)
 
 bool hw_runs_block(struct hw_run_builder *u, const struct hw_block *b, struct hw_run *ret)
 {
-    bool adjoins = u->last.state != HW_STATES_ && u->last.arena == b->arena &&
-                   u->last.address + u->last.bytes == b->address && b->state != HW_MMAPPED;
+    /* Behind top a heap ends, even where the next one begins at the same address. */
+    bool adjoins = u->last.state != HW_STATES_ && u->last.state != HW_TOP &&
+                   u->last.arena == b->arena && u->last.address + u->last.bytes == b->address &&
+                   b->state != HW_MMAPPED;
     bool merge = merges(b), ended = false;
     if (u->run.bytes && !(adjoins && merge)) {
         u->run.above = adjoins ? *b : nothing;

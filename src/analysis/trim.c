@@ -39,14 +39,8 @@ static bool known_arena(const struct hw_report *r, int32_t arena)
     return r->pages && arena >= 0 && (size_t)arena < r->arenas.count;
 }
 
-/* madvise() fails on locked memory; a program that locks some mostly locks all. */
-static bool is_locked(const struct hw_report *r)
-{
-    return r->target.locked_bytes.known && r->target.locked_bytes.n &&
-           r->target.locked_bytes.n >= r->target.anon_bytes.n;
-}
-
-struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *run)
+/* What glibc asks for. */
+static struct hw_range wanted_range(const struct hw_report *r, const struct hw_run *run)
 {
     uint64_t page = r->target.page_size, own = 6 * (uint64_t)r->target.word;
     struct hw_range range = {0};
@@ -66,11 +60,19 @@ struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *ru
     return range;
 }
 
+/* madvise() goes through a range until it comes to memory that is locked, and fails there. The break
+ * moves even so. */
+struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *run)
+{
+    struct hw_range range = wanted_range(r, run);
+    if (r->pages && !run->has_top)
+        range.end = hw_pages_first_locked(r->pages, range.start, range.end);
+    return range.start < range.end ? range : (struct hw_range){0};
+}
+
 struct hw_page_bytes hw_trim_count(const struct hw_report *r, const struct hw_run *run)
 {
     struct hw_range range = hw_trim_range(r, run);
-    if (is_locked(r) && !run->has_top)
-        return (struct hw_page_bytes){0};
     return hw_pages_count(r->pages, range.start, range.end);
 }
 
@@ -83,16 +85,13 @@ static void run(void *state, struct hw_report *r, const struct hw_run *run)
     enum hw_stay why = !run->has_top ? HW_STAY_SHARED_PAGE
                        : main        ? HW_STAY_MAIN_TOP
                                      : HW_STAY_THREAD_TOP;
-    struct hw_range range = hw_trim_range(r, run);
+    struct hw_range asked = wanted_range(r, run), given = hw_trim_range(r, run);
     struct hw_page_bytes all = hw_pages_count(r->pages, run->address, run->address + run->bytes);
-    struct hw_page_bytes gone = hw_pages_count(r->pages, range.start, range.end);
-    if (is_locked(r) && !run->has_top) {
-        add_stay(r, run->arena, HW_STAY_OTHER, gone.resident);
-        add_stay(r, run->arena, why, all.resident - gone.resident);
-        return;
-    }
+    struct hw_page_bytes wanted = hw_pages_count(r->pages, asked.start, asked.end);
+    struct hw_page_bytes gone = hw_pages_count(r->pages, given.start, given.end);
     add_trim(r, run->arena, gone);
-    add_stay(r, run->arena, why, all.resident - gone.resident);
+    add_stay(r, run->arena, HW_STAY_OTHER, wanted.resident - gone.resident);
+    add_stay(r, run->arena, why, all.resident - wanted.resident);
 }
 
 static void block(void *state, struct hw_report *r, const struct hw_block *b)

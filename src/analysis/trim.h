@@ -6,13 +6,8 @@
 
 #include "analysis/analysis.h"
 
-/* [start, end); empty: both 0. */
-struct hw_range {
-    hw_addr start, end;
-};
-
 /* The addresses that malloc_trim(0) would give back of a run: whole pages. The run's arena must be in
- * the report. */
+ * the report, and r->pages tell what is locked. */
 struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *run);
 
 /* What malloc_trim(0) would really give back of a run now: the pages of that range which are in RAM

@@ -9,6 +9,7 @@ void hw_pages_clear(struct hw_pages *p)
     for (size_t i = 0; i < p->slices.count; i++)
         free(p->slices.data[i]);
     hw_vec_free(&p->slices);
+    hw_vec_free(&p->locked);
     p->last = 0;
 }
 
@@ -188,4 +189,33 @@ struct hw_page_bytes hw_pages_count(struct hw_pages *p, hw_addr start, hw_addr e
     if (end % p->page_size)
         count_part(p, last * p->page_size, end, &n);
     return n;
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+int hw_pages_lock(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_error *err)
+{
+    struct hw_range range = {start, end};
+    if (p->locked.count && p->locked.data[p->locked.count - 1].end == start) {
+        p->locked.data[p->locked.count - 1].end = end;
+        return HW_OK;
+    }
+    if (start < end && !hw_vec_push(&p->locked, range))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory to note what is locked");
+    return HW_OK;
+}
+
+hw_addr hw_pages_first_locked(const struct hw_pages *p, hw_addr start, hw_addr end)
+{
+    size_t low = 0, high = p->locked.count;
+    while (low < high) { /* the first that does not end below `start` */
+        size_t middle = low + (high - low) / 2;
+        if (p->locked.data[middle].end <= start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == p->locked.count || p->locked.data[low].start >= end)
+        return end;
+    return p->locked.data[low].start > start ? p->locked.data[low].start : start;
 }

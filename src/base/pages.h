@@ -16,6 +16,11 @@
 
 enum hw_page_state { HW_PAGE_ABSENT, HW_PAGE_RESIDENT, HW_PAGE_SWAPPED };
 
+/* [start, end); empty: both 0. */
+struct hw_range {
+    hw_addr start, end;
+};
+
 #define HW_SLICE_PAGES 4096
 struct hw_page_slice {
     uint64_t first; /* number of its first page */
@@ -26,6 +31,7 @@ struct hw_pages {
     uint64_t page_size;
     HW_VEC(struct hw_page_slice *) slices; /* ascending */
     size_t last;                           /* the slice that was looked at last */
+    HW_VEC(struct hw_range) locked;        /* memory locked in RAM (mlock(2)), ascending */
 };
 
 /* Start from this; `page_size` is a power of two. */
@@ -53,5 +59,11 @@ struct hw_page_bytes {
     uint64_t resident, swapped;
 };
 struct hw_page_bytes hw_pages_count(struct hw_pages *p, hw_addr start, hw_addr end);
+
+/* Note that [start, end) is locked in RAM. Ranges must come in ascending order. NOMEM. */
+int hw_pages_lock(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_error *err);
+
+/* The first locked address of [start, end), or `end`. */
+hw_addr hw_pages_first_locked(const struct hw_pages *p, hw_addr start, hw_addr end);
 
 #endif

@@ -301,6 +301,22 @@ static void load_pagemap(struct live_target *l, hw_addr addr)
     l->entries_count = n > 0 ? (size_t)n / sizeof *l->entries : 0;
 }
 
+/* So much in RAM is gone through within some 60 ms. */
+#define SMAPS_MOST ((uint64_t)1 << 30)
+/* What cannot be locked: the kernel's own pages (vdso). */
+#define UNLOCKABLE ((uint64_t)1 << 20)
+
+/* A program that locks anything mostly locks everything (mlockall(2)). */
+static bool find_locks(const struct live_target *l, const struct hw_memory *m,
+                       struct hw_pages *pages)
+{
+    if (m->locked_bytes == 0)
+        return true;
+    if (m->locked_bytes + UNLOCKABLE >= m->virtual_bytes)
+        return hw_pages_lock(pages, 0, UINT64_MAX, NULL) == HW_OK;
+    return m->rss_bytes <= SMAPS_MOST && hw_proc_locks(l->via, pages);
+}
+
 static int live_find_pages(struct hw_target *t, struct hw_error *err)
 {
     const struct live_target *l = (const struct live_target *)t;
@@ -308,8 +324,11 @@ static int live_find_pages(struct hw_target *t, struct hw_error *err)
         return hw_fail(err, HW_ERR_PERMISSION, "/proc/%d/pagemap may not be read", t->who.pid);
     if (!hw_proc_memory(l->via, &t->memory))
         return hw_fail(err, HW_ERR_SYSTEM, "/proc/%d/status does not tell its memory", t->who.pid);
-    return hw_residency_read(l->pagemap, t->maps, t->map_count, t->memory.swap_bytes > 0,
-                             HW_RESIDENCY_BEST, &t->pages, err);
+    int rc = hw_residency_read(l->pagemap, t->maps, t->map_count, t->memory.swap_bytes > 0,
+                               HW_RESIDENCY_BEST, &t->pages, err);
+    if (rc == HW_OK)
+        t->memory.locks_known = find_locks(l, &t->memory, &t->pages);
+    return rc;
 }
 
 static hw_addr live_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)

@@ -66,7 +66,8 @@ bool hw_proc_memory(int pid, struct hw_memory *ret)
            status_bytes(status, "RssFile", &ret->file_bytes) &&
            status_bytes(status, "RssShmem", &ret->shmem_bytes) &&
            status_bytes(status, "VmSwap", &ret->swap_bytes) &&
-           status_bytes(status, "VmLck", &ret->locked_bytes);
+           status_bytes(status, "VmLck", &ret->locked_bytes) &&
+           status_bytes(status, "VmSize", &ret->virtual_bytes);
 }
 
 bool hw_proc_stat(int pid, struct hw_proc_stat *ret)
@@ -177,6 +178,28 @@ static int add_map(char *line, hw_map_vec *maps, struct hw_error *err)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     }
     return HW_OK;
+}
+
+bool hw_proc_locks(int pid, struct hw_pages *pages)
+{
+    int fd = open_proc(pid, "smaps");
+    hw_autofile FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!f) {
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    hw_autofree char *line = NULL;
+    size_t size = 0;
+    struct hw_map map, last = {0};
+    while (getline(&line, &size, f) > 0) {
+        if (hw_proc_parse_map(line, &map)) /* the head of what follows */
+            last = map;
+        else if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " lo") &&
+                 hw_pages_lock(pages, last.start, last.end, NULL) != HW_OK)
+            return false;
+    }
+    return feof(f);
 }
 
 int hw_proc_maps(int pid, hw_map_vec *ret, struct hw_error *err)

@@ -134,8 +134,9 @@ static int scan_map(struct reading *r, struct hw_error *err)
 static bool is_zero_page(struct reading *r, uint64_t entry)
 {
     uint64_t frame = entry & ENTRY_FRAME, flags;
-    /* The page of zeros counts as mapped by all and owned by none. */
-    if (r->frame_flags < 0 || frame == 0 || (entry & (ENTRY_FILE | ENTRY_EXCLUSIVE)))
+    /* The page of zeros counts as mapped by all and owned by none; the huge one as that of a file. */
+    if (r->frame_flags < 0 || frame == 0 || (entry & ENTRY_EXCLUSIVE) ||
+        (entry & ENTRY_FILE && !hw_map_is_anonymous(r->map)))
         return false;
     if (frame != r->frame) {
         r->frame = frame;

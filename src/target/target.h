@@ -74,7 +74,8 @@ struct hw_identity {
 struct hw_memory {
     uint64_t rss_bytes, anon_bytes, file_bytes,
         shmem_bytes; /* the first is the sum of the others */
-    uint64_t swap_bytes, locked_bytes;
+    uint64_t swap_bytes, locked_bytes, virtual_bytes;
+    bool locks_known; /* struct hw_pages tells which; else there was too much to ask */
 };
 
 struct hw_target;

@@ -6,7 +6,7 @@ import os
 import struct
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-PRESENT, SWAPPED, FILE, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 56
+PRESENT, SWAPPED, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 56
 FRAME = (1 << 55) - 1
 ZERO_PAGE = 1 << 24
 AT_ONCE = 1 << 16
@@ -14,6 +14,19 @@ AT_ONCE = 1 << 16
 
 def frames_may_be_seen():
     return os.access("/proc/kpageflags", os.R_OK)
+
+
+def locked_ranges(pid):
+    """[(start, end)] of what is locked in RAM."""
+    ranges = []
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as f:
+        for line in f:
+            first = line.split()[0]
+            if "-" in first and not first.endswith(":"):
+                start, end = (int(word, 16) for word in first.split("-"))
+            elif first == "VmFlags:" and "lo" in line.split():
+                ranges.append((start, end))
+    return ranges
 
 
 class Frames:
@@ -48,7 +61,7 @@ class Pages:
                         if entry & SWAPPED:
                             swapped.add(page)
                         elif entry & PRESENT and not (
-                            not entry & (FILE | EXCLUSIVE) and frames.is_zero(entry & FRAME)
+                            not entry & EXCLUSIVE and frames.is_zero(entry & FRAME)
                         ):
                             present.add(page)
         frames.file.close()

@@ -1,40 +1,47 @@
 """What is in RAM, and what malloc_trim(0) gives back: predicted, then done by the victim itself."""
 
+import ctypes
 import os
 import subprocess
 from contextlib import contextmanager
 
 import chunk_checks
 from cases import Case, tunables
+from i386 import compiled
+from machine import machine_of
 from modes import good
-from pagemap import PAGE, Pages, frames_may_be_seen
+from pagemap import PAGE, Pages, frames_may_be_seen, locked_ranges
 from process import Victim, workplace
 from report_checks import check_report, without_volatile
 from suite import Skip
 from trim_model import Model, fullness
 
+SYS_PROCESS_MADVISE, MADV_PAGEOUT = 440, 21
 MORE_ARENAS = {"MALLOC_ARENA_MAX": "80"}
 HUGE_PAGES = tunables("hugetlb=1")
+TOUCHED = {"MALLOC_PERTURB_": "165"}  # what is handed out is filled, so that all of it is in RAM
 
 CASES = [
     Case("all-but-last", "all-but-last"),
-    Case("every-other", "every-other"),
-    Case("every-other-large", "every-other", (1000, 100000)),
-    Case("mixed", "mixed"),
-    Case("many-threads", "many-threads"),
+    Case("every-other", "every-other", (), TOUCHED),
+    Case("every-other-large", "every-other", (1000, 100000), TOUCHED),
+    Case("mixed", "mixed", (), TOUCHED),
+    Case("many-threads", "many-threads", (), TOUCHED),
     Case("big-arenas", "big-arenas"),
-    Case("foreign-sbrk", "foreign-sbrk", (70001, "junk", "first")),
-    Case("blocked-brk", "blocked-brk"),
-    Case("regions-split", "regions", ("split",)),
+    Case("big-arenas-touched", "big-arenas", (), TOUCHED),
+    Case("foreign-sbrk", "foreign-sbrk", (70001, "junk", "first"), TOUCHED),
+    Case("blocked-brk", "blocked-brk", (), TOUCHED),
+    Case("regions-split", "regions", ("split",), TOUCHED),
     Case("split-top", "split-mappings", ("top",)),
     Case("idle-arenas", "idle-arenas", (64, 6), MORE_ARENAS),
     Case("fastbins", "fastbins"),
-    Case("top-in-huge-pages", "all-but-first", (), HUGE_PAGES),
+    Case("fork-child", "fork-child", (), TOUCHED),
+    Case("top-in-huge-pages", "pages", ("big-top",), HUGE_PAGES),
     *(Case(kind, "pages", (kind,)) for kind in (
         "trimmed", "untouched", "zero", "huge", "locked", "lock-other", "lock-some", "fast-top",
-        "brk-moved")),
+        "big-top", "brk-moved")),
 ]
-ALL_LOCKED = ("locked",)
+ON_32_BITS = ("mixed", "trimmed", "fast-top", "big-top")
 
 
 # ---- looking -------------------------------------------------------------------------------------
@@ -88,23 +95,23 @@ class Look:
             if c.arena is not None:
                 self.chunks[c.arena].append(c)
         self.brk = program_break(victim.pid)
+        self.locked = locked_ranges(victim.pid)
 
 
 # ---- the model against the report ----------------------------------------------------------------
 
 
-def check_against_model(t, look, unit, locked):
+def check_against_model(t, look, unit):
     """Every figure of pages in the report, computed a second time. The pages that would go."""
     goes, swap_goes = set(), set()
     for arena in look.report["arenas"]:
         where = f"arena {arena['index']}"
         chunks = look.chunks[arena["index"]]
-        model = Model(chunks, look.pages, look.brk, unit)
+        model = Model(chunks, look.pages, look.brk, look.locked, unit,
+                      machine_of(look.report).word)
         check_split(t, where, arena, model)
         rows = [row["bytes"] for row in arena["page_fullness"]]
         t.equal(f"{where}: page_fullness", rows, fullness(chunks, look.pages, ranges_of(arena)))
-        if locked:
-            continue
         t.equal(f"{where}: trim_resident_bytes", arena["trim_resident_bytes"],
                 len(model.goes) * PAGE)
         t.equal(f"{where}: trim_bytes", arena["trim_bytes"],
@@ -147,9 +154,11 @@ def check_set(t, look, after, goes):
     t.equal("pages that came into being", [*map(hex, sorted(new))][:5], [])
 
 
-def thp_unit(case):
-    """The unit of systrim(): glibc asks for huge pages only where the kernel wants to be asked."""
-    if case.env != HUGE_PAGES:
+def trim_unit(case):
+    """The unit of systrim(): glibc asks for huge pages only where the kernel wants to be asked, and
+    knows of them since 2.35."""
+    version = os.confstr("CS_GNU_LIBC_VERSION").split()[-1]
+    if case.env != HUGE_PAGES or [*map(int, version.split("."))] < [2, 35]:
         return PAGE
     with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="utf-8") as f:
         if "[madvise]" not in f.read():
@@ -158,22 +167,101 @@ def thp_unit(case):
         return int(f.read())
 
 
-def trim(t, tool, case):
+def trim(t, tool, case, build=None):
     if not frames_may_be_seen():
         raise Skip("only root sees page frames")
-    unit = thp_unit(case)
-    with obeying(tool.build, case) as victim:
-        check_trim(t, tool, victim, unit, case.name in ALL_LOCKED)
+    unit = trim_unit(case)
+    with obeying(build or tool.build, case) as victim:
+        check_trim(t, tool, victim, unit)
 
 
-def check_trim(t, tool, victim, unit=PAGE, locked=False):
+def check_trim(t, tool, victim, unit=PAGE):
     look = Look(t, tool, victim)
-    goes, _ = check_against_model(t, look, unit, locked)
+    goes, _ = check_against_model(t, look, unit)
     check_drop(t, victim, look.report["totals"]["trim_bytes"])
     check_set(t, look, Pages(victim.pid, look.ranges), goes)
     again = reported(t, tool, victim)
     if again:
         t.equal("left to trim", again["totals"]["trim_bytes"], 0)
+
+
+# ---- swap ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def swap_file(size):
+    """A file to swap to, in use for the time of a `with`. However this process ends, a guard takes it
+    out of use."""
+    path = f"/var/tmp/heapwalk-e2e-{os.getpid()}.swap"
+    guard = subprocess.Popen(
+        ["sh", "-c", 'cat >/dev/null; swapoff "$1" 2>/dev/null; rm -f "$1"', "guard", path],
+        stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        with open(path, "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
+            f.write(bytes(size))
+        for command in (["mkswap", path], ["swapon", path]):
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
+                                  check=False)
+            if done.returncode != 0:
+                raise Skip(f"{command[0]}: {done.stderr.decode(errors='replace').strip()}")
+        yield
+    except OSError as why:
+        raise Skip(f"no file to swap to: {why}") from why
+    finally:
+        guard.stdin.close()
+        guard.wait(timeout=60)
+
+
+def swap_out(pid, start, size):
+    """Ask the kernel to swap out pages of another process; how many bytes it did."""
+    before, libc, pidfd = status(pid, "VmSwap"), ctypes.CDLL(None, use_errno=True), os.pidfd_open(pid)
+    first = -(-start // PAGE) * PAGE
+    iovec = (ctypes.c_void_p * 2)(first, (start + size) // PAGE * PAGE - first)
+    done = libc.syscall(SYS_PROCESS_MADVISE, pidfd, iovec, 1, MADV_PAGEOUT, 0)
+    os.close(pidfd)
+    if done < 0:
+        raise Skip(f"process_madvise: {os.strerror(ctypes.get_errno())}")
+    return status(pid, "VmSwap") - before
+
+
+def swapped(t, tool):
+    """What is swapped out is counted apart, would be freed too, and mostly stays where it is."""
+    if not frames_may_be_seen():
+        raise Skip("only root may swap")
+    with swap_file(64 << 20), obeying(tool.build, Case("swapped", "pages", ("drilled",))) as victim:
+        heap = ranges_of(reported(t, tool, victim)["arenas"][0])[0]
+        out = swap_out(victim.pid, heap[0], heap[1] * 3 // 4)
+        if out < 1 << 20:
+            raise Skip(f"the kernel swapped out {out} bytes only")
+        before = Pages(victim.pid, [heap])
+        memory = status(victim.pid, "RssAnon") + status(victim.pid, "VmSwap")
+        report = reported(t, tool, victim)
+        t.equal("swap_bytes", report["rss"]["swap_bytes"], out)
+        after = Pages(victim.pid, [heap])
+        t.equal("RSS and swap", status(victim.pid, "RssAnon") + status(victim.pid, "VmSwap"), memory)
+        look = Look(t, tool, victim)
+        check_first_split(t, look, report, before)
+        check_swapped_in(t, look, {*before.swapped} - {*after.swapped})
+        # By now all headers have been read, and half of the heap is still swapped out.
+        check_trim(t, tool, victim)
+        t.check(look.report["totals"]["trim_bytes"] > look.report["totals"]["trim_resident_bytes"],
+                "no swapped bytes in trim_bytes")
+
+
+def check_first_split(t, look, report, before):
+    """The report told the pages as they were before it read anything."""
+    model = Model(look.chunks[0], before, look.brk)
+    check_split(t, "arena 0, at first", report["arenas"][0], model)
+    t.equal("trim_bytes at first", report["totals"]["trim_bytes"],
+            (len(model.goes) + len(model.swap_goes)) * PAGE)
+
+
+def check_swapped_in(t, look, back):
+    """No pages came back but those which headers lie on."""
+    headers = {at // PAGE for chunks in look.chunks.values() for c in chunks
+               for at in (c.address, c.address + 47)}
+    t.equal("pages that came back in vain", [*map(hex, sorted(back - headers))][:5], [])
+    t.note(f"{len(back)} of {len(headers)} pages came back")
 
 
 # ---- the target is left as it was ----------------------------------------------------------------
@@ -196,8 +284,18 @@ def untouched(t, tool, kind):
                    f"{first['totals']['system_bytes'] >> 20} MiB")
 
 
+def trim_32_bit(t, tool, place, case):
+    if why := compiled(place, case.victim):
+        raise Skip(why)
+    trim(t, tool, case, place)
+
+
 def run(suite, tool, _args):
     for case in CASES:
         suite.run(f"residency/trim/{case.name}", trim, tool, case)
+    with workplace() as place:
+        for case in (c for c in CASES if c.name in ON_32_BITS):
+            suite.run(f"residency/i386/{case.name}", trim_32_bit, tool, place, case)
+    suite.run("residency/swapped", swapped, tool)
     for kind in ("trimmed", "untouched"):
         suite.run(f"residency/harmless/{kind}", untouched, tool, kind)

@@ -5,11 +5,12 @@
  *     untouched   large blocks of which only some pages were ever touched
  *     zero        free memory that was only read: it lies on the kernel's page of zeros
  *     huge        huge pages, and free chunks that begin and end within them
- *     swapped     the second half of every megabyte is swapped out
+ *     drilled     three of four blocks are free, all of it was touched
  *     locked      everything is locked in RAM
  *     lock-other  a lot is locked, but nothing of the heap
  *     lock-some   a few pages of the heap are locked, and malloc_trim() stops at them
  *     fast-top    free memory, then chunks in fastbins, then top: all of that is going to be top
+ *     big-top     a large top, half of which was touched
  *     brk-moved   somebody else took memory behind top
  */
 #include "victim.h"
@@ -39,14 +40,6 @@ static void drill(void **blocks)
     for (size_t i = 0; i < BLOCKS - 1; i++)
         if (i % 4)
             victim_free(blocks[i]);
-}
-
-/* What the main arena holds, whole pages. */
-static char *heap_of(void **blocks, size_t *bytes)
-{
-    uintptr_t start = (uintptr_t)blocks[0] & ~(PAGE - 1);
-    *bytes = ((uintptr_t)blocks[BLOCKS - 1] + BLOCK - start) & ~(PAGE - 1);
-    return (char *)start;
 }
 
 /* A block that is not going to be part of top when the one before it is freed. */
@@ -147,25 +140,22 @@ static void huge(void)
         held[0][i] = memset(victim_malloc(100000), 0xFF, 10000);
     for (size_t i = 0; i < 100; i += 2)
         victim_free(held[0][i]);
+    /* Or the kernel goes on making huge pages of small ones. */
+    if (madvise(all, bytes, MADV_NOHUGEPAGE) != 0)
+        victim_die("madvise");
 }
 
-static void swapped(void)
+static void drilled(void)
 {
-    size_t bytes;
     fill(held[0]);
     drill(held[0]);
-    char *heap = heap_of(held[0], &bytes);
-    for (size_t at = 0; at + MIB <= bytes; at += MIB)
-        if (madvise(heap + at + MIB / 2, MIB / 2, MADV_PAGEOUT) != 0)
-            victim_die("madvise");
 }
 
 static void locked(void)
 {
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0)
         victim_die("mlockall");
-    fill(held[0]);
-    drill(held[0]);
+    drilled();
 }
 
 static void lock_other(void)
@@ -174,14 +164,12 @@ static void lock_other(void)
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED || mlock2(p, bytes, MLOCK_ONFAULT) != 0)
         victim_die("mlock");
-    fill(held[0]);
-    drill(held[0]);
+    drilled();
 }
 
 static void lock_some(void)
 {
-    fill(held[0]);
-    drill(held[0]);
+    drilled();
     for (size_t i = 1; i < BLOCKS - 1; i += 16) { /* in the middle of a run of free blocks */
         char *page = (char *)(((uintptr_t)held[0][i + 1] + PAGE) & ~(PAGE - 1));
         if (mlock(page, PAGE) != 0)
@@ -208,13 +196,17 @@ static void fast_top(void)
             victim_free(small[i]);
 }
 
-static void brk_moved(void)
+static void big_top(void)
 {
     fill(held[0]);
     drill(held[0]);
-    victim_free(held[0][BLOCKS - 1]);
-    sparse(100 * MIB, 0); /* so that there is something to give back */
-    memset(victim_malloc(3 * MIB), 0xFF, 3 * MIB);
+    void *half = sparse(9 * MIB, 2 * PAGE);
+    victim_free(half);
+}
+
+static void brk_moved(void)
+{
+    big_top();
     if (sbrk(3 * PAGE) == (void *)-1)
         victim_die("sbrk");
 }
@@ -229,11 +221,12 @@ int main(int argc, char **argv)
         {"untouched", untouched},
         {"zero", zero},
         {"huge", huge},
-        {"swapped", swapped},
+        {"drilled", drilled},
         {"locked", locked},
         {"lock-other", lock_other},
         {"lock-some", lock_some},
         {"fast-top", fast_top},
+        {"big-top", big_top},
         {"brk-moved", brk_moved},
     };
     victim_start(argc, argv);

@@ -407,6 +407,7 @@ static unsigned long status_kib(const char *key)
 static void answer_trim(void)
 {
     static char text[256];
+    status_kib("RssAnon:"); /* its buffer counts, too */
     unsigned long rss = status_kib("RssAnon:"), swap = status_kib("VmSwap:");
     int result = malloc_trim(0);
     int n = snprintf(text, sizeof text, "%d %lu %lu %lu %lu\n", result, rss, status_kib("RssAnon:"),

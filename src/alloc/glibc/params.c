@@ -3,6 +3,8 @@
  */
 #include "alloc/glibc/glibc.h"
 
+#include <string.h>
+
 /* HEAP_MAX_SIZE is 2 * DEFAULT_MMAP_THRESHOLD_MAX (malloc/arena.c, all versions). */
 static uint64_t usual_heap_max(const struct chunk_rules *r)
 {
@@ -14,6 +16,16 @@ static struct hw_maybe param(const struct walk *w, unsigned field)
     return hw_has(w->layout, field) ? hw_known(hw_fetch(&w->mp, field, 0)) : (struct hw_maybe){0};
 }
 
+/* The break as the kernel shows it, rounded up to a page; 0 if it shows none. For static programs
+ * without symbols, where nothing tells of __curbrk. */
+static hw_addr break_in_maps(const struct hw_target *t)
+{
+    for (size_t i = t->map_count; i-- > 0;)
+        if (t->maps[i].path && strcmp(t->maps[i].path, "[heap]") == 0)
+            return t->maps[i].end;
+    return 0;
+}
+
 int glibc_read_params(struct walk *w, struct hw_error *err)
 {
     int rc = hw_object_read(&w->mp, w->layout, w->target, GLIBC_MALLOC_PAR, w->g->mp, err);
@@ -21,7 +33,7 @@ int glibc_read_params(struct walk *w, struct hw_error *err)
         return rc;
     w->sbrk_base = hw_fetch(&w->mp, GLIBC_F_MP_SBRK_BASE, 0);
     if (!w->g->curbrk || hw_read_word(w->target, w->g->curbrk, &w->brk, NULL) != HW_OK)
-        w->brk = 0;
+        w->brk = break_in_maps(w->target);
     /* glibc.malloc.hugetlb=2 makes heaps of four huge pages (malloc/arena.c, 2.35 to 2.41). */
     bool sized_so = !hw_has(w->layout, GLIBC_F_TCACHE_NUM_SLOTS);
     uint64_t hp = sized_so ? hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0) : 0;

@@ -86,3 +86,40 @@ Test(pages, any_order_of_settings_gives_what_a_plain_array_gives)
     }
     hw_pages_clear(&p);
 }
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+static void lock(struct hw_pages *p, uint64_t from, uint64_t to)
+{
+    cr_assert_eq(hw_pages_lock(p, from * PAGE, to * PAGE, NULL), HW_OK);
+}
+
+static void expect_first(const struct hw_pages *p, uint64_t from, uint64_t to, uint64_t first)
+{
+    uint64_t got = hw_pages_first_locked(p, from * PAGE, to * PAGE) / PAGE;
+    cr_expect_eq(got, first, "page %lu, not %lu", got, first);
+}
+
+Test(pages, the_first_locked_page_of_a_range)
+{
+    struct hw_pages p = hw_pages_empty(PAGE);
+    expect_first(&p, 0, 100, 100);
+    lock(&p, 10, 12);
+    lock(&p, 12, 14); /* right behind it */
+    lock(&p, 20, 21);
+    lock(&p, 30, 30); /* nothing */
+    cr_expect_eq(p.locked.count, 2);
+    expect_first(&p, 0, 100, 10);
+    expect_first(&p, 0, 10, 10);
+    expect_first(&p, 11, 100, 11);
+    expect_first(&p, 13, 100, 13);
+    expect_first(&p, 14, 100, 20);
+    expect_first(&p, 14, 18, 18);
+    expect_first(&p, 20, 21, 20);
+    expect_first(&p, 21, 100, 100);
+    hw_pages_clear(&p);
+    expect_first(&p, 0, 100, 100);
+    cr_assert_eq(hw_pages_lock(&p, 0, UINT64_MAX, NULL), HW_OK);
+    expect_first(&p, 7, 9, 7);
+    hw_pages_clear(&p);
+}

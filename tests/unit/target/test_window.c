@@ -6,11 +6,12 @@
 #include <string.h>
 
 /* An image without memory: each byte follows from its address. [start, end) is there, but for one
- * hole. Counts its reads. */
+ * hole. Counts its reads, and what they touched of pages that are not in RAM. */
 struct fake {
     struct hw_target t;
     hw_addr start, end, hole, hole_end;
     size_t reads;
+    uint64_t disturbed;
 };
 
 static uint8_t byte_at(hw_addr addr)
@@ -31,6 +32,8 @@ static ssize_t fake_read(struct hw_target *t, hw_addr addr, void *buf, size_t le
         len = (size_t)(end - addr);
     for (size_t i = 0; i < len; i++)
         ((uint8_t *)buf)[i] = byte_at(addr + i);
+    if (t->pages_known)
+        f->disturbed += len - hw_pages_count(&t->pages, addr, addr + len).resident;
     return (ssize_t)len;
 }
 
@@ -207,4 +210,133 @@ Test(seeker, works_at_the_edges_of_holes)
     cr_expect(right(hw_seeker_at(&s, BASE, 256), BASE, 256));
     cr_expect(right(hw_seeker_at(&s, f.end - 5, 5), f.end - 5, 5));
     hw_seeker_deinit(&s);
+}
+
+/* ---- pages that are not in RAM --------------------------------------------------------------- */
+
+#define PAGE UINT64_C(4096)
+
+/* Of each 16 pages the first 10 are in RAM, the next 3 swapped out, the others were never touched. */
+static struct fake sparse_fake(uint64_t pages)
+{
+    struct fake f = make_fake(pages * PAGE);
+    f.t.pages_known = true;
+    f.t.pages = hw_pages_empty(PAGE);
+    for (hw_addr a = BASE; a < f.end; a += 16 * PAGE) {
+        cr_assert_eq(hw_pages_set(&f.t.pages, a, a + 10 * PAGE, HW_PAGE_RESIDENT, NULL), HW_OK);
+        cr_assert_eq(hw_pages_set(&f.t.pages, a + 10 * PAGE, a + 13 * PAGE, HW_PAGE_SWAPPED, NULL),
+                     HW_OK);
+    }
+    return f;
+}
+
+Test(window, reads_ahead_over_pages_in_ram_only)
+{
+    struct fake f = sparse_fake(1600);
+    struct hw_window w;
+    cr_assert_eq(hw_window_init(&w, &f.t, HW_WINDOW_BYTES, NULL), HW_OK);
+    for (hw_addr a = BASE; a + 32 <= f.end; a += 32)
+        if (hw_pages_at(&f.t.pages, a) == HW_PAGE_RESIDENT)
+            cr_assert(right(hw_window_at(&w, a, 32, f.end), a, 32));
+    cr_expect_eq(f.disturbed, 0, "%lu bytes", f.disturbed);
+    cr_expect_eq(f.reads, 100);
+    hw_window_deinit(&w);
+    hw_pages_clear(&f.t.pages);
+}
+
+Test(window, what_is_asked_for_is_read_wherever_it_is)
+{
+    struct fake f = sparse_fake(64);
+    struct hw_window w;
+    cr_assert_eq(hw_window_init(&w, &f.t, HW_WINDOW_BYTES, NULL), HW_OK);
+    hw_addr swapped = BASE + 11 * PAGE, absent = BASE + 14 * PAGE;
+    cr_expect(right(hw_window_at(&w, swapped + 100, 16, f.end), swapped + 100, 16));
+    cr_expect_leq(f.disturbed, PAGE - 100); /* the page is back anyway */
+    f.disturbed = 0;
+    cr_expect(right(hw_window_at(&w, absent + 8, 16, f.end), absent + 8, 16));
+    cr_expect_leq(f.disturbed, PAGE - 8);
+    f.disturbed = 0;
+    /* Over an edge: both ends, but nothing more of the page behind it. */
+    hw_addr edge = BASE + 26 * PAGE;
+    cr_expect(right(hw_window_at(&w, edge - 8, 16, f.end), edge - 8, 16));
+    cr_expect_eq(f.disturbed, 8);
+    f.disturbed = 0;
+    cr_expect(right(hw_window_at(&w, BASE + 9 * PAGE, 5 * PAGE, f.end), BASE + 9 * PAGE, 5 * PAGE));
+    cr_expect_eq(f.disturbed, 4 * PAGE);
+    hw_window_deinit(&w);
+    hw_pages_clear(&f.t.pages);
+}
+
+/* Every offset of an edge, from either side. */
+Test(window, edges)
+{
+    struct fake f = sparse_fake(32);
+    struct hw_window w;
+    cr_assert_eq(hw_window_init(&w, &f.t, 4 * PAGE, NULL), HW_OK);
+    for (hw_addr page = 1; page < 32; page++)
+        for (int64_t off = -48; off <= 48; off += 8) {
+            hw_addr a = BASE + page * PAGE + (hw_addr)off;
+            hw_window_reset(&w);
+            cr_assert(a + 32 > f.end || right(hw_window_at(&w, a, 32, f.end), a, 32));
+        }
+    hw_window_deinit(&w);
+    hw_pages_clear(&f.t.pages);
+}
+
+static void seek_resident(struct fake *f, bool descending)
+{
+    struct hw_seeker s;
+    cr_assert_eq(hw_seeker_init(&s, &f->t, NULL), HW_OK);
+    size_t count = (size_t)(f->end - BASE) / 64;
+    for (size_t i = 0; i < count; i++) {
+        hw_addr a = BASE + 64 * (descending ? count - 1 - i : i);
+        if (hw_pages_at(&f->t.pages, a) == HW_PAGE_RESIDENT)
+            cr_assert(right(hw_seeker_at(&s, a, 32), a, 32), "at %#lx", a);
+    }
+    cr_expect_eq(f->disturbed, 0, "%lu bytes", f->disturbed);
+    hw_seeker_deinit(&s);
+}
+
+Test(seeker, reads_ahead_over_pages_in_ram_only)
+{
+    for (int descending = 0; descending < 2; descending++) {
+        struct fake f = sparse_fake(1600);
+        seek_resident(&f, descending);
+        cr_expect_leq(f.reads, 1200, "%zu reads", f.reads);
+        hw_pages_clear(&f.t.pages);
+    }
+}
+
+Test(seeker, what_is_asked_for_is_read_wherever_it_is)
+{
+    for (int descending = 0; descending < 2; descending++) {
+        struct fake f = sparse_fake(64);
+        struct hw_seeker s;
+        cr_assert_eq(hw_seeker_init(&s, &f.t, NULL), HW_OK);
+        size_t count = 64 * PAGE / 48;
+        for (size_t i = 0; i < count; i++) {
+            hw_addr a = BASE + 48 * (descending ? count - 1 - i : i); /* over edges, too */
+            cr_assert(a + 48 > f.end || right(hw_seeker_at(&s, a, 48), a, 48), "at %#lx", a);
+        }
+        hw_seeker_deinit(&s);
+        hw_pages_clear(&f.t.pages);
+    }
+}
+
+/* A list whose chunks lie far from each other on pages that were swapped out. */
+Test(seeker, brings_back_no_more_than_the_pages_it_must)
+{
+    struct fake f = make_fake(6400 * PAGE);
+    f.t.pages_known = true;
+    f.t.pages = hw_pages_empty(PAGE);
+    cr_assert_eq(hw_pages_set(&f.t.pages, BASE, f.end, HW_PAGE_SWAPPED, NULL), HW_OK);
+    struct hw_seeker s;
+    cr_assert_eq(hw_seeker_init(&s, &f.t, NULL), HW_OK);
+    for (size_t i = 0; i < 400; i++) {
+        hw_addr a = BASE + (i * 7919 % 400) * 16 * PAGE + 128;
+        cr_assert(right(hw_seeker_at(&s, a, 32), a, 32));
+    }
+    cr_expect_leq(f.disturbed, 400 * PAGE);
+    hw_seeker_deinit(&s);
+    hw_pages_clear(&f.t.pages);
 }
