@@ -126,9 +126,9 @@ Test(holes, nothing_goes_back_from_locked_memory)
     struct walked w = {.r = sample_report()};
     w.r->holes_wanted = 1;
     w.r->holes_arena = -1;
-    w.r->target.locked_bytes = w.r->target.anon_bytes = hw_known(1 << 20);
     walked_layout(sample_arena(w.r, 0, 0), 0x10000, text);
     walked_resident(&w);
+    cr_assert_eq(hw_pages_lock(&w.pages, 0, UINT64_MAX, NULL), HW_OK);
     walk_all(&w, (const char *const[]){text, NULL});
     cr_expect_eq(w.r->holes.data[0].resident_bytes.n, 0x10000);
     cr_expect_eq(w.r->holes.data[0].trim_bytes.n, 0);
