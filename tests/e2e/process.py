@@ -60,7 +60,7 @@ class Victim:
     """A running victim. Use as a context manager: it is killed at the end. It takes orders if it
     was asked to."""
 
-    def __init__(self, build, directory, name, args=(), env=None, obeys=False, prefix=()):
+    def __init__(self, build, directory, name, args=(), env=None, prefix=(), obeys=False):
         """`prefix` is a command that runs the program: an emulator, for example."""
         self.directory = directory
         program = os.path.join(build, "victims", name)
