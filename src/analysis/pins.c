@@ -40,8 +40,6 @@
  */
 #include "analysis/trim.h"
 
-#include <string.h>
-
 #define STRETCHES   128 /* even */
 #define COST_SHARE  16
 #define NEAR_ENOUGH 8 /* all but 1/8 */
@@ -51,7 +49,6 @@ struct stretch {
     hw_addr start; /* of its run, or of its island if there is no run below that */
     size_t heap;   /* index of the heap in which that is */
     uint64_t run_bytes;
-    hw_addr last_run;       /* start of the last run in it, if it was put together from several */
     struct hw_top_pins sum; /* of all of it; `first` is not used */
     struct hw_block first[HW_TOP_PINS_KEPT];
     size_t first_count;
@@ -60,9 +57,10 @@ struct stretch {
 struct state {
     int32_t arena; /* at hand; -1: none yet */
     hw_addr next;  /* end of the block before */
-    size_t heap;   /* index of the heap at hand */
-    bool in_run;   /* the block before was free */
-    bool lost;     /* not every block of this arena was seen */
+    size_t heap;   /* index of the heap at hand, ... */
+    hw_addr heap_end;
+    bool in_run; /* the block before was free */
+    bool lost;   /* not every block of this arena was seen */
     size_t count;
     struct stretch *list[STRETCHES]; /* ascending; behind `count` those that are free for use */
     struct stretch pool[STRETCHES];
@@ -92,7 +90,7 @@ static void absorb(struct stretch *low, const struct stretch *high)
 /* Halve the number of boundaries. The lowest stretch keeps its own. */
 static void thin(struct state *s)
 {
-    struct stretch *gone[STRETCHES], **list = s->list;
+    struct stretch *gone[STRETCHES] = {0}, **list = s->list;
     size_t kept = 1, i = 1, count = s->count;
     for (; i + 1 < count; i += 2) {
         bool second = list[i]->run_bytes < list[i + 1]->run_bytes;
@@ -104,7 +102,8 @@ static void thin(struct state *s)
     if (i < count)
         list[kept++] = list[i];
     s->count = kept;
-    memcpy(list + kept, gone, (count - kept) * sizeof *gone); /* to be used again */
+    for (i = 0; i < count - kept; i++) /* to be used again */
+        list[kept + i] = gone[i];
 }
 
 static struct stretch *begin_stretch(struct state *s, hw_addr start)
@@ -162,7 +161,7 @@ static bool has_room(const struct hw_report *r, const struct hw_arena *a, const 
 
 static bool is_cheap(const struct hw_top_pins *sum)
 {
-    return (sum->bytes + sum->cached_bytes) <= sum->joins_bytes / COST_SHARE;
+    return sum->bytes + sum->cached_bytes <= sum->joins_bytes / COST_SHARE;
 }
 
 /* The index of the lowest of the stretches that would join; s->count if it is better to say nothing.
@@ -226,18 +225,15 @@ static void begin(void *state, struct hw_report *r)
         s->list[i] = &s->pool[i];
 }
 
-/* The block does not adjoin the one before. Only where one heap ends and the next begins nothing was
- * missed. */
+/* Another heap begins, or something was missed. Heaps may lie next to each other, too. */
 static void jump(struct state *s, const struct hw_arena *a, hw_addr to)
 {
     const struct hw_heap *heaps = a->heaps.data;
-    bool first = s->next == 0;
-    size_t heap = first ? 0 : s->heap + 1;
-    bool from_end = first || (s->heap < a->heaps.count &&
-                              s->next == heaps[s->heap].address + heaps[s->heap].bytes);
-    if (!from_end || heap >= a->heaps.count || heaps[heap].address != to)
-        s->lost = true;
+    size_t heap = s->heap_end ? s->heap + 1 : 0;
+    bool begins = s->next == s->heap_end && heap < a->heaps.count && heaps[heap].address == to;
+    s->lost |= !begins;
     s->heap = heap;
+    s->heap_end = begins ? to + heaps[heap].bytes : 0;
     s->in_run = false;
     if (s->lost || a->kind == HW_ARENA_MAIN)
         s->count = 0;
@@ -251,11 +247,11 @@ static void block(void *state, struct hw_report *r, const struct hw_block *b)
     struct hw_arena *a = &r->arenas.data[b->arena];
     if (s->arena != b->arena) {
         s->arena = b->arena;
-        s->next = 0;
+        s->next = s->heap_end = 0;
         s->lost = false;
         s->count = 0;
     }
-    if (s->next != b->address || s->next == 0)
+    if (s->next != b->address || s->next == s->heap_end)
         jump(s, a, b->address);
     s->next = b->address + b->bytes;
     switch ((enum hw_state)b->state) {
@@ -288,7 +284,7 @@ static void end(void *state, struct hw_report *r)
 {
     (void)state;
     for (size_t i = 0; i < r->arenas.count; i++)
-        if (r->arenas.data[i].top.address == 0)
+        if (r->arenas.data[i].top.address == 0 && !r->arenas.data[i].top_pins.known)
             r->arenas.data[i].top_pins =
                 (struct hw_top_pins){.known = true, .joins_trim = {.known = r->pages != NULL}};
 }

@@ -114,7 +114,6 @@ static void make_printable(char *text)
 static void name_pin(struct hw_modules *modules, const struct hw_demangler *demangler,
                      const struct hw_report *r, struct hw_pin *pin)
 {
-    char words[512];
     uint64_t offset;
     hw_addr addr = pin->first_word.n;
     struct hw_module *mod = hw_modules_at(modules, addr);
@@ -124,6 +123,7 @@ static void name_pin(struct hw_modules *modules, const struct hw_demangler *dema
     if (hw_module_load(modules, mod, NULL) == HW_OK)
         name = hw_module_name_of(mod, addr, &offset);
     if (name) {
+        char words[512];
         hw_demangle(demangler, name, words, sizeof words);
         put_symbol(pin, r->target.word, mod->name, words, offset);
     } else {

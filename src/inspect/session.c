@@ -81,6 +81,14 @@ static void report_missing_file(struct hw_modules *modules, struct hw_report *r)
                       "%.150s; " NAME_LIBC, libc->problem);
 }
 
+static bool names_no_files(const struct hw_target *t)
+{
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].path)
+            return false;
+    return t->who.kind == HW_TARGET_CORE;
+}
+
 /* Find the allocators of the image, and open the one that can be walked. */
 static int open_allocator(struct hw_session *s, struct hw_error *err)
 {
@@ -90,6 +98,13 @@ static int open_allocator(struct hw_session *s, struct hw_error *err)
     s->allocator = hw_allocator_detect(&s->image);
     if (s->allocator) {
         rc = s->allocator->open(&s->image, &s->backend, err);
+    } else if (names_no_files(s->image.target)) {
+        rc = hw_fail(
+            err, HW_ERR_UNSUPPORTED,
+            "the core does not tell which files were mapped where (it has no NT_FILE note), "
+            "so libc cannot be found in it");
+        hw_remedy(err, "the kernel and gdb write that note; qemu-user does not");
+        return rc;
     } else {
         rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
         hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");

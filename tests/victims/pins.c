@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HEADER   ((size_t)8)
+#define HEADER   sizeof(size_t)
 #define HEAP_MAX ((uintptr_t)64 << 20)
 #define BIG      ((size_t)100000)
 #define MANY     ((size_t)200)
@@ -119,7 +119,7 @@ static void *run(void *arg)
 int main(int argc, char **argv)
 {
     victim_start(argc, argv);
-    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_MMAP_THRESHOLD, sizeof(size_t) == 8 ? 32 << 20 : 512 << 10);
     mallopt(M_TRIM_THRESHOLD, 128 << 10);
     mallopt(M_TOP_PAD, 0);
     if (victim_is(0, "thread")) {

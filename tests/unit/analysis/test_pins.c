@@ -276,6 +276,23 @@ Test(pins, a_heap_stays_where_the_one_before_has_no_room)
     walked_done(&w);
 }
 
+Test(pins, heaps_may_lie_next_to_each_other)
+{
+    expect_thread("o2200 u900000 f66206632 o32 | o32 u640 f67107152 u1008 o32 | o32 u48 T5000", 3,
+                  1696, 133313784);
+}
+
+Test(pins, a_heap_that_ends_early_is_damage)
+{
+    static const char text[] = "o2200 u900000 f60000000 o32 | o32 u640 f3000000 u48 T5000";
+    struct walked w = {.r = sample_report()};
+    walked_layout(sample_arena(w.r, 0, 0), 0x10000, text);
+    w.r->arenas.data[0].heaps.data[0].bytes += 4096;
+    walk_all(&w, (const char *const[]){text, NULL});
+    cr_expect_not(w.r->arenas.data[0].top_pins.known);
+    walked_done(&w);
+}
+
 Test(pins, each_arena_has_its_own)
 {
     static const char *const texts[] = {"u656 f1000000 u1040 T5000",
