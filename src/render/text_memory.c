@@ -42,8 +42,8 @@ static void add_in_use(struct table *table, struct hw_figure bytes, const struct
 {
     if (!bytes.known)
         return;
-    int64_t away = hw_text_signed(split->swapped) + hw_text_signed(split->returned);
-    bool all = away < bytes.n / 100;
+    bool all = bytes.n >= 0 && split->swapped <= (uint64_t)bytes.n / 200 &&
+               split->returned <= (uint64_t)bytes.n / 200;
     add(table, (struct row){.label = all ? "in use" : "in use, in RAM",
                             .bytes = all ? bytes.n : hw_text_signed(split->resident),
                             .part = hw_text_signed(split->resident),
@@ -65,11 +65,12 @@ static void add_mmapped(struct table *table, const struct hw_report *r)
         add(table, (struct row){"mmapped chunks", all, -1, HW_STYLE_USED, NULL});
         return;
     }
-    int64_t resident = hw_text_signed(r->rss.mmapped_chunk_bytes), away = all - resident;
+    int64_t resident = hw_text_signed(r->rss.mmapped_chunk_bytes);
+    int64_t away = all > resident ? all - resident : 0;
     bool mostly = away < all / 100;
     add(table, (struct row){mostly ? "mmapped chunks" : "mmapped, in RAM", mostly ? all : resident,
                             resident, HW_STYLE_USED, NULL});
-    if (!mostly)
+    if (!mostly && away)
         add(table, (struct row){"mmapped, not in RAM", away, -1, HW_STYLE_USED, NULL});
 }
 

@@ -438,6 +438,38 @@ struct hw_report *sample_hostile(void)
     return r;
 }
 
+/* The same in a live process, with pages that nobody has. */
+static struct hw_report *sample_hostile_pages(void)
+{
+    struct hw_report *r = sample_hostile();
+    static const enum hw_metric absurd[] = {HW_M_RESIDENT_BYTES,        HW_M_FREE_RESIDENT_BYTES,
+                                            HW_M_FREE_SWAPPED_BYTES,    HW_M_FREE_RETURNED_BYTES,
+                                            HW_M_IN_USE_RESIDENT_BYTES, HW_M_TRIM_BYTES,
+                                            HW_M_TRIM_RESIDENT_BYTES};
+    for (size_t i = 0; i <= r->arenas.count; i++) {
+        struct hw_arena *a = i < r->arenas.count ? &r->arenas.data[i] : NULL;
+        struct hw_figure *f = a ? a->figures : r->totals;
+        struct hw_residency *res = a ? &a->residency : &r->residency;
+        for (size_t m = 0; m < sizeof absurd / sizeof *absurd; m++)
+            hw_set(f, absurd[m], (m + i) % 2 ? INT64_MIN : INT64_MAX);
+        for (size_t why = 0; why < HW_STAYS_; why++)
+            res->stays[why] = (struct hw_figure){.known = true, .n = INT64_MAX - (int64_t)why};
+        res->in_use = (struct hw_split){true, UINT64_MAX - 1, UINT64_MAX - 1, UINT64_MAX - 1};
+        for (size_t k = 0; k < HW_FULLNESS; k++)
+            res->fullness[k] = UINT64_MAX - 1;
+        if (a)
+            a->top.resident_bytes = hw_known(UINT64_MAX - 1);
+    }
+#define ABSURD_(field) r->rss.field = UINT64_MAX - 1;
+    HW_RSS(ABSURD_)
+#undef ABSURD_
+    r->rss.known = true;
+    r->rss.unexplained_bytes = INT64_MIN;
+    r->limits.cores = r->limits.arenas = r->limits.idle_arenas = hw_known(UINT64_MAX - 1);
+    r->limits.cgroup_cpus = hw_known(0);
+    return r;
+}
+
 /* Nothing is known but that there is a heap. */
 static struct hw_report *sample_unknown(void)
 {
@@ -451,15 +483,10 @@ static struct hw_report *sample_unknown(void)
 }
 
 const struct sample samples[] = {
-    {"unused", sample_unused},
-    {"one-arena", sample_one_arena},
-    {"many-arenas", sample_many_arenas},
-    {"no-pages", sample_no_pages},
-    {"swapped", sample_swapped},
-    {"core", sample_core},
-    {"partial", sample_partial},
-    {"locked", sample_locked},
-    {"hostile", sample_hostile},
-    {"unknown", sample_unknown},
-    {NULL, NULL},
+    {"unused", sample_unused},           {"one-arena", sample_one_arena},
+    {"many-arenas", sample_many_arenas}, {"no-pages", sample_no_pages},
+    {"swapped", sample_swapped},         {"core", sample_core},
+    {"partial", sample_partial},         {"locked", sample_locked},
+    {"hostile", sample_hostile},         {"hostile-pages", sample_hostile_pages},
+    {"unknown", sample_unknown},         {NULL, NULL},
 };
