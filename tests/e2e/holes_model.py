@@ -21,7 +21,9 @@ class Run:
 
 
 def adjoin(a, b):
-    return a is not None and b is not None and a.arena == b.arena and a.address + a.bytes == b.address
+    """What lies behind a top is another piece of memory, even right behind it."""
+    return (a is not None and b is not None and a.arena == b.arena and a.state != "top"
+            and a.address + a.bytes == b.address)
 
 
 def runs_of(chunks):
