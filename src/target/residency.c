@@ -1,6 +1,7 @@
 #include "target/residency.h"
 
 #include "base/cleanup.h"
+#include "target/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -238,4 +239,17 @@ int hw_residency_read(int pagemap, struct hw_map *maps, size_t map_count, bool s
     if (rc != HW_OK)
         hw_pages_clear(pages);
     return rc;
+}
+
+/* ---- locks ----------------------------------------------------------------------------------- */
+
+/* What cannot be locked: the kernel's own pages (vdso). */
+#define UNLOCKABLE ((uint64_t)1 << 20)
+
+bool hw_residency_locks(const struct hw_memory *m, struct hw_pages *pages)
+{
+    if (m->locked_bytes == 0)
+        return true;
+    return m->locked_bytes + UNLOCKABLE >= m->virtual_bytes &&
+           hw_pages_lock(pages, 0, UINT64_MAX, NULL) == HW_OK;
 }

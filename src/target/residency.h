@@ -10,7 +10,8 @@
  *   pread          8 bytes for each page of the address space, there or not. Cannot tell the page
  *                  of zeros from others unless page frame numbers may be seen (CAP_SYS_ADMIN).
  *
- * smaps would be a third, but it holds the target's mmap lock for tens of milliseconds per GiB.
+ * smaps would be a third, and alone tells what is locked, but it holds the target's mmap lock for
+ * tens of milliseconds per GiB.
  */
 #ifndef HW_TARGET_RESIDENCY_H
 #define HW_TARGET_RESIDENCY_H
@@ -27,5 +28,12 @@ enum hw_residency_way { HW_RESIDENCY_BEST, HW_RESIDENCY_SCAN, HW_RESIDENCY_PREAD
  */
 int hw_residency_read(int pagemap, struct hw_map *maps, size_t map_count, bool swap_used,
                       enum hw_residency_way way, struct hw_pages *pages, struct hw_error *err);
+
+/*
+ * Note which memory is locked in RAM. A program that locks anything mostly locks everything
+ * (mlockall(2)). False where only a part is: which, the kernel tells in smaps alone, and the target
+ * would wait while that is read.
+ */
+bool hw_residency_locks(const struct hw_memory *m, struct hw_pages *pages);
 
 #endif

@@ -399,7 +399,7 @@ static unsigned long status_kib(const char *key)
     if (n <= 0)
         victim_die("/proc/self/status");
     close(fd);
-    text[n] = '\0';
+    text[n > 0 ? n : 0] = '\0';
     const char *line = strstr(text, key);
     return line ? strtoul(line + strlen(key), NULL, 10) : 0;
 }
