@@ -2,8 +2,8 @@
  * x86 in both its widths. What is not told apart below may do anything to the registers that the
  * disassembler says it writes.
  */
-#include "symbols/initial.h"
 #include "symbols/listing.h"
+#include "symbols/private.h"
 
 #include <capstone/capstone.h>
 #include <string.h>
@@ -202,7 +202,9 @@ static bool decode_leave(struct decoder *d)
 static int thunk_register(const struct decoder *d, hw_addr target)
 {
     uint8_t code[4];
-    if (d->code->word != 4 || hw_module_initial(d->code->mod, target, code, 4) != 4 ||
+    uint32_t flags;
+    const struct hw_elf_file *file = &d->code->mod->priv->main;
+    if (d->code->word != 4 || hw_elf_bytes(file, target - file->bias, code, 4, &flags) != 4 ||
         code[0] != 0x8b || (code[1] & 0xc7) != 0x04 || code[2] != 0x24 || code[3] != 0xc3)
         return HW_NO_REG;
     return code[1] >> 3 & 7;

@@ -35,6 +35,7 @@ struct core_target {
     int fd;
     uint64_t file_size;
     segment_vec segments; /* sorted and disjoint */
+    uint64_t memory;      /* bytes of all of them */
     struct core_notes notes;
 };
 
@@ -147,14 +148,23 @@ static uint64_t in_file(const struct core_target *c, uint64_t offset, uint64_t l
     return len < left ? len : left;
 }
 
+/* User addresses have at most 56 bits on all machines. Whatever sums up memory stays far from an
+ * overflow. */
+#define MEMORY_MAX (UINT64_C(1) << 56)
+
 static int take_load(struct core_target *c, const Elf64_Phdr *p, struct hw_error *err)
 {
     uint64_t bytes = p->p_memsz, claimed = p->p_filesz < bytes ? p->p_filesz : bytes;
     uint64_t space = c->t.who.machine->word == 4 ? UINT64_C(1) << 32 : UINT64_MAX;
     if (bytes > space - p->p_vaddr)
         bytes = space - p->p_vaddr;
+    if (bytes > MEMORY_MAX - c->memory) {
+        bytes = MEMORY_MAX - c->memory;
+        c->t.truncated = true;
+    }
     if (bytes == 0)
         return HW_OK;
+    c->memory += bytes;
     struct segment s = {
         .start = p->p_vaddr,
         .end = p->p_vaddr + bytes,

@@ -90,6 +90,7 @@ static bool is_dtv(struct hw_target *t, hw_addr dtv, hw_addr tp)
         hw_addr block = hw_word(bytes + i * slot, w);
         if (block == 0 || block == none)
             continue;
+        block = hw_untag(m, block); /* of a module loaded later, from malloc() */
         if (!hw_map_at(t, block))
             return false;
         uint64_t far = distance(m, tp, block);
@@ -145,7 +146,7 @@ static int consider(struct search *s, hw_addr tp, const uint8_t *words, struct h
     const struct hw_machine *m = s->t->who.machine;
     unsigned w = m->word;
     hw_addr first = hw_word(words, w), second = hw_word(words + w, w);
-    hw_addr dtv = m->tls_above ? first : second;
+    hw_addr dtv = hw_untag(m, m->tls_above ? first : second); /* mostly from calloc() */
     bool likely = m->tls_above ? second == 0 : first == tp && hw_word(words + 2 * w, w) == tp;
     if (!likely || dtv == 0 || dtv % w != 0)
         return HW_OK;
@@ -232,8 +233,7 @@ static size_t hand_out(struct search *s)
             k++;
         bool here = k < kept && found[k].tid == th->tid;
         bool alone = here && (k + 1 == kept || found[k + 1].tid != th->tid);
-        if (alone)
-            th->tp = found[k].tp;
+        th->tp = alone ? found[k].tp : 0; /* a second one may have come to light */
         without += !alone;
     }
     /* Before glibc 2.34 the only thread of a program without libpthread had no name. */

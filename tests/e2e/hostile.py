@@ -99,6 +99,21 @@ def last_page(t, tool):
         check_bounded(t, tool, core, data)
 
 
+def endless_chunk(t, tool):
+    """One mmapped chunk is missing, and a header says that more than half of all addresses are
+    one: no power of two lies behind that."""
+    with running(tool.build, Case("mmapped", "mmapped", ("fixed",))) as victim:
+        core = Core(tool, victim)
+        data = bytearray(core.good)
+        poke(data, next(c for c in core.chunks if c.state == "mmapped").address, 0, 0)
+        last = headers(data, PT_LOAD)[-1]
+        last.flags, last.address, last.bytes = 6, 1 << 48, 2**64 - (1 << 49)
+        last.offset, last.saved = len(data), 4096
+        last.store(data)
+        data += struct.pack("<QQ", 0, last.bytes | 2).ljust(last.saved, b"\0")
+        check_bounded(t, tool, core, data)
+
+
 def add_threads(data, count):
     """So many more threads like the first; a segment that nobody misses becomes their note."""
     note, tid = thread_note(data)
@@ -160,5 +175,6 @@ def zeroed_link(t, tool):
 def run(suite, tool, _args):
     suite.run("hostile/endless-gap", endless_gap, tool)
     suite.run("hostile/last-page", last_page, tool)
+    suite.run("hostile/endless-chunk", endless_chunk, tool)
     suite.run("hostile/tcache-bomb", tcache_bomb, tool)
     suite.run("hostile/zeroed-link", zeroed_link, tool)

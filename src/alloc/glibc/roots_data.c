@@ -22,10 +22,12 @@
 
 #include <string.h>
 
-#define DATA_MAX    ((size_t)64 << 20) /* of one segment that is looked at */
+#define DATA_MAX    ((size_t)64 << 20) /* of all segments that are looked at */
 #define CLOSED_RING 1000               /* is worth more than anything that mp_ says */
 #define ATTEMPTS    3
-#define ANCHORS_MAX 4096 /* pairs that look like bin 127 before we give up */
+#define ANCHORS_MAX 4096           /* pairs that look like bin 127 before we give up */
+#define FOUND_MAX   4096           /* arenas; a libc has one */
+#define MP_BYTES    (3 * DATA_MAX) /* to go through for mp_, for all candidates together */
 
 /* Bytes that are searched. */
 struct data {
@@ -44,8 +46,10 @@ struct candidate {
 struct search {
     const struct glibc_search *where;
     HW_VEC(struct data) data;
+    size_t bytes; /* in `data` */
     HW_VEC(struct candidate) found;
     unsigned anchors;
+    size_t budget; /* of MP_BYTES */
 };
 
 static void release(struct search *s)
@@ -65,6 +69,7 @@ static int out_of_memory(struct hw_error *err)
 static int add_data(struct search *s, hw_addr start, uint8_t *bytes, size_t len,
                     struct hw_error *err)
 {
+    s->bytes += len;
     if (hw_vec_push(&s->data, (struct data){start, bytes, len}))
         return HW_OK;
     free(bytes);
@@ -79,6 +84,8 @@ static int add_candidate(struct search *s, struct candidate c, struct hw_error *
             return HW_OK;
         }
     }
+    if (s->found.count >= FOUND_MAX)
+        return HW_OK;
     return hw_vec_push(&s->found, c) ? HW_OK : out_of_memory(err);
 }
 
@@ -157,12 +164,15 @@ static int find_used(struct search *s, const struct data *d, enum glibc_variant 
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-static int search_mp(const struct search *s, const struct candidate *c,
-                     const struct glibc_sighting *main, struct glibc_roots *ret)
+static int search_mp(struct search *s, const struct candidate *c, const struct glibc_sighting *main,
+                     struct glibc_roots *ret)
 {
     *ret = (struct glibc_roots){.main_arena = c->address, .eras = c->eras};
     for (size_t i = 0; i < s->data.count; i++) {
         const struct data *d = &s->data.data[i];
+        s->budget -= d->len < s->budget ? d->len : s->budget;
+        if (!s->budget)
+            break;
         int score = glibc_search_mp(d->bytes, d->len, d->start, main, ret);
         if (score)
             return score;
@@ -174,7 +184,7 @@ static int search_mp(const struct search *s, const struct candidate *c,
 /* mp_ stands in the same segment; its place is searched anew for each candidate, as sbrk_base
  * depends on it. Where nothing fits that, top may be damaged: then mp_ by its other values. Returns
  * its score, 0 if it is not found. */
-static int find_mp(const struct search *s, const struct candidate *c, struct glibc_roots *ret)
+static int find_mp(struct search *s, const struct candidate *c, struct glibc_roots *ret)
 {
     int score = search_mp(s, c, &c->main, ret);
     return score || c->broken ? score : search_mp(s, c, NULL, ret);
@@ -189,12 +199,13 @@ static int rank_of(const struct candidate *c, int mp_score)
     return CLOSED_RING + 2 * (mp_score > 0) + c->main.used;
 }
 
-/* The best candidate. None is better than one of two. */
-static void choose(const struct search *s, struct glibc_roots *ret)
+/* The best candidate. None is better than one of two, or of many that were not all compared. */
+static void choose(struct search *s, struct glibc_roots *ret)
 {
     int best = -1;
     bool unique = false;
-    for (size_t i = 0; i < s->found.count; i++) {
+    s->budget = MP_BYTES;
+    for (size_t i = 0; i < s->found.count && s->budget; i++) {
         struct glibc_roots r;
         const struct candidate *c = &s->found.data[i];
         int rank = rank_of(c, find_mp(s, c, &r));
@@ -205,7 +216,7 @@ static void choose(const struct search *s, struct glibc_roots *ret)
             *ret = r;
         best = rank;
     }
-    if (!unique)
+    if (!unique || !s->budget)
         *ret = (struct glibc_roots){0};
 }
 
@@ -231,7 +242,7 @@ static int read_initial(struct search *s, struct hw_error *err)
     hw_addr start, end;
     int rc = HW_OK;
     for (size_t i = 0; hw_module_data(s->where->mod, i, &start, &end) && rc == HW_OK; i++) {
-        if (end - start > DATA_MAX)
+        if (end - start > DATA_MAX - s->bytes)
             continue;
         uint8_t *bytes = malloc((size_t)(end - start));
         if (!bytes)
@@ -274,7 +285,7 @@ static int read_memory(struct search *s, struct hw_error *err)
     for (size_t i = 0; i < t->map_count && rc == HW_OK; i++) {
         const struct hw_map *map = &t->maps[i];
         if (map->start >= mod->start && map->end <= mod->end && (map->flags & HW_MAP_WRITE) &&
-            map->end - map->start <= DATA_MAX && !hw_map_is_anonymous(map))
+            map->end - map->start <= DATA_MAX - s->bytes && !hw_map_is_anonymous(map))
             rc = read_map(s, map, err);
     }
     return rc;
@@ -295,9 +306,10 @@ static int find_in_memory(const struct glibc_search *where, struct glibc_roots *
                           struct hw_error *err)
 {
     int rc = HW_OK;
-    *ret = (struct glibc_roots){0};
     /* What changes under our eyes may contradict itself. */
-    for (unsigned i = 0; i < ATTEMPTS && rc == HW_OK && !ret->mp; i++) {
+    unsigned attempts = where->target->who.kind == HW_TARGET_LIVE ? ATTEMPTS : 1;
+    *ret = (struct glibc_roots){0};
+    for (unsigned i = 0; i < attempts && rc == HW_OK && !ret->mp; i++) {
         struct search s = {.where = where};
         rc = read_memory(&s, err);
         if (rc == HW_OK)

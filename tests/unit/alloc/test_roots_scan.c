@@ -320,6 +320,37 @@ TEST_OF_BOTH(roots_scan, unused_twin)
     scan_finds(im, era);
 }
 
+/* As if libc's data were nothing but arenas: neither is believed, and it does not take for ever. */
+Test(roots_scan, arenas_without_end, .timeout = 60)
+{
+    enum glibc_variant v = variant_of(GLIBC_ERA_2_35, GLIBC_MALLOC_STATE);
+    size_t size = glibc_variant_size(v), bytes = (size_t)8 << 20;
+    size_t next = (size_t)glibc_variant_offset(v, GLIBC_F_NEXT);
+    size_t attached = (size_t)glibc_variant_offset(v, GLIBC_F_ATTACHED);
+    uint8_t *data = calloc(1, bytes), *libc = calloc(1, LIBC_SIZE);
+    cr_assert(data && libc);
+    for (size_t i = 0; i + size <= bytes; i += size) {
+        uint64_t self = DATA + i;
+        memcpy(data + i + next, &self, sizeof self);
+        data[i + attached] = 1;
+    }
+    struct hw_buffer_range ranges[] = {
+        {LIBC, libc, LIBC_SIZE, HW_MAP_READ | HW_MAP_EXEC, LIBC_PATH},
+        {DATA, data, bytes, HW_MAP_READ | HW_MAP_WRITE, LIBC_PATH},
+    };
+    struct glibc_search where = {0};
+    struct glibc_roots r = {.eras = glibc_eras_of(8)};
+    cr_assert_eq(hw_target_open_buffer(ranges, 2, NULL, 0, &where.target, NULL), HW_OK);
+    cr_assert_eq(hw_modules_open(where.target, NULL, &where.modules, NULL), HW_OK);
+    where.mod = hw_modules_at(where.modules, DATA);
+    cr_assert_eq(glibc_finder_scan.find(&where, &r, NULL), HW_OK);
+    cr_expect_eq(r.main_arena, 0);
+    hw_modules_close(where.modules);
+    hw_target_close(where.target);
+    free(data);
+    free(libc);
+}
+
 /* Two that are equally good: neither. */
 TEST_OF_BOTH(roots_scan, two_in_use)
 {

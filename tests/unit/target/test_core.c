@@ -190,6 +190,24 @@ EACH_MACHINE(core, HW_X86_64, absurd_segments_do_no_harm)
     }
 }
 
+/* Sums of sizes cannot overflow. */
+EACH_MACHINE(core, HW_X86_64, no_segments_are_more_than_all_user_memory)
+{
+    struct builder *b = core_new(id);
+    core_add_load(b, 0x1000, 0x1000, 0x1000, PF_R | PF_W, 1);
+    core_add_load(b, 0x10000, UINT64_MAX / 2, 0x1000, PF_R | PF_W, 2);
+    core_add_load(b, UINT64_MAX - 0xffff, 0x2000, 0x1000, PF_R | PF_W, 3);
+    struct hw_target *t = core_must_open(b, WHOLE);
+    bool wide = t->who.machine->word == 8;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < t->map_count; i++)
+        bytes += t->maps[i].end - t->maps[i].start;
+    cr_expect_leq(bytes, UINT64_C(1) << 56);
+    cr_expect_eq(t->truncated, wide);
+    cr_expect_eq(t->map_count, 2);
+    hw_target_close(t);
+}
+
 EACH_MACHINE(core, HW_X86_64, absurd_notes_do_no_harm)
 {
     static const struct mapped odd[] = {

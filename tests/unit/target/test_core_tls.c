@@ -138,6 +138,29 @@ EACH_MACHINE(core_tls, HW_I386, does_not_choose_between_two)
     cr_expect_eq(tp_of(b, 1), 0);
 }
 
+/* Also if one is near the stack pointer, and the other shows when thread 6 is searched for. */
+EACH_MACHINE(core_tls, HW_I386, does_not_prefer_the_one_it_saw_first)
+{
+    struct builder *b = silent_core(id);
+    struct tcb first = tcb_at(b, STACK + 0x7000, 5), second = tcb_at(b, MEMORY + 0x2000, 5);
+    add_tcb(b, &first);
+    core_add_load(b, MEMORY, SAVED, SAVED, PF_R | PF_W, 0);
+    add_tcb(b, &second);
+    cr_expect_eq(tp_of(b, 0), 0);
+}
+
+/* The vector of blocks comes from calloc(), blocks of modules loaded later from malloc(). */
+Test(core_tls, tagged_memory)
+{
+    hw_addr tag = (hw_addr)5 << 56;
+    struct builder *b = silent_core(HW_AARCH64);
+    struct tcb tcb = tcb_at(b, STACK + 0x7000, 5);
+    add_tcb(b, &tcb);
+    core_poke(b, tcb.tp, tcb.dtv | tag);
+    core_poke(b, tcb.dtv + 48, (STACK + 0x400) | tag);
+    cr_expect_eq(tp_of(b, 0), tcb.tp);
+}
+
 EACH_MACHINE(core_tls, HW_I386, believes_the_notes_if_there_are_any)
 {
     struct builder *b = silent_core(id);
