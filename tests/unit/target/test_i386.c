@@ -4,6 +4,7 @@
  */
 #include "child.h"
 
+#include "target/proc.h"
 #include "target/stop.h"
 
 #include <elf.h>
@@ -114,6 +115,19 @@ static void run_program(void *arg)
     _exit(1);
 }
 
+/* Whether each thread has got as far as its last system call. */
+static bool all_sleep(pid_t pid)
+{
+    hw_tid_vec tids = {0};
+    bool asleep = hw_proc_tids(pid, &tids);
+    for (size_t i = 0; i < tids.count; i++) {
+        struct hw_proc_stat stat;
+        asleep = asleep && hw_proc_stat(tids.data[i], &stat) && stat.state == 'S';
+    }
+    hw_vec_free(&tids);
+    return asleep;
+}
+
 /* Start the program in a new directory, whose name is filled into `dir`. */
 static pid_t start(char dir[])
 {
@@ -133,7 +147,8 @@ static pid_t start(char dir[])
         rmdir(dir);
         cr_skip_test("this kernel runs no i386 programs");
     }
-    nap_ms(20); /* all sleep */
+    for (int i = 0; i < 5000 && !all_sleep(pid); i++)
+        nap_ms(1);
     return pid;
 }
 
