@@ -65,7 +65,7 @@ def interrupted_run(tool, ticker, number, delay):
     time.sleep(delay)
     held = any(tracer != 0 for _, tracer in thread_states(ticker.pid).values())
     process.send_signal(number)
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     return held
 
 
