@@ -41,7 +41,7 @@ $(error some packages are missing: see above, or run scripts/install-deps.sh)
 endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS))
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -ldl
 endif
 
 ALL_CFLAGS  = $(STD) $(CFLAGS) $(WARNINGS) $(SANFLAGS) $(PKG_CFLAGS)

@@ -10,13 +10,17 @@
  * ever. A thread's heaps can only shrink from their ends as well.
  *
  * usage: fragmented [BUFFERS [THREADS [MIB_PER_THREAD]]]
- * Prints what it thinks it holds and what the kernel says, then a line "ready", then waits.
+ * Prints what it thinks it holds and what the kernel says, then a line "ready", then waits. SIGUSR1
+ * makes it call malloc_trim(0).
  */
+#include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES 1000
@@ -100,6 +104,17 @@ static size_t resident_bytes(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static void trim(void)
+{
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    malloc_trim(0);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    printf("trimmed in %.2f s\n",
+           (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+    fflush(stdout);
+}
+
 static size_t number(char **argv, int argc, int i, size_t otherwise)
 {
     return i < argc ? strtoul(argv[i], NULL, 10) : otherwise;
@@ -119,6 +134,12 @@ int main(int argc, char **argv)
     /* Some systems let only a parent look at its children (Yama); heapwalk is not our parent. */
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
     alarm(600); /* nobody waits that long for a demo */
+
+    sigset_t wake;
+    int signal;
+    sigemptyset(&wake);
+    sigaddset(&wake, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &wake, NULL); /* for the threads, too */
 
     char *last = fill_queue(buffers);
 
@@ -143,7 +164,8 @@ int main(int argc, char **argv)
     printf("the kernel    says that %zu MiB of it are resident\n", resident_bytes() / MIB);
     printf("ready\n");
     fflush(stdout);
-    pause();
-    free(last); /* not before somebody wakes us up */
+    while (sigwait(&wake, &signal) == 0)
+        trim();
+    free(last); /* held until then */
     return 0;
 }

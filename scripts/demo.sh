@@ -1,6 +1,7 @@
 #!/bin/bash
-# The demo: a program that holds a few KB and keeps 1.5 GB, seen by heapwalk, first while it runs,
-# then from the core file that it leaves. `make demo` builds what is needed and runs this.
+# The demo: a program that holds a few KB and keeps 1.5 GB, seen by heapwalk while it runs; then it
+# calls malloc_trim(0), and what heapwalk has foretold is compared with what the kernel says; then it
+# is seen in the core file that it leaves. `make demo` builds what is needed and runs this.
 #
 # Leaves nothing behind: process and core are gone when it ends, however it ends. Where memory or disk
 # are short it takes a smaller program. BUILD is where the binaries are; TMPDIR is where the core goes.
@@ -31,11 +32,15 @@ die() {
 }
 
 pid='' dir=''
-cleanup() {
+end_program() {
     if [ -n "$pid" ]; then
         kill -KILL "$pid" || true
         wait "$pid" || true
     fi 2>/dev/null
+    pid=
+}
+cleanup() {
+    end_program
     [ -z "$dir" ] || rm -rf "$dir"
 }
 trap cleanup EXIT
@@ -137,19 +142,54 @@ walk() {
     [ "$status" = 0 ] || die "heapwalk ended with status $status"
 }
 
+# Bytes of a field of /proc/PID/status.
+status_bytes() {
+    awk -v field="$1:" '$1 == field { print $2 * 1024 }' "/proc/$pid/status"
+}
+
+# One figure of the whole heap.
+figure() {
+    "$HEAPWALK" -q -f csv -p "$pid" |
+        awk -F, -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) at = i } END { print $at }'
+}
+
+trim_program() {
+    local tries=0
+    kill -USR1 "$pid"
+    until grep -q '^trimmed' "$dir/said"; do
+        [ $((tries += 1)) -lt 600 ] || die "the program does not trim its heap"
+        sleep 0.1
+    done
+}
+
+compare() {
+    awk -v said="$1" -v went="$2" -v took="$3" 'BEGIN {
+        printf "  heapwalk said that     %8.1f MiB would go   (trim_resident_bytes)\n", said / 1048576
+        printf "  the kernel says that   %8.1f MiB went       (RssAnon), %s\n", went / 1048576, took
+        if (went > 0) printf "  that is                %8.2f %% of what was foretold\n", 100 * went / said
+    }'
+}
+
 title "1. A program that has freed nearly everything  (demo/fragmented $buffers $threads $mib)"
 start_program
 grep -v '^ready$' "$dir/said"
 
 title "2. heapwalk -p $pid"
 walk -p "$pid"
-echo
-note "Hardly a byte is in use; what the kernel still charges for is free memory: retention, not a leak. free() gives"
-note "back only the end of a heap, and there lies one small live block; malloc_trim(0) in the program reaches the rest."
 
+title "3. Was that right? The program calls malloc_trim(0)"
+said=$(figure trim_resident_bytes) before=$(status_bytes RssAnon)
+trim_program
+compare "$said" $((before - $(status_bytes RssAnon))) "$(grep '^trimmed' "$dir/said")"
+echo
+note "heapwalk -p $pid, the first lines:"
+walk -q -p "$pid" | sed '/^$/,$d'
+end_program
+
+start_program
 crash
-title "3. The program has crashed; heapwalk ${core##*/}  ($(du -m "$core" | cut -f 1) MiB)"
+title "4. Another one has crashed; heapwalk ${core##*/}  ($(du -m "$core" | cut -f 1) MiB)"
 walk "$core"
 echo
-note "The same arenas and the same figures, though the process is gone: the core file is all that is needed, from a"
-note "crash or from gcore(1) in production, and nobody has to wait until it happens again."
+note "The same arenas, though the process is gone: the core file is all that is needed, from a crash or from"
+note "gcore(1) in production, and nobody has to wait until it happens again."

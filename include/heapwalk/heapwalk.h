@@ -172,13 +172,27 @@ struct hw_listener {
     void *arg;
     bool want_bins; /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
                        for every chunk in an unsorted bin */
+    /*
+     * Put so many of the largest free runs into the report, at most HW_HOLES_MAX, of arena `arena`
+     * alone where only_arena is set. Of the chunks beside them, and of those that hold back the top
+     * of each arena, the first word is read and reported as the symbol that it points to, if any.
+     */
+    size_t holes;
+    bool only_arena;
+    int arena;
+    /* And the first bytes of these chunks, at most HW_SAMPLE_MAX. They are the program's own data,
+     * secrets maybe: 0 means that none are kept. */
+    unsigned sample_bytes;
 };
+#define HW_HOLES_MAX  1000
+#define HW_SAMPLE_MAX 64
 
 /*
  * Walk the heap once and make a report. A live target is stopped for the time of the walk.
  * `listener` may be NULL. *ret belongs to the caller (hw_report_destroy) and outlives the session.
  * Damage in the heap is not a failure: it is counted in the findings of the report.
- * Fails with GONE, PERMISSION, NO_HEAP, CORRUPT (no arena could be read), NOMEM, SYSTEM.
+ * Fails with USAGE (more holes or sample bytes than possible), GONE, PERMISSION, NO_HEAP, CORRUPT (no
+ * arena could be read), NOMEM, SYSTEM.
  */
 int hw_inspect(struct hw_session *session, const struct hw_listener *listener,
                struct hw_report **ret, struct hw_error *err);

@@ -57,13 +57,18 @@ void hw_analyses_block(struct hw_analyzing *a, const struct hw_block *b)
         tell_run(a, &run);
 }
 
-void hw_analyses_end(struct hw_analyzing *a)
+void hw_analyses_blocks_done(struct hw_analyzing *a)
 {
     struct hw_run run;
+    if (a && hw_runs_end(&a->runs, &run))
+        tell_run(a, &run);
+}
+
+void hw_analyses_end(struct hw_analyzing *a)
+{
     if (!a)
         return;
-    if (hw_runs_end(&a->runs, &run))
-        tell_run(a, &run);
+    hw_analyses_blocks_done(a);
     for (size_t i = 0; hw_analyses[i]; i++)
         if (hw_analyses[i]->end)
             hw_analyses[i]->end(a->state[i], a->report);
@@ -71,7 +76,16 @@ void hw_analyses_end(struct hw_analyzing *a)
 }
 
 const struct hw_analysis *const hw_analyses[] = {
-    &hw_analysis_usage, &hw_analysis_histogram, &hw_analysis_residency, &hw_analysis_fragmentation,
-    &hw_analysis_trim,  &hw_analysis_top,       &hw_analysis_mallinfo,  NULL,
+    &hw_analysis_usage,
+    &hw_analysis_histogram,
+    &hw_analysis_residency,
+    &hw_analysis_fragmentation,
+    &hw_analysis_trim,
+    &hw_analysis_top,
+    &hw_analysis_mallinfo,
+    &hw_analysis_pins,
+    &hw_analysis_holes,
+    &hw_analysis_limits,
+    NULL,
 };
 _Static_assert(sizeof hw_analyses / sizeof *hw_analyses <= ANALYSES_MAX, "room for all analyses");

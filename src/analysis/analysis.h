@@ -44,7 +44,8 @@ struct hw_analysis {
 };
 
 extern const struct hw_analysis hw_analysis_usage, hw_analysis_histogram, hw_analysis_residency,
-    hw_analysis_fragmentation, hw_analysis_trim, hw_analysis_top, hw_analysis_mallinfo;
+    hw_analysis_fragmentation, hw_analysis_trim, hw_analysis_top, hw_analysis_mallinfo,
+    hw_analysis_pins, hw_analysis_holes, hw_analysis_limits;
 
 /* All of them, in order, ended by NULL. */
 extern const struct hw_analysis *const hw_analyses[];
@@ -55,6 +56,9 @@ struct hw_analyzing;
 /* Begin; the report must have its arenas, and must outlive this. NOMEM. */
 int hw_analyses_begin(struct hw_report *r, struct hw_analyzing **ret, struct hw_error *err);
 void hw_analyses_block(struct hw_analyzing *a, const struct hw_block *b);
+/* There are no more blocks: the last run is complete, too. For who cannot wait for the end; else
+ * hw_analyses_end() does it. NULL is fine. */
+void hw_analyses_blocks_done(struct hw_analyzing *a);
 /* After the last block; releases everything. NULL is fine. */
 void hw_analyses_end(struct hw_analyzing *a);
 /* Release without finishing. NULL is fine. */

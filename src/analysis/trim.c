@@ -70,6 +70,12 @@ struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *ru
     return range.start < range.end ? range : (struct hw_range){0};
 }
 
+struct hw_page_bytes hw_trim_count(const struct hw_report *r, const struct hw_run *run)
+{
+    struct hw_range range = hw_trim_range(r, run);
+    return hw_pages_count(r->pages, range.start, range.end);
+}
+
 static void run(void *state, struct hw_report *r, const struct hw_run *run)
 {
     (void)state;

@@ -53,7 +53,7 @@ static int report(const struct cli_options *o, struct hw_session *s, FILE *out,
         return hw_list_chunks(s, &o->render, out, ret, err);
     if (o->whatis)
         return hw_whatis(s, o->whatis_address, &o->render, out, ret, err);
-    int rc = hw_inspect(s, NULL, ret, err);
+    int rc = hw_inspect(s, &o->listen, ret, err);
     return rc == HW_OK ? hw_render(*ret, &o->render, out, err) : rc;
 }
 

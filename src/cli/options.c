@@ -12,6 +12,8 @@ enum {
     OPT_ALL_ARENAS,
     OPT_HISTOGRAM,
     OPT_CHUNKS,
+    OPT_HOLES,
+    OPT_SAMPLE,
     OPT_WHATIS,
     OPT_COLOR,
     OPT_DEBUGINFO,
@@ -33,6 +35,7 @@ static const char doc[] =
     "  heapwalk core.1234                   a core file\n"
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
     "  heapwalk -p 1234 --chunks -f csv     every chunk\n"
+    "  heapwalk -p 1234 --holes 5           the largest free runs, and what pins them\n"
     "  heapwalk core --whatis 0x7f12a4c0    what is at this address?\n\n"
     "Exit status:\n"
     "  0   the report is complete\n"
@@ -54,6 +57,10 @@ static const struct argp_option options[] = {
     {"all-arenas", OPT_ALL_ARENAS, NULL, 0, "Show every arena, not only the worst 10", 2},
     {"histogram", OPT_HISTOGRAM, NULL, 0, "Add the free sizes of each arena shown", 2},
     {"chunks", OPT_CHUNKS, NULL, 0, "List every chunk, as text, csv or json (JSON Lines)", 2},
+    {"holes", OPT_HOLES, "N", 0,
+     "The N largest free runs, what they lie between, and what keeps each top from shrinking", 2},
+    {"sample", OPT_SAMPLE, "BYTES", OPTION_ARG_OPTIONAL,
+     "With --holes: also the first bytes (16, at most 64) of these chunks, which are private", 2},
     {"whatis", OPT_WHATIS, "ADDR", 0, "Say what is at an address", 2},
     {NULL, 0, NULL, 0, "How to show it:", 3},
     {"format", 'f', "NAME", 0, "text (default), json, malloc_info, malloc_stats or csv", 3},
@@ -134,6 +141,12 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "--exe is for cores: a process has its executable");
     if (o->chunks && o->whatis)
         argp_error(state, "either --chunks or --whatis, not both");
+    if (o->listen.holes && (o->chunks || o->whatis))
+        argp_error(state, "either --holes or %s, not both", o->chunks ? "--chunks" : "--whatis");
+    if (o->listen.sample_bytes && !o->listen.holes)
+        argp_error(state, "--sample needs --holes");
+    o->listen.only_arena = o->render.only_arena;
+    o->listen.arena = o->render.arena;
     const char *dot = o->output ? strrchr(o->output, '.') : NULL;
     if (!o->render.format && dot) {
         const struct hw_format *f = find_format(dot + 1, true);
@@ -144,8 +157,10 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "unknown format '%s'", o->render.format);
     else if (o->chunks && !f->lists_chunks)
         argp_error(state, "--chunks cannot be written as %s: use text, csv or json", f->name);
-    else if (o->whatis && strcmp(f->name, "text") != 0 && strcmp(f->name, "json") != 0)
-        argp_error(state, "--whatis answers in text or json, not %s", f->name);
+    else if ((o->whatis || o->listen.holes) && strcmp(f->name, "text") != 0 &&
+             strcmp(f->name, "json") != 0)
+        argp_error(state, "%s answers in text or json, not %s", o->whatis ? "--whatis" : "--holes",
+                   f->name);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -191,6 +206,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_CHUNKS:
         o->chunks = true;
+        break;
+    case OPT_HOLES:
+        o->listen.holes = (size_t)parse_number(state, "--holes", arg, 1, HW_HOLES_MAX);
+        break;
+    case OPT_SAMPLE:
+        o->listen.sample_bytes =
+            arg ? (unsigned)parse_number(state, "--sample", arg, 1, HW_SAMPLE_MAX) : 16;
         break;
     case OPT_WHATIS:
         o->whatis = true;

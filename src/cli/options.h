@@ -18,6 +18,7 @@ struct cli_options {
     const char *output; /* NULL: stdout */
     struct hw_options open;
     struct hw_render_options render;
+    struct hw_listener listen; /* what to look for on the way */
     bool chunks;
     bool whatis;
     hw_addr whatis_address;

@@ -9,8 +9,11 @@
 #include "inspect/session.h"
 
 #include "analysis/analysis.h"
+#include "analysis/verdict.h"
 #include "base/cleanup.h"
 #include "inspect/ledger.h"
+#include "inspect/limits.h"
+#include "inspect/pins.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -78,6 +81,14 @@ static void report_missing_file(struct hw_modules *modules, struct hw_report *r)
                       "%.150s; " NAME_LIBC, libc->problem);
 }
 
+static bool names_no_files(const struct hw_target *t)
+{
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].path)
+            return false;
+    return t->who.kind == HW_TARGET_CORE;
+}
+
 /* Find the allocators of the image, and open the one that can be walked. */
 static int open_allocator(struct hw_session *s, struct hw_error *err)
 {
@@ -87,6 +98,13 @@ static int open_allocator(struct hw_session *s, struct hw_error *err)
     s->allocator = hw_allocator_detect(&s->image);
     if (s->allocator) {
         rc = s->allocator->open(&s->image, &s->backend, err);
+    } else if (names_no_files(s->image.target)) {
+        rc = hw_fail(
+            err, HW_ERR_UNSUPPORTED,
+            "the core does not tell which files were mapped where (it has no NT_FILE note), "
+            "so libc cannot be found in it");
+        hw_remedy(err, "the kernel and gdb write that note; qemu-user does not");
+        return rc;
     } else {
         rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
         hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
@@ -255,6 +273,10 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
         rc = s->allocator->walk(s->backend, &sink, err);
     if (rc == HW_OK)
         rc = d->code;
+    if (rc == HW_OK && r->holes_wanted) { /* now, before what the chunks hold changes */
+        hw_analyses_blocks_done(d->analyzing);
+        hw_pins_read(t, r, walker->sample_bytes);
+    }
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     if (rc == HW_OK)
@@ -276,10 +298,15 @@ static void finish(struct hw_session *s, struct dispatch *d)
     report_target_flaws(t, r);
     hw_ledger_end(&d->ledger, r);
     hw_ledger_deinit(&d->ledger);
+    if (live)
+        hw_limits_ask(t->who.pid, r);
     hw_analyses_end(hw_take(d->analyzing));
     r->pages = NULL;
+    if (r->holes_wanted)
+        hw_pins_name(s->image.modules, r);
     hw_foreign_report(&s->foreign, &s->image, r);
     report_missing_file(s->image.modules, r);
+    hw_judge(r);
 }
 
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
@@ -290,6 +317,8 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     struct hw_report *r = hw_report_create();
     if (!r)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for a report");
+    r->holes_wanted = walker->holes;
+    r->holes_arena = walker->holes_arena;
     struct dispatch d = {.report = r, .walker = walker, .err = err};
     int rc = hw_target_freeze(t, err);
     if (rc == HW_OK) {
@@ -321,8 +350,16 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
     struct hw_listener nobody = {0};
     if (!listener)
         listener = &nobody;
+    if (listener->holes > HW_HOLES_MAX || listener->sample_bytes > HW_SAMPLE_MAX) {
+        *ret = NULL;
+        return hw_fail(err, HW_ERR_USAGE, "at most %d holes, and %d bytes of a chunk", HW_HOLES_MAX,
+                       HW_SAMPLE_MAX);
+    }
     struct hw_walker walker = {.block = tell_listener,
                                .ctx = (void *)(uintptr_t)listener,
-                               .want_bins = listener->want_bins};
+                               .want_bins = listener->want_bins,
+                               .holes = listener->holes,
+                               .holes_arena = listener->only_arena ? listener->arena : -1,
+                               .sample_bytes = listener->sample_bytes};
     return hw_session_walk(s, &walker, ret, err);
 }

@@ -25,6 +25,9 @@ struct hw_walker {
     void (*standing)(void *ctx, const struct hw_report *r);
     void *ctx;
     bool want_bins;
+    size_t holes; /* how many to report, 0: none; and of which arena, -1: of any */
+    int holes_arena;
+    unsigned sample_bytes; /* how much of the chunks beside them to keep */
 };
 
 /* hw_inspect() in its general form. */

@@ -79,6 +79,7 @@ void hw_report_destroy(struct hw_report *r)
     hw_vec_free(&r->arenas);
     hw_vec_free(&r->threads);
     hw_vec_free(&r->holes);
+    hw_vec_free(&r->limits.settings);
     hw_vec_free(&r->verdict);
     hw_vec_free(&r->findings);
     free(r->target.comm);
@@ -102,6 +103,11 @@ int hw_report_glibc_minor(const struct hw_report *r)
         return -1;
     long minor = strtol(v + 2, NULL, 10);
     return minor <= 9999 ? (int)minor : -1;
+}
+
+uint64_t hw_report_alignment(const struct hw_report *r)
+{
+    return r->params.chunk_alignment ? r->params.chunk_alignment : 16;
 }
 
 /* ---- findings -------------------------------------------------------------------------------- */

@@ -80,6 +80,15 @@ struct hw_histogram {
     uint64_t bytes[HW_BUCKETS];
 };
 
+/*
+ * What the chunks in use of each bucket cost beyond what was asked for: see analysis/histogram.c.
+ * What was asked for is not recorded, so of rounding only the most that it can be is known.
+ */
+struct hw_chunk_costs {
+    uint64_t header_bytes[HW_BUCKETS];
+    uint64_t rounding_max_bytes[HW_BUCKETS];
+};
+
 /* ---- residency ------------------------------------------------------------------------------- */
 
 /* Bytes by the state of the page under each. Unknown in a core. */
@@ -134,9 +143,9 @@ struct hw_residency {
  */
 struct hw_pin {
     struct hw_block block;      /* state HW_STATES_: there is none */
-    struct hw_maybe first_word; /* what its user data begins with */
-    char symbol[128];   /* where that points to: "libfoo.so: vtable for Foo"; "" if nowhere */
-    uint8_t sample[64]; /* the first bytes of its user data, only where asked for */
+    struct hw_maybe first_word; /* what its user data begins with; for chunks in use only */
+    char symbol[128]; /* where that points to: "libfoo.so: vtable for Foo"; "" if nowhere */
+    uint8_t sample[HW_SAMPLE_MAX]; /* the first bytes of its user data, only where asked for */
     unsigned sample_bytes;
 };
 
@@ -154,14 +163,19 @@ struct hw_hole {
 typedef HW_VEC(struct hw_hole) hw_hole_vec;
 
 /*
- * The live chunks at the end of an arena that keep its top from growing downwards: without them so
- * much free memory would join top, from where glibc gives memory back by itself.
+ * The chunks at the end of an arena that keep its top from growing downwards: without them so much
+ * free memory would join top, from where glibc gives memory back by itself. All 0 where nothing
+ * worth mentioning is held back, or where top cannot be given back anyway. Found out by
+ * analysis/pins.c, which says which chunks are chosen.
  */
 struct hw_top_pins {
     bool known;
-    uint64_t chunks, bytes;      /* of the live chunks */
+    uint64_t chunks, bytes; /* of those in use */
+    uint64_t cached_chunks,
+        cached_bytes;            /* between them, in tcaches: they hold on as live ones do */
     uint64_t joins_bytes;        /* free bytes that would join top, ... */
-    uint64_t joins_resident;     /* ... and how many of them are in RAM; 0 where that is unknown */
+    uint64_t joins_resident;     /* ... how many of them are in RAM; 0 where that is unknown ... */
+    struct hw_maybe joins_trim;  /* ... and what malloc_trim(0) would give back of them now */
     HW_VEC(struct hw_pin) first; /* the first of the chunks, in the order of addresses */
 };
 #define HW_TOP_PINS_KEPT 16
@@ -258,12 +272,24 @@ struct hw_rss {
     int64_t unexplained_bytes;
 };
 
-/* What limits the number of arenas, and what they are for. */
+/* A setting of malloc's in the environment that the process was started with. Plain data, printable
+ * ASCII; texts are cut to fit. */
+struct hw_setting {
+    char name[64]; /* "MALLOC_ARENA_MAX", "glibc.malloc.arena_max" */
+    char value[64];
+};
+
+/* What limits the number of arenas, and how threads are spread over them. What is asked of the
+ * system is unknown in a core. */
 struct hw_limits {
     struct hw_maybe cores; /* that glibc would see: online ones */
     struct hw_maybe
-        cgroup_cpus;        /* CPU quota of the process's cgroup, rounded up; glibc ignores it */
-    struct hw_maybe arenas; /* the most arenas there will be: arena_max, or 8 (2) per core */
+        cgroup_cpus; /* CPU quota of the process's cgroup, rounded up; glibc ignores it. Unknown
+                        also where there is none */
+    struct hw_maybe arenas;       /* the most arenas there will be: see analysis/limits.c */
+    struct hw_maybe idle_arenas;  /* arenas that no thread is attached to */
+    struct hw_maybe most_threads; /* attached to one arena */
+    HW_VEC(struct hw_setting) settings;
 };
 
 /* ---- verdict --------------------------------------------------------------------------------- */
@@ -382,9 +408,11 @@ struct hw_report {
     struct hw_pages *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
                              */
     struct hw_histogram histogram, in_use_histogram;
+    struct hw_chunk_costs in_use_costs;
     struct hw_rss rss;
     struct hw_limits limits;
-    size_t holes_wanted;               /* set before the walk */
+    size_t holes_wanted;               /* set before the walk, ... */
+    int holes_arena;                   /* ... with it: only of this arena; -1: of any */
     hw_hole_vec holes;                 /* the largest first */
     HW_VEC(struct hw_verdict) verdict; /* the most important first */
     HW_VEC(struct hw_arena) arenas;
@@ -418,6 +446,9 @@ struct hw_report *hw_report_create(void);
 /* The N of a glibc "2.N..."; -1 where the version is unknown or another. What malloc_info(3) prints
  * and when heap_trim() acts depends on it. */
 int hw_report_glibc_minor(const struct hw_report *r);
+
+/* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
+uint64_t hw_report_alignment(const struct hw_report *r);
 
 /*
  * Add a finding. Beyond HW_FINDINGS_KEPT of a kind it is only counted, and it is dropped (but

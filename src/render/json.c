@@ -5,11 +5,11 @@
  * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names
  * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
  */
-#include "render/render.h"
+#include "render/json.h"
+#include "render/json_verdict.h"
 #include "render/row.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,8 +304,9 @@ static json_t *totals(struct doc *d)
     return o;
 }
 
-/* From the first to the last bucket that is not empty. */
-static json_t *histogram(struct doc *d, const struct hw_histogram *h)
+/* From the first to the last bucket that is not empty; `costs` may be NULL. */
+static json_t *histogram(struct doc *d, const struct hw_histogram *h,
+                         const struct hw_chunk_costs *costs)
 {
     json_t *list = json_array();
     size_t from = 0, to = HW_BUCKETS;
@@ -320,6 +321,10 @@ static json_t *histogram(struct doc *d, const struct hw_histogram *h)
         put(d, o, "to", integer(least + (least - 1)));
         put(d, o, "chunks", integer(h->chunks[i]));
         put(d, o, "bytes", integer(h->bytes[i]));
+        if (costs) {
+            put(d, o, "header_bytes", integer(costs->header_bytes[i]));
+            put(d, o, "rounding_max_bytes", integer(costs->rounding_max_bytes[i]));
+        }
         append(d, list, o);
     }
     return list;
@@ -376,9 +381,10 @@ static json_t *arena(struct doc *d, const struct hw_arena *a)
             put(d, o, info->name, figure(&a->figures[m], info->unit));
     }
     put_residency(d, o, &a->residency);
-    put(d, o, "histogram", histogram(d, &a->histogram));
+    put(d, o, "histogram", histogram(d, &a->histogram, NULL));
     put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
     put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());
+    put(d, o, "top_pins", hw_json_top_pins(d->r, a));
     return o;
 }
 
@@ -423,13 +429,15 @@ static json_t *whole(struct doc *d)
     put(d, o, "params", params(d));
     put(d, o, "mallinfo2", mallinfo2(d));
     put(d, o, "totals", totals(d));
-    put(d, o, "histogram", histogram(d, &r->histogram));
-    put(d, o, "in_use_histogram", histogram(d, &r->in_use_histogram));
+    put(d, o, "histogram", histogram(d, &r->histogram, NULL));
+    put(d, o, "in_use_histogram", histogram(d, &r->in_use_histogram, &r->in_use_costs));
     put(d, o, "arenas", arenas(d));
     put(d, o, "threads", threads(d));
     put(d, o, "rss", rss(d));
-    put(d, o, "verdict", json_array());
+    put(d, o, "verdict", hw_json_verdict(r));
     put(d, o, "finding_counts", finding_counts(d));
+    put(d, o, "holes", hw_json_holes(d->r));
+    put(d, o, "limits", hw_json_limits(r));
     return o;
 }
 

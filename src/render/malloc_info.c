@@ -47,12 +47,6 @@ static const struct dialect *dialect_of(const struct hw_report *r)
     return best;
 }
 
-/* MALLOC_ALIGNMENT: fastbins hold sizes from chunk - (alignment - 1) to chunk. */
-static uint64_t alignment_of(const struct hw_report *r)
-{
-    return r->params.chunk_alignment ? r->params.chunk_alignment : 16;
-}
-
 struct sums {
     uint64_t fast_chunks, fast_bytes, rest_chunks, rest_bytes;
     uint64_t system, max_system;
@@ -172,7 +166,7 @@ static int report(const struct hw_report *r, const struct hw_render_options *opt
         if (!hw_shows_arena(opt, (int)i))
             continue;
         fprintf(out, "<heap nr=\"%zu\">\n<sizes>\n", i);
-        put_sizes(out, a, d, alignment_of(r));
+        put_sizes(out, a, d, hw_report_alignment(r));
         fputs("</sizes>\n", out);
         put_sums(out, &s, d, false);
         if (d->subheaps && a->kind != HW_ARENA_MAIN)

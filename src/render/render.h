@@ -8,6 +8,7 @@
 #ifndef HW_RENDER_RENDER_H
 #define HW_RENDER_RENDER_H
 
+#include "base/size.h"
 #include "model/model.h"
 
 /* What each format is called: name, extension of its files, help, whether it lists chunks. */
@@ -45,10 +46,6 @@ int hw_render_whatis(const struct hw_whatis *what, const struct hw_report *r,
                      const struct hw_render_options *opt, FILE *out, struct hw_error *err);
 
 /* ---- shared by renderers --------------------------------------------------------------------- */
-
-/* "12.3 KiB", "4.0 GiB", "512 B"; or with `exact` "1234567". buf is returned; 24 bytes suffice. */
-#define HW_SIZE_TEXT 24
-char *hw_format_size(char buf[HW_SIZE_TEXT], uint64_t bytes, bool exact);
 
 /* Size of a user pointer's distance from its chunk: 2 * word of the target. */
 static inline unsigned hw_header_bytes(const struct hw_report *r)

@@ -1,118 +1,38 @@
 /*
- * The report for people: how much, where, which sizes. This file has the first lines and the order
- * of the sections; each text_*.c has one part.
+ * The report for people: the answer in the first lines, then the evidence. This file has the order
+ * of the sections; each text_*.c has one.
  */
 #include "render/text.h"
 
-#include <inttypes.h>
 #include <string.h>
-
-static void put_origin(struct hw_flow *f, const struct hw_report *r)
-{
-    const char *comm = r->target.comm && *r->target.comm ? r->target.comm : "?";
-    if (r->target.live)
-        hw_flow_piece(f, "heapwalk: %s (pid %d)", comm, r->target.pid);
-    else if (r->target.pid > 0)
-        hw_flow_piece(f, "heapwalk: core of %s (pid %d)", comm, r->target.pid);
-    else
-        hw_flow_piece(f, "heapwalk: core of %s", comm);
-}
-
-static void put_method(struct hw_flow *f, const struct hw_report *r)
-{
-    char buf[HW_TEXT_NUMBER];
-    const char *pause = r->method.pause_ns.known ? hw_text_time(buf, r->method.pause_ns.n) : NULL;
-    switch (r->method.mode) {
-    case HW_MODE_STOPPED:
-        if (pause)
-            hw_flow_piece(f, "stopped for %s", pause);
-        break;
-    case HW_MODE_RUNNING:
-        hw_flow_piece(f, "read while it ran: figures may be torn");
-        break;
-    case HW_MODE_SNAPSHOT:
-        if (pause)
-            hw_flow_piece(f, "snapshot, stopped for %s", pause);
-        else
-            hw_flow_piece(f, "snapshot");
-        break;
-    case HW_MODE_CORE:
-        if (r->target.core)
-            hw_flow_piece(f, "from %s", r->target.core);
-        break;
-    }
-}
-
-void hw_text_header(struct hw_text *t)
-{
-    const struct hw_report *r = t->r;
-    char buf[HW_TEXT_NUMBER];
-    fputs(hw_text_on(t, HW_STYLE_HEAD), t->out);
-    struct hw_flow f = hw_flow_begin(t, 0, strlen("heapwalk: "), 2);
-    f.limit = t->width;
-    put_origin(&f, r);
-    hw_flow_piece(&f, "%s %s", r->allocator.name ? r->allocator.name : "glibc",
-                  r->allocator.version ? r->allocator.version : "(version unknown)");
-    size_t arenas = r->arenas.count;
-    if (r->target.threads)
-        hw_flow_piece(&f, "%s thread%s", hw_text_count(t, buf, hw_text_signed(r->target.threads)),
-                      r->target.threads == 1 ? "" : "s");
-    if (arenas)
-        hw_flow_piece(&f, "%s arena%s", hw_text_count(t, buf, (int64_t)arenas),
-                      arenas == 1 ? "" : "s");
-    put_method(&f, r);
-    fputs(hw_text_off(t), t->out);
-    hw_flow_end(&f);
-}
-
-/* The allocator that has the program's memory instead; NULL if none is known. */
-static const struct hw_other *serving(const struct hw_report *r)
-{
-    for (size_t i = 0; i < r->allocator.others.count; i++)
-        if (r->allocator.others.data[i].serves_malloc)
-            return &r->allocator.others.data[i];
-    return NULL;
-}
-
-/* Before any figure: they are not of what most people look for. */
-static void other_malloc(struct hw_text *t)
-{
-    const struct hw_other *o = serving(t->r);
-    if (!o)
-        return;
-    putc('\n', t->out);
-    hw_text_say(t, 0, 0, "%s%s%s (%s) serves this program's malloc. %s",
-                o->name ? o->name : "Another allocator", *o->version ? " " : "", o->version,
-                o->file,
-                t->r->allocator.unused ? "glibc's own heap was never used."
-                                       : "What follows is glibc's own heap only.");
-}
-
-static void unused(struct hw_text *t)
-{
-    if (serving(t->r)) {
-        other_malloc(t);
-        return;
-    }
-    putc('\n', t->out);
-    hw_text_say(t, 0, 0, "glibc's malloc was never used in this process.");
-    hw_text_say(t, 0, 0,
-                "Its memory comes from elsewhere: another allocator (jemalloc, tcmalloc, mimalloc, "
-                "a JVM, Go) or mmap() calls of its own.");
-}
-
-/* ---- the report ------------------------------------------------------------------------------ */
 
 typedef void (*section_fn)(struct hw_text *t);
 
+/* Unless the verdict has said it. */
+static void pins(struct hw_text *t)
+{
+    for (size_t i = 0; i < t->r->verdict.count; i++)
+        if (strcmp(t->r->verdict.data[i].rule, "top_pinned") == 0)
+            return;
+    hw_text_pins(t);
+}
+
+static void details(struct hw_text *t)
+{
+    t->gap = true;
+}
+
+/* First what it means, then why one may believe that. */
 static const section_fn sections[] = {
-    hw_text_header, hw_text_partial, other_malloc,     hw_text_totals,   hw_text_facts,
-    hw_text_arenas, hw_text_sizes,   hw_text_settings, hw_text_findings,
+    hw_text_head,   hw_text_partial, hw_text_other, hw_text_ledger,   hw_text_verdict,
+    hw_text_memory, hw_text_trim,    pins,          hw_text_arenas,   hw_text_sizes,
+    hw_text_holes,  details,         hw_text_free,  hw_text_settings, hw_text_findings,
 };
 
 /* Where there is no heap to describe. */
 static const section_fn unused_sections[] = {
-    hw_text_header, hw_text_partial, unused, hw_text_settings, hw_text_findings,
+    hw_text_head,    hw_text_partial, hw_text_other,    hw_text_ledger,
+    hw_text_verdict, details,         hw_text_settings, hw_text_findings,
 };
 
 static unsigned usable_width(unsigned wanted)

@@ -27,15 +27,28 @@ struct hw_text {
     bool nomem; /* set by a section that had to leave something out */
 };
 
+/* A blank line, now. */
+static inline void hw_text_blank(struct hw_text *t)
+{
+    putc('\n', t->out);
+    t->gap = false;
+}
+
 /* ---- sections -------------------------------------------------------------------------------- */
 
-void hw_text_header(struct hw_text *t);   /* who, which libc, how it was read; no blank line */
+void hw_text_head(struct hw_text *t);     /* who, which libc, how it was read; no blank line */
 void hw_text_partial(struct hw_text *t);  /* loud, only where something is missing */
-void hw_text_totals(struct hw_text *t);   /* where the bytes are, with bars */
-void hw_text_facts(struct hw_text *t);    /* what the totals mean, in sentences */
+void hw_text_other(struct hw_text *t);    /* only where the program's malloc is another one */
+void hw_text_ledger(struct hw_text *t);   /* what RSS is for; no blank line */
+void hw_text_verdict(struct hw_text *t);  /* what it means; no blank line */
+void hw_text_memory(struct hw_text *t);   /* where malloc's memory is, with bars */
+void hw_text_trim(struct hw_text *t);     /* what would go back to the kernel, and what not */
 void hw_text_arenas(struct hw_text *t);   /* the worst arenas, or the one that was asked for */
 void hw_text_sizes(struct hw_text *t);    /* histograms */
-void hw_text_settings(struct hw_text *t); /* malloc's parameters, where our knowledge is from */
+void hw_text_pins(struct hw_text *t);     /* the chunks that hold back most; no blank line */
+void hw_text_holes(struct hw_text *t);    /* the largest free runs, and all pins: where asked for */
+void hw_text_free(struct hw_text *t);     /* what the free memory is like; no blank line */
+void hw_text_settings(struct hw_text *t); /* malloc's parameters; no blank line */
 void hw_text_findings(struct hw_text *t);
 
 /* The listing of chunks. */
@@ -43,11 +56,25 @@ void hw_text_list_head(const struct hw_report *r, const struct hw_render_options
 void hw_text_list_block(const struct hw_report *r, const struct hw_render_options *opt,
                         const struct hw_block *b, FILE *out);
 
+/* ---- parts of sections ----------------------------------------------------------------------- */
+
+/* Everything about one arena. */
+void hw_text_arena(struct hw_text *t, const struct hw_arena *a);
+
+/* Table of size, share, chunks and bar for the figures of an arena. */
+void hw_text_breakdown(struct hw_text *t, const char *title, const struct hw_figure *figures);
+
+/* What malloc_trim(0) would give back, of an arena or of all, and why the rest would stay. */
+void hw_text_prediction(struct hw_text *t, const struct hw_figure *figures,
+                        const struct hw_residency *res);
+/* Free bytes in RAM that would stay. */
+struct hw_figure hw_text_stays(const struct hw_residency *res);
+
+/* True where the free memory in RAM is known to be hardly anything: then nobody needs its details. */
+bool hw_text_holds_little(const struct hw_report *r);
+
 /* How large the top of an arena is and who would give it back. */
 void hw_text_top(struct hw_text *t, const struct hw_arena *a);
-
-/* Table of size, share, chunks and bar for one column of figures (the totals or an arena's). */
-void hw_text_breakdown(struct hw_text *t, const char *title, const struct hw_figure *figures);
 
 /* ---- arenas ---------------------------------------------------------------------------------- */
 
@@ -83,6 +110,9 @@ static inline int64_t hw_text_signed(uint64_t n)
 {
     return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
+
+/* True for -1 as mallopt() takes it: no size is ever that large. */
+bool hw_text_is_never(const struct hw_report *r, uint64_t n);
 
 /* The value of a figure: false if unknown, or no number between 0 and 1. */
 bool hw_text_ratio(struct hw_figure f, double *ret);

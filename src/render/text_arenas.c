@@ -5,12 +5,10 @@
 
 #include "base/cleanup.h"
 
-#include <inttypes.h>
 #include <libsmartcols/libsmartcols.h>
 #include <string.h>
 
-#define WORST      10
-#define TIDS_SHOWN 20
+#define WORST 10
 
 /* ---- which arenas ---------------------------------------------------------------------------- */
 
@@ -99,6 +97,26 @@ static bool ratio_cell(const struct cell_style *s, const struct hw_arena *a, enu
     return hw_text_ratio(a->figures[metric], &ratio) && hw_text_percent(buf, ratio);
 }
 
+static bool stays_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                       char buf[HW_TEXT_NUMBER])
+{
+    (void)metric;
+    struct hw_figure stays = hw_text_stays(&a->residency);
+    if (!stays.known)
+        return false;
+    hw_text_size(s->t, buf, stays.n);
+    if (s->compact)
+        shorten(buf);
+    return true;
+}
+
+/* All free memory, where it is not known which of it costs RAM. */
+static bool free_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
+                      char buf[HW_TEXT_NUMBER])
+{
+    return badness(s->t->r) == metric && size_cell(s, a, metric, buf);
+}
+
 static bool name_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
                       char buf[HW_TEXT_NUMBER])
 {
@@ -140,13 +158,14 @@ static const struct column columns[] = {
     {"ARENA", name_cell, HW_METRICS_, 0},
     {"HEAPS", heaps_cell, HW_METRICS_, 8},
     {"SYSTEM", size_cell, HW_M_SYSTEM_BYTES, 3},
-    {"IN USE", size_cell, HW_M_IN_USE_BYTES, 2},
-    {"FREE", size_cell, HW_M_FREE_BYTES, 0},
-    {"FREE-RES", size_cell, HW_M_FREE_RESIDENT_BYTES, 1},
-    {"TRIM", size_cell, HW_M_TRIM_BYTES, 4},
+    {"IN-USE", size_cell, HW_M_IN_USE_BYTES, 1},
+    {"FREE", free_cell, HW_M_FREE_BYTES, 0},
+    {"FREE-RES", free_cell, HW_M_FREE_RESIDENT_BYTES, 0},
     {"LARGEST", size_cell, HW_M_LARGEST_FREE_BYTES, 6},
-    {"TOP", size_cell, HW_M_TOP_BYTES, 9},
     {"FRAG", ratio_cell, HW_M_EXTERNAL_FRAGMENTATION, 5},
+    {"TOP", size_cell, HW_M_TOP_BYTES, 9},
+    {"TRIM", size_cell, HW_M_TRIM_BYTES, 2},
+    {"STAYS", stays_cell, HW_METRICS_, 4},
     {"THREADS", threads_cell, HW_METRICS_, 7},
 };
 enum { COLUMNS = sizeof columns / sizeof *columns };
@@ -260,14 +279,15 @@ static void print_table(struct hw_text *t, const struct hw_arena **list, size_t 
 
 static void say_left_out(struct hw_text *t, const struct hw_arena **rest, size_t count)
 {
+    enum hw_metric metric = badness(t->r);
     int64_t held = 0;
     for (size_t i = 0; i < count; i++)
-        if (__builtin_add_overflow(held, hw_get(rest[i]->figures, HW_M_FREE_BYTES), &held))
+        if (__builtin_add_overflow(held, hw_get(rest[i]->figures, metric), &held))
             held = INT64_MAX; /* only in nonsense */
     char number[HW_TEXT_NUMBER], size[HW_TEXT_NUMBER];
-    hw_text_say(t, 2, 4, "... %s more arena%s, holding %s free (--all-arenas shows them)",
+    hw_text_say(t, 2, 4, "... %s more arena%s, holding %s free%s (--all-arenas shows them)",
                 hw_text_count(t, number, (int64_t)count), count == 1 ? "" : "s",
-                hw_text_amount(t, size, held));
+                hw_text_amount(t, size, held), metric == HW_M_FREE_BYTES ? "" : " in RAM");
 }
 
 static void say_locked(struct hw_text *t)
@@ -279,56 +299,7 @@ static void say_locked(struct hw_text *t)
     fputs(hw_text_off(t), t->out);
 }
 
-/* ---- one arena ------------------------------------------------------------------------------- */
-
-static void list_threads(struct hw_text *t, const struct hw_arena *a)
-{
-    struct hw_flow f = hw_flow_begin(t, 2, 4, 1);
-    hw_flow_words(&f, "used by thread%s", a->tids.count == 1 ? "" : "s");
-    size_t shown = a->tids.count < TIDS_SHOWN ? a->tids.count : TIDS_SHOWN;
-    for (size_t i = 0; i < shown; i++)
-        hw_flow_piece(&f, "%d", a->tids.data[i]);
-    if (shown < a->tids.count)
-        hw_flow_words(&f, "and %zu more", a->tids.count - shown);
-    hw_flow_end(&f);
-}
-
-static void describe(struct hw_text *t, const struct hw_arena *a)
-{
-    char buf[HW_TEXT_NUMBER];
-    struct hw_flow f = hw_flow_begin(t, 2, 4, 2);
-    hw_flow_piece(&f, "at %#" PRIx64, a->address);
-    hw_flow_piece(&f, "%zu heap%s", a->heaps.count, a->heaps.count == 1 ? "" : "s");
-    if (a->figures[HW_M_LARGEST_FREE_BYTES].known)
-        hw_flow_piece(&f, "largest free chunk %s",
-                      hw_text_amount(t, buf, a->figures[HW_M_LARGEST_FREE_BYTES].n));
-    double ratio;
-    if (hw_text_ratio(a->figures[HW_M_EXTERNAL_FRAGMENTATION], &ratio))
-        hw_flow_piece(&f, "external fragmentation %s", hw_text_percent(buf, ratio));
-    if (a->max_system_bytes)
-        hw_flow_piece(&f, "never held more than %s",
-                      hw_text_amount(t, buf, hw_text_signed(a->max_system_bytes)));
-    if (a->attached_threads.known)
-        hw_flow_piece(&f, "%s attached thread%s",
-                      hw_text_count(t, buf, hw_text_signed(a->attached_threads.n)),
-                      a->attached_threads.n == 1 ? "" : "s");
-    hw_flow_end(&f);
-    if (a->tids.count)
-        list_threads(t, a);
-    if (a->kind == HW_ARENA_THREAD) /* that of the main arena is told in any case */
-        hw_text_top(t, a);
-}
-
-static void one_arena(struct hw_text *t, const struct hw_arena *a)
-{
-    char title[HW_TEXT_NAME + 8], name[HW_TEXT_NAME];
-    snprintf(title, sizeof title, "ARENA %s%s", a->locked ? "*" : "", hw_text_arena_name(name, a));
-    hw_text_breakdown(t, title, a->figures);
-    putc('\n', t->out);
-    describe(t, a);
-    if (a->locked)
-        say_locked(t);
-}
+/* ---- section --------------------------------------------------------------------------------- */
 
 void hw_text_arenas(struct hw_text *t)
 {
@@ -343,7 +314,9 @@ void hw_text_arenas(struct hw_text *t)
         return;
     putc('\n', t->out);
     if (t->opt->only_arena) {
-        one_arena(t, list[0]);
+        hw_text_arena(t, list[0]);
+        if (list[0]->locked)
+            say_locked(t);
         return;
     }
     print_table(t, list, shown);

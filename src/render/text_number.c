@@ -25,24 +25,25 @@ char *hw_text_amount(const struct hw_text *t, char buf[HW_TEXT_NUMBER], int64_t 
     return buf;
 }
 
+/* Only what is exactly so: 128 KiB and one byte stays "128.0 KiB". */
+static bool is_whole(uint64_t bytes, const char *size)
+{
+    static const char prefixes[] = "KMGTPE";
+    const char *unit = strchr(size, ' '), *prefix = unit ? strchr(prefixes, unit[1]) : NULL;
+    if (!prefix)
+        return false;
+    unsigned shift = 10 * (unsigned)(prefix - prefixes + 1);
+    return (bytes & ((UINT64_C(1) << shift) - 1)) == 0;
+}
+
 char *hw_text_whole(const struct hw_text *t, char buf[HW_TEXT_NUMBER], uint64_t bytes)
 {
     char size[HW_SIZE_TEXT];
     hw_format_size(size, bytes, t->opt->exact);
-    const char *tail = size;
-    int digits = (int)strlen(size);
-    const char *dot = strstr(size, ".0 ");
-    unsigned unit = 0; /* shift by which the text counts */
-    if (dot) {
-        static const char prefixes[] = "KMGTPE";
-        unit = 10 * (unsigned)(strchr(prefixes, dot[3]) - prefixes + 1);
-        /* Only what is exactly so: 128 KiB and one byte stays "128.0 KiB". */
-        if ((bytes & ((UINT64_C(1) << unit) - 1)) == 0) {
-            digits = (int)(dot - size);
-            tail = dot + 2;
-        }
-    }
-    snprintf(buf, HW_TEXT_NUMBER, "%.*s%s", digits, size, tail == size ? "" : tail);
+    if (is_whole(bytes, size))
+        snprintf(buf, HW_TEXT_NUMBER, "%.*s%s", (int)strcspn(size, "."), size, strchr(size, ' '));
+    else
+        snprintf(buf, HW_TEXT_NUMBER, "%s", size);
     return buf;
 }
 
@@ -84,6 +85,11 @@ char *hw_text_time(char buf[HW_TEXT_NUMBER], uint64_t ns)
     else
         snprintf(buf, HW_TEXT_NUMBER, "%.2f s", (double)ns / 1e9);
     return buf;
+}
+
+bool hw_text_is_never(const struct hw_report *r, uint64_t n)
+{
+    return n == UINT64_MAX || (r->target.word == 4 && n == UINT32_MAX);
 }
 
 bool hw_text_ratio(struct hw_figure f, double *ret)

@@ -1,6 +1,7 @@
 /*
- * Which sizes: histograms with one line for every power of two that has chunks. Free chunks and
- * chunks in use stand side by side where the width allows, one below the other where not.
+ * Which sizes: histograms with one line for every power of two that has chunks, or only for those with
+ * most bytes and one for the rest. Chunks in bins and chunks in use stand side by side where the width
+ * allows, one below the other where not.
  */
 #include "render/text.h"
 
@@ -9,10 +10,14 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define COMPACT_ROWS 5
+#define REST         HW_BUCKETS /* the row of all buckets that have none of their own */
+
 struct group {
     const char *title; /* of the column with the number of chunks */
     enum hw_style style;
     const struct hw_histogram *h;
+    uint64_t chunks_of[HW_BUCKETS + 1], bytes_of[HW_BUCKETS + 1]; /* what the rows show */
     int chunks, bytes; /* widths; chunks is 0 where there is no room for it */
     unsigned room;     /* for the bar; 0: there is none */
     uint64_t most;     /* bytes of the bucket with most bytes: the longest bar */
@@ -31,12 +36,59 @@ static char *bound(const struct hw_text *t, char buf[HW_TEXT_NUMBER], unsigned b
     return buf;
 }
 
-static bool has_chunks(const struct group *groups, size_t count, unsigned bucket)
+static bool has_chunks(const struct group *groups, size_t count, unsigned row)
 {
     for (size_t g = 0; g < count; g++)
-        if (groups[g].h->chunks[bucket] || groups[g].h->bytes[bucket])
+        if (groups[g].chunks_of[row] || groups[g].bytes_of[row])
             return true;
     return false;
+}
+
+/* ---- which rows ------------------------------------------------------------------------------ */
+
+static void fill(struct group *g)
+{
+    memcpy(g->chunks_of, g->h->chunks, sizeof g->h->chunks);
+    memcpy(g->bytes_of, g->h->bytes, sizeof g->h->bytes);
+    g->chunks_of[REST] = g->bytes_of[REST] = 0;
+}
+
+static void move(uint64_t *to, uint64_t *from)
+{
+    if (__builtin_add_overflow(*to, *from, to))
+        *to = UINT64_MAX; /* only in nonsense */
+    *from = 0;
+}
+
+/* Rows with more bytes tell more. */
+static uint64_t weight(const struct group *groups, size_t count, unsigned row)
+{
+    uint64_t most = 0;
+    for (size_t g = 0; g < count; g++)
+        most = groups[g].bytes_of[row] > most ? groups[g].bytes_of[row] : most;
+    return most;
+}
+
+/* Fold the rows that tell least into one, until COMPACT_ROWS are left. Returns how many it has. */
+static unsigned fold(struct group *groups, size_t count)
+{
+    unsigned rows = 0, folded = 0;
+    for (unsigned i = 0; i < HW_BUCKETS; i++)
+        rows += has_chunks(groups, count, i);
+    while (rows > COMPACT_ROWS - (folded > 0) || folded == 1) {
+        unsigned least = REST;
+        for (unsigned i = 0; i < HW_BUCKETS; i++)
+            if (has_chunks(groups, count, i) &&
+                (least == REST || weight(groups, count, i) < weight(groups, count, least)))
+                least = i;
+        for (size_t g = 0; g < count; g++) {
+            move(&groups[g].chunks_of[REST], &groups[g].chunks_of[least]);
+            move(&groups[g].bytes_of[REST], &groups[g].bytes_of[least]);
+        }
+        rows--;
+        folded++;
+    }
+    return folded;
 }
 
 static int max_int(int a, int b)
@@ -50,13 +102,13 @@ static void measure(const struct hw_text *t, struct group *g)
     g->chunks = (int)strlen(g->title);
     g->bytes = 9;
     g->most = 0;
-    for (unsigned i = 0; i < HW_BUCKETS; i++) {
+    for (unsigned i = 0; i <= REST; i++) {
         g->chunks =
-            max_int(g->chunks, (int)strlen(hw_text_count(t, buf, hw_text_signed(g->h->chunks[i]))));
+            max_int(g->chunks, (int)strlen(hw_text_count(t, buf, hw_text_signed(g->chunks_of[i]))));
         g->bytes =
-            max_int(g->bytes, (int)strlen(hw_text_size(t, buf, hw_text_signed(g->h->bytes[i]))));
-        if (g->h->bytes[i] > g->most)
-            g->most = g->h->bytes[i];
+            max_int(g->bytes, (int)strlen(hw_text_size(t, buf, hw_text_signed(g->bytes_of[i]))));
+        if (g->bytes_of[i] > g->most)
+            g->most = g->bytes_of[i];
     }
 }
 
@@ -66,14 +118,13 @@ static int width_of(const struct group *g)
     return (g->chunks ? 2 + g->chunks : 0) + 2 + g->bytes + (g->room ? 2 + (int)g->room : 0);
 }
 
-static void print_bucket(struct hw_text *t, const struct group *groups, size_t count,
-                         unsigned bucket)
+static void print_row(struct hw_text *t, const struct group *groups, size_t count, unsigned row)
 {
     char buf[HW_TEXT_NUMBER];
     int blanks = 0; /* owed to the left of the next group */
     for (size_t i = 0; i < count; i++) {
         const struct group *g = &groups[i];
-        uint64_t bytes = g->h->bytes[bucket], chunks = g->h->chunks[bucket];
+        uint64_t bytes = g->bytes_of[row], chunks = g->chunks_of[row];
         if (chunks == 0 && bytes == 0) {
             blanks += width_of(g);
             continue;
@@ -148,8 +199,24 @@ static void print_head(struct hw_text *t, const struct range *range, const struc
     fprintf(t->out, "%s\n", hw_text_off(t));
 }
 
-static void print_histogram(struct hw_text *t, struct group *groups, size_t count)
+static void print_range(struct hw_text *t, const struct range *range, unsigned row, unsigned folded)
 {
+    char from[HW_TEXT_NUMBER], to[HW_TEXT_NUMBER];
+    if (row == REST) {
+        snprintf(from, sizeof from, "%u others", folded);
+        fprintf(t->out, "%*s", width_of_range(range), from);
+        return;
+    }
+    fprintf(t->out, "  %*s", range->from, bound(t, from, row, false));
+    if (range->to)
+        fprintf(t->out, " - %*s", range->to, bound(t, to, row, true));
+}
+
+static void print_histogram(struct hw_text *t, struct group *groups, size_t count, bool compact)
+{
+    for (size_t i = 0; i < count; i++)
+        fill(&groups[i]);
+    unsigned folded = compact ? fold(groups, count) : 0;
     struct range range = measure_range(t, groups, count);
     int used = width_of_range(&range);
     for (size_t i = 0; i < count; i++) {
@@ -160,7 +227,7 @@ static void print_histogram(struct hw_text *t, struct group *groups, size_t coun
         for (size_t i = 0; i < count; i++) {
             if (i)
                 putc('\n', t->out);
-            print_histogram(t, &groups[i], 1);
+            print_histogram(t, &groups[i], 1, compact);
         }
         return;
     }
@@ -174,14 +241,11 @@ static void print_histogram(struct hw_text *t, struct group *groups, size_t coun
         used += width_of(&groups[i]);
     share_out(groups, count, (int)t->width - used);
     print_head(t, &range, groups, count);
-    for (unsigned i = 0; i < HW_BUCKETS; i++) {
-        char from[HW_TEXT_NUMBER], to[HW_TEXT_NUMBER];
+    for (unsigned i = 0; i <= REST; i++) {
         if (!has_chunks(groups, count, i))
             continue;
-        fprintf(t->out, "  %*s", range.from, bound(t, from, i, false));
-        if (range.to)
-            fprintf(t->out, " - %*s", range.to, bound(t, to, i, true));
-        print_bucket(t, groups, count, i);
+        print_range(t, &range, i, folded);
+        print_row(t, groups, count, i);
     }
 }
 
@@ -189,14 +253,13 @@ static void print_histogram(struct hw_text *t, struct group *groups, size_t coun
 
 static struct group free_group(const struct hw_histogram *h)
 {
-    return (struct group){.title = "FREE", .style = HW_STYLE_FREE, .h = h};
+    return (struct group){.title = "IN BINS", .style = HW_STYLE_FREE, .h = h};
 }
 
 static bool is_empty(const struct hw_histogram *h)
 {
-    struct group g = {.h = h};
     for (unsigned i = 0; i < HW_BUCKETS; i++)
-        if (has_chunks(&g, 1, i))
+        if (h->chunks[i] || h->bytes[i])
             return false;
     return true;
 }
@@ -214,9 +277,7 @@ static void whole_heap(struct hw_text *t)
     if (count == 0)
         return;
     putc('\n', t->out);
-    print_histogram(t, groups, count);
-    hw_text_say(t, 2, 2, "%s%s%s", has_free ? "FREE is bins and fastbins, not top or tcache" : "",
-                has_free && has_used ? "; " : "", has_used ? "IN USE has mmapped chunks too" : "");
+    print_histogram(t, groups, count, !t->opt->histogram);
 }
 
 static void one_arena(struct hw_text *t, const struct hw_arena *a)
@@ -230,7 +291,7 @@ static void one_arena(struct hw_text *t, const struct hw_arena *a)
     }
     hw_text_say(t, 0, 2, "Free chunks of arena %s:", name);
     struct group g = free_group(&a->histogram);
-    print_histogram(t, &g, 1);
+    print_histogram(t, &g, 1, false);
 }
 
 void hw_text_sizes(struct hw_text *t)

@@ -8,10 +8,10 @@
 #include "symbols/modules.h"
 
 enum hw_ref_kind {
-    HW_REF_ADDRESS, /* the address itself is taken (lea) */
+    HW_REF_ADDRESS, /* the address itself is taken (lea, adrp and add) */
     HW_REF_LOAD,    /* read, or read and written, or it is not clear which */
-    HW_REF_STORE,   /* written (mov) */
-    HW_REF_MEMBER,  /* not an address: so many bytes behind a pointer held in a register */
+    HW_REF_STORE,   /* written (mov, str) */
+    HW_REF_MEMBER,  /* not an address: so many bytes behind a pointer that is not known */
 };
 
 struct hw_code_ref {

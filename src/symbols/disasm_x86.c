@@ -81,26 +81,35 @@ static bool is_word(const struct decoder *d, const cs_x86_op *op)
     return op->size == d->code->word;
 }
 
-static bool decode_mov(struct decoder *d)
+static bool decode_store(struct decoder *d)
 {
     const cs_x86_op *to = &d->x86->operands[0], *from = &d->x86->operands[1];
     struct hw_effect e;
-    if (memory_of(d, to, HW_EFFECT_STORE, &e)) {
-        e.from = reg_of(from);
-        if (from->type == X86_OP_IMM)
-            e.value = (struct hw_value){HW_VALUE_NUMBER, (uint64_t)from->imm};
-    } else if (reg_of(to) == HW_NO_REG) {
+    if (!memory_of(d, to, HW_EFFECT_STORE, &e))
         return false;
-    } else if (memory_of(d, from, HW_EFFECT_LOAD, &e)) {
-        e.to = reg_of(to);
-    } else if (from->type == X86_OP_IMM && to->size >= 4) {
-        uint64_t number = to->size == 4 ? (uint32_t)from->imm : (uint64_t)from->imm;
-        e = hw_set(reg_of(to), HW_VALUE_NUMBER, number);
-    } else if (reg_of(from) != HW_NO_REG && is_word(d, to)) {
-        e = hw_copy(reg_of(to), reg_of(from));
-    } else {
+    e.from = reg_of(from);
+    if (from->type == X86_OP_IMM)
+        e.value = (struct hw_value){HW_VALUE_NUMBER, (uint64_t)from->imm};
+    effect(d, e);
+    return true;
+}
+
+static bool decode_mov(struct decoder *d)
+{
+    const cs_x86_op *from = &d->x86->operands[1];
+    unsigned size = d->x86->operands[0].size;
+    int to = reg_of(&d->x86->operands[0]);
+    struct hw_effect e;
+    if (to == HW_NO_REG)
+        return decode_store(d);
+    if (memory_of(d, from, HW_EFFECT_LOAD, &e))
+        e.to = to;
+    else if (from->type == X86_OP_IMM && size >= 4)
+        e = hw_set(to, HW_VALUE_NUMBER, size == 4 ? (uint32_t)from->imm : (uint64_t)from->imm);
+    else if (reg_of(from) != HW_NO_REG && size == d->code->word)
+        e = hw_copy(to, reg_of(from));
+    else
         return false;
-    }
     effect(d, e);
     return true;
 }

@@ -97,7 +97,7 @@ size_t hw_elf_bytes(const struct hw_elf_file *f, uint64_t addr, void *buf, size_
 
 bool hw_elf_word(const struct hw_elf_file *f, uint64_t addr, uint64_t *ret)
 {
-    uint8_t bytes[8];
+    uint8_t bytes[8] = {0};
     uint32_t flags;
     unsigned word = f->machine->word;
     if (hw_elf_bytes(f, addr, bytes, word, &flags) != word)

@@ -85,10 +85,11 @@ const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *off
 
 /*
  * Distance from a thread's thread pointer to the module's TLS block, the same in every thread:
- * address of a thread-local = tp + offset + hw_symbol.address. It is taken from an already
- * relocated TPOFF slot of the module in the target's memory (all slots must agree), for an
- * executable without one computed from its PT_TLS. In a live process it needs no hw_module_load().
- * NO_SYMBOLS if the module has no static TLS, CORRUPT if slots disagree.
+ * address of a thread-local = tp + offset + hw_symbol.address. It is negative, on aarch64 positive.
+ * It is taken from already relocated TPOFF slots of the module in the target's memory (all must
+ * agree), for an executable without one computed from its PT_TLS, else from the threads' vectors
+ * of blocks. It needs no hw_module_load(), but is surer with it.
+ * NO_SYMBOLS if the module has no static TLS, or it cannot be told; CORRUPT if slots disagree.
  */
 int hw_module_tls_offset(struct hw_modules *m, struct hw_module *mod, int64_t *ret,
                          struct hw_error *err);

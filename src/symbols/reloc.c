@@ -8,10 +8,8 @@
 
 #include <string.h>
 
-/*
- * R_386_TLS_TPOFF32, the same with the opposite sign, is left out: compilers ask for it only when
- * told to (-mno-tls-direct-seg-refs of old), glibc never does.
- */
+/* R_386_TLS_TPOFF32, a TPOFF with the opposite sign, is left out: compilers of today do not ask for
+ * it, and no libc has one. */
 static const struct {
     enum hw_machine_id machine;
     uint32_t type;

@@ -137,11 +137,9 @@ static void consider_memory(struct verdict *v, const struct hw_elf_image *image)
     while (len >= size) {
         size_t wanted = len < sizeof bytes ? (size_t)len : sizeof bytes;
         ssize_t n = hw_read(v->target, at, bytes, wanted, NULL);
-        size_t used = n > 0 ? (size_t)n / size * size : 0;
-        if (used == 0)
-            return;
-        for (size_t i = 0; i < used; i += size) {
-            struct hw_reloc r = hw_elf_reloc_of(v->target->who.machine, bytes + i);
+        size_t used = 0;
+        for (; n > 0 && used + size <= (size_t)n; used += size) {
+            struct hw_reloc r = hw_elf_reloc_of(v->target->who.machine, bytes + used);
             if (r.kind != HW_RELOC_TPOFF || r.symbol != 0)
                 continue;
             if (r.in_place)
@@ -149,6 +147,8 @@ static void consider_memory(struct verdict *v, const struct hw_elf_image *image)
             else
                 consider(v, v->mod->bias + r.place, r.addend, 0, false);
         }
+        if (used == 0)
+            return;
         at += used;
         len -= used;
     }

@@ -301,6 +301,19 @@ static void load_pagemap(struct live_target *l, hw_addr addr)
     l->entries_count = n > 0 ? (size_t)n / sizeof *l->entries : 0;
 }
 
+/* What cannot be locked: the kernel's own pages (vdso). */
+#define UNLOCKABLE ((uint64_t)1 << 20)
+
+/* A program that locks anything mostly locks everything (mlockall(2)). Which part is locked where it
+ * is not all, only /proc/PID/smaps tells, and the target would wait while that is read. */
+static bool find_locks(const struct hw_memory *m, struct hw_pages *pages)
+{
+    if (m->locked_bytes == 0)
+        return true;
+    return m->locked_bytes + UNLOCKABLE >= m->virtual_bytes &&
+           hw_pages_lock(pages, 0, UINT64_MAX, NULL) == HW_OK;
+}
+
 static int live_find_pages(struct hw_target *t, struct hw_error *err)
 {
     const struct live_target *l = (const struct live_target *)t;
@@ -311,7 +324,7 @@ static int live_find_pages(struct hw_target *t, struct hw_error *err)
     int rc = hw_residency_read(l->pagemap, t->maps, t->map_count, t->memory.swap_bytes > 0,
                                HW_RESIDENCY_BEST, &t->pages, err);
     if (rc == HW_OK)
-        t->memory.locks_known = hw_residency_locks(l->via, &t->memory, &t->pages);
+        t->memory.locks_known = find_locks(&t->memory, &t->pages);
     return rc;
 }
 

@@ -180,28 +180,6 @@ static int add_map(char *line, hw_map_vec *maps, struct hw_error *err)
     return HW_OK;
 }
 
-bool hw_proc_locks(int pid, struct hw_pages *pages)
-{
-    int fd = open_proc(pid, "smaps");
-    hw_autofile FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
-    if (!f) {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    hw_autofree char *line = NULL;
-    size_t size = 0;
-    struct hw_map map, last = {0};
-    while (getline(&line, &size, f) > 0) {
-        if (hw_proc_parse_map(line, &map)) /* the head of what follows */
-            last = map;
-        else if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " lo") &&
-                 hw_pages_lock(pages, last.start, last.end, NULL) != HW_OK)
-            return false;
-    }
-    return feof(f);
-}
-
 int hw_proc_maps(int pid, hw_map_vec *ret, struct hw_error *err)
 {
     int fd = open_proc(pid, "maps");

@@ -16,12 +16,6 @@ bool hw_proc_text(int pid, const char *file, char *buf, size_t size);
 /* The kernel's sums of a process's memory, from /proc/PID/status; false if they are not there. */
 bool hw_proc_memory(int pid, struct hw_memory *ret);
 
-/*
- * Note in `pages` which memory is locked. That is asked of /proc/PID/smaps, for which the kernel goes
- * through the page tables of every mapping. False (errno) on failure.
- */
-bool hw_proc_locks(int pid, struct hw_pages *pages);
-
 /* Where the value of "Key:" begins in the text of /proc/PID/status; NULL if it is not there. */
 const char *hw_status_value(const char *status, const char *key);
 

@@ -1,7 +1,6 @@
 #include "target/residency.h"
 
 #include "base/cleanup.h"
-#include "target/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -239,21 +238,4 @@ int hw_residency_read(int pagemap, struct hw_map *maps, size_t map_count, bool s
     if (rc != HW_OK)
         hw_pages_clear(pages);
     return rc;
-}
-
-/* ---- locks ----------------------------------------------------------------------------------- */
-
-/* So much in RAM is gone through within some 60 ms. */
-#define SMAPS_MOST ((uint64_t)1 << 30)
-/* What cannot be locked: the kernel's own pages (vdso). */
-#define UNLOCKABLE ((uint64_t)1 << 20)
-
-bool hw_residency_locks(int pid, const struct hw_memory *m, struct hw_pages *pages)
-{
-    if (m->locked_bytes == 0)
-        return true;
-    /* A program that locks anything mostly locks everything (mlockall(2)). */
-    if (m->locked_bytes + UNLOCKABLE >= m->virtual_bytes)
-        return hw_pages_lock(pages, 0, UINT64_MAX, NULL) == HW_OK;
-    return m->rss_bytes <= SMAPS_MOST && hw_proc_locks(pid, pages);
 }

@@ -10,8 +10,7 @@
  *   pread          8 bytes for each page of the address space, there or not. Cannot tell the page
  *                  of zeros from others unless page frame numbers may be seen (CAP_SYS_ADMIN).
  *
- * smaps would be a third, and alone tells what is locked, but it holds the target's mmap lock for
- * tens of milliseconds per GiB.
+ * smaps would be a third, but it holds the target's mmap lock for tens of milliseconds per GiB.
  */
 #ifndef HW_TARGET_RESIDENCY_H
 #define HW_TARGET_RESIDENCY_H
@@ -28,11 +27,5 @@ enum hw_residency_way { HW_RESIDENCY_BEST, HW_RESIDENCY_SCAN, HW_RESIDENCY_PREAD
  */
 int hw_residency_read(int pagemap, struct hw_map *maps, size_t map_count, bool swap_used,
                       enum hw_residency_way way, struct hw_pages *pages, struct hw_error *err);
-
-/*
- * Note which memory is locked in RAM, which the kernel tells in smaps alone. False if that is not
- * known: a large process has locked a part of its memory, which is not worth the wait, or an error.
- */
-bool hw_residency_locks(int pid, const struct hw_memory *m, struct hw_pages *pages);
 
 #endif

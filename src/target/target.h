@@ -75,7 +75,7 @@ struct hw_memory {
     uint64_t rss_bytes, anon_bytes, file_bytes,
         shmem_bytes; /* the first is the sum of the others */
     uint64_t swap_bytes, locked_bytes, virtual_bytes;
-    bool locks_known; /* struct hw_pages tells which; else there was too much to ask */
+    bool locks_known; /* struct hw_pages tells which; else only a part is */
 };
 
 struct hw_target;

@@ -96,6 +96,12 @@ class Look:
                 self.chunks[c.arena].append(c)
         self.brk = program_break(victim.pid)
         self.locked = locked_ranges(victim.pid)
+        # Which part is locked heapwalk does not know, where it is not all. It says so, and what it
+        # predicts is the most that may go.
+        notes = [f["text"] for f in self.report["findings"]]
+        self.at_most = any("some memory is locked" in text for text in notes)
+        if self.at_most:
+            self.locked = []
 
 
 # ---- the model against the report ----------------------------------------------------------------
@@ -136,12 +142,12 @@ def check_split(t, where, arena, model):
 # ---- the report against a real malloc_trim() -----------------------------------------------------
 
 
-def check_drop(t, victim, predicted):
+def check_drop(t, victim, predicted, at_most=False):
     """Let it happen: RSS and swap shrink by what was predicted. The kernel's counters may lag."""
     _, rss, rss_after, swap, swap_after = victim.order("t")
     dropped = (rss + swap - rss_after - swap_after) << 10
     slack = max(predicted // 100, 128 << 10)
-    t.check(abs(dropped - predicted) <= slack, f"{predicted} bytes predicted, {dropped} were freed")
+    t.check(dropped - predicted <= slack and (at_most or predicted - dropped <= slack), f"{predicted} bytes predicted, {dropped} were freed")
     t.note(f"{predicted >> 10} KiB predicted, {dropped >> 10} KiB freed")
 
 
@@ -149,7 +155,8 @@ def check_set(t, look, after, goes):
     """Page by page: what was in RAM and is gone, and nothing else."""
     before, left = {*look.pages.present}, {*after.present}
     t.equal("pages that vanished and should not", [*map(hex, sorted(before - left - goes))][:5], [])
-    t.equal("pages that should vanish and did not", [*map(hex, sorted(goes & left))][:5], [])
+    if not look.at_most:
+        t.equal("pages that should vanish and did not", [*map(hex, sorted(goes & left))][:5], [])
     new = left - before - {*look.pages.swapped}
     t.equal("pages that came into being", [*map(hex, sorted(new))][:5], [])
 
@@ -178,10 +185,10 @@ def trim(t, tool, case, build=None):
 def check_trim(t, tool, victim, unit=PAGE):
     look = Look(t, tool, victim)
     goes, _ = check_against_model(t, look, unit)
-    check_drop(t, victim, look.report["totals"]["trim_bytes"])
+    check_drop(t, victim, look.report["totals"]["trim_bytes"], look.at_most)
     check_set(t, look, Pages(victim.pid, look.ranges), goes)
     again = reported(t, tool, victim)
-    if again:
+    if again and not look.at_most:
         t.equal("left to trim", again["totals"]["trim_bytes"], 0)
 
 

@@ -7,6 +7,7 @@ Names select tests that contain them, for example: mmapped, /live, bad/, harmles
 """
 
 import argparse
+import multiprocessing
 import os
 import sys
 import time
@@ -18,22 +19,42 @@ import everyday
 import foreign
 import harmless
 import hidden
+import holes
 import hostile
 import i386
 import layouts
 import modes
 import output
 import residency
+import verdict
 import whatis
 from cases import CASES
 from suite import Suite
 from tool import Tool
+
+MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
+           hostile, residency, holes, harmless)
+
+
+def groups():
+    """What may run side by side. The modules come first: the longest of them takes longest."""
+    return [(module.run,) for module in MODULES] + [(modes.run_case, case) for case in CASES]
+
+
+def run_group(number, tool, args):
+    """In a process of its own: the suite with the results."""
+    sys.stdout.reconfigure(line_buffering=True)
+    suite = Suite(args.names)
+    run, *case = groups()[number]
+    run(suite, tool, *(case or [args]))
+    return suite
 
 
 def main():
     parser = argparse.ArgumentParser(description="end-to-end tests of heapwalk")
     parser.add_argument("--build", default="build", help="directory with heapwalk and victims/")
     parser.add_argument("--rounds", type=int, default=100, help="how often heapwalk is killed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many side by side")
     parser.add_argument("names", nargs="*", help="run only tests whose name contains one of these")
     args = parser.parse_args()
 
@@ -42,11 +63,10 @@ def main():
         sys.exit(f"run.py: no {tool.path}: run make first")
     sys.stdout.reconfigure(line_buffering=True)
     suite, start = Suite(args.names), time.monotonic()
-    for case in CASES:
-        modes.run_case(suite, tool, case)
-    for module in (layouts, whatis, output, busy, badinput, foreign, hidden, everyday, i386, damage,
-                   hostile, residency, harmless):
-        module.run(suite, tool, args)
+    with multiprocessing.get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
+        todo = [(number, tool, args) for number in range(len(groups()))]
+        for done in pool.starmap(run_group, todo, chunksize=1):
+            suite.add(done)
     print(f"e2e: {time.monotonic() - start:.0f} s")
     return suite.summary()
 

@@ -57,14 +57,20 @@ class Suite:
         notes = "".join(f"; {n}" for n in test.notes)
         if test.failures:
             self.failed.append(name)
-            print(f"FAIL {name} ({took:.2f} s{notes})")
-            for failure in test.failures[:MOST_SHOWN]:
-                print("     " + failure.replace("\n", "\n     "))
+            lines = [f"FAIL {name} ({took:.2f} s{notes})"]
+            lines += ["     " + failure.replace("\n", "\n     ")
+                      for failure in test.failures[:MOST_SHOWN]]
             if len(test.failures) > MOST_SHOWN:
-                print(f"     ... and {len(test.failures) - MOST_SHOWN} more")
+                lines.append(f"     ... and {len(test.failures) - MOST_SHOWN} more")
+            print("\n".join(lines), flush=True)
         else:
             self.passed += 1
             print(f"ok   {name} ({took:.2f} s{notes})", flush=True)
+
+    def add(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
 
     def skip(self, name, why):
         if self.wants(name):

@@ -24,6 +24,7 @@ import qemucore
 FROM_FILES = ("symtab", "dwarf")  # origins that need symbols or debug information
 
 OK, WRONG, PARTIAL, REFUSED, SKIPPED = "ok", "wrong", "partial", "refused", "skip"
+EXCUSED = "excused"  # not all could be read, as is known of such cores, and heapwalk said so
 # What heapwalk owns up to is not as bad as what it gets wrong.
 HONEST = ((PARTIAL, ": status 1, stderr: heapwalk: "), (REFUSED, ": status 2, stderr: heapwalk: "))
 
@@ -131,12 +132,12 @@ def from_core(t, tool, libc, variant, case, victim, core, tids):
 
 
 def check_nameless(t, tool, core):
-    """The emulator's own cores do not say which files were mapped. True if heapwalk says that it
-    finds no libc; if it finds one, all must be right."""
+    """The emulator's own cores do not say which files were mapped. True if heapwalk says that
+    it cannot find libc for that reason; if it finds one, all must be right."""
     ran = tool.run("-J", core)
     if ran.status != 2:
         return False
-    check_refused(t, ran, words=["glibc"])
+    check_refused(t, ran, words=["which files were mapped"])
     t.note("refused")
     return True
 
@@ -229,7 +230,7 @@ class Job:
         return tool_of(self.build, self.libc, SYMBOLS, cell.mode)
 
     def excused(self, t, cell, tool, core):
-        """A core that has not all it takes, if the report says so."""
+        """True of a core that has not all it takes, if the report says so."""
         if cell.mode == QEMU:
             return check_nameless(t, tool, core)
         lossy = self.case.name == GUARDS and cell.mode == GCORE
@@ -248,5 +249,7 @@ class Job:
                         victim, tids)
         elif cell.mode == LIVE:
             live(t, *common)
-        elif not self.excused(t, cell, tool, core):
+        elif self.excused(t, cell, tool, core):
+            cell.outcome = EXCUSED
+        else:
             from_core(t, *common, core, tids)

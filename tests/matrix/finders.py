@@ -18,7 +18,8 @@ from report_checks import check_expectations, check_mallinfo2, check_report, che
 # Threads with arenas and tcaches; parameters that are not the default, chunks with mappings.
 CASES = ("many-threads", "mmapped-fixed")
 # All that depends on where the roots are and how structs are laid out.
-SAME = ("params", "mallinfo2", "totals", "histogram", "in_use_histogram", "arenas", "threads", "rss")
+SAME = ("params", "mallinfo2", "totals", "histogram", "in_use_histogram", "arenas", "threads",
+        "rss")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Finder:
 
 
 def finders_of(libc, case, mode):
-    """Those that can work on such a target; a row of the matrix has not all variants of its libc."""
+    """Those that can work on such a target; a row of the matrix has not all variants of a libc."""
     if case.name not in CASES or libc.chroot:
         return []
     least = STRIPPED if STRIPPED in libc.variants else SYMBOLS

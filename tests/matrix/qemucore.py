@@ -1,7 +1,7 @@
 """Cores of programs that run under qemu-user, and what a Linux kernel would have saved beyond.
 
-qemu's cores hold all of writable memory, and of notes NT_PRSTATUS, NT_PRPSINFO and NT_AUXV. A kernel
-adds, and `as_by_kernel` does so after the fact,
+qemu's cores hold all of writable memory, and of notes NT_PRSTATUS, NT_PRPSINFO and NT_AUXV. A
+kernel adds, and `as_by_kernel` does so after the fact,
 
     NT_FILE               which file is mapped where: the emulator's own list, as far as it is ours
     NT_ARM_TLS            the thread pointer of each thread: every victim writes down its threads'

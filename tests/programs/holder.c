@@ -2,10 +2,11 @@
  * Holds 3000 blocks of 1000 bytes, whoever's malloc it is, says "ready" and waits.
  *
  * With -DPRIVATE it has names and texts of jemalloc in it, as a program does that was linked with
- * it statically and uses it beside malloc.
+ * it statically and uses it beside malloc. With -DMAPPED=BYTES it has so much memory from mmap().
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #ifdef PRIVATE
@@ -29,6 +30,12 @@ int main(void)
             return 1;
         memset(blocks[i], 1, 1000);
     }
+#ifdef MAPPED
+    void *mapped = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED)
+        return 1;
+    memset(mapped, 1, MAPPED);
+#endif
 #ifdef PRIVATE
     memset(je_malloc(1000), je_texts[0][0], 1000);
 #endif

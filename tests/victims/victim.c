@@ -42,6 +42,8 @@ static struct {
     pthread_mutex_t lock;
     unsigned parked;
     unsigned remapped; /* how often realloc() gave a mapped block more or fewer pages */
+    void *let_go[64];
+    size_t let_go_count;
     char expect[1 << 16];
     size_t expect_len;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -413,13 +415,34 @@ static void answer_trim(void)
     write_all(self.out, text, (size_t)n);
 }
 
+void victim_let_go(void *p)
+{
+    if (self.let_go_count == sizeof self.let_go / sizeof *self.let_go)
+        victim_die("too many blocks to let go");
+    self.let_go[self.let_go_count++] = p;
+}
+
+static void answer_free(void)
+{
+    static char text[64];
+    status_kib("RssAnon:");
+    unsigned long before = status_kib("RssAnon:");
+    for (size_t i = 0; i < self.let_go_count; i++)
+        free(self.let_go[i]);
+    int n = snprintf(text, sizeof text, "%lu %lu\n", before, status_kib("RssAnon:"));
+    write_all(self.out, text, (size_t)n);
+}
+
 /* Most tests leave stdin empty. */
 static void obey(void)
 {
     char order;
-    while (read(STDIN_FILENO, &order, 1) == 1)
+    while (read(STDIN_FILENO, &order, 1) == 1) {
         if (order == 't')
             answer_trim();
+        else if (order == 'f')
+            answer_free();
+    }
 }
 
 static _Noreturn void say_ready(void)

@@ -240,6 +240,12 @@ static void narrow(struct glibc *g, const struct local *tcache)
             g->eras &= glibc_eras_with(v);
 }
 
+static bool may_have_tcaches(const struct glibc *g)
+{
+    return g->eras ? (g->eras & glibc_eras_with_tcache()) != 0
+                   : hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES);
+}
+
 static void decide(struct locals *l, int64_t offset, struct hw_report *report)
 {
     struct glibc *g = l->g;
@@ -254,6 +260,8 @@ static void decide(struct locals *l, int64_t offset, struct hw_report *report)
         narrow(g, tcache);
     } else if (damaged) {
         cannot_tell(g, report, "what may be one is damaged");
+    } else if (l->unreadable && may_have_tcaches(g)) {
+        cannot_tell(g, report, "the thread-local storage of some cannot be read");
     }
 }
 
@@ -277,9 +285,7 @@ int glibc_find_thread_locals(struct glibc *g, struct hw_report *report, struct h
     if (!g->locals_known)
         g->has_tcache = g->has_thread_arena = false;
     if (rc != HW_OK || size < word_bytes) {
-        bool has_tcaches = g->eras ? (g->eras & glibc_eras_with_tcache()) != 0
-                                   : hw_has(&g->layout, GLIBC_F_TCACHE_ENTRIES);
-        if (!g->locals_known && has_tcaches)
+        if (!g->locals_known && may_have_tcaches(g))
             cannot_tell(g, report, rc != HW_OK ? why.text : "libc's program headers are not known");
         return HW_OK;
     }

@@ -71,3 +71,41 @@ Test(histogram, blocks_that_make_no_sense_are_ignored)
     cr_expect_eq(memcmp(&r->in_use_histogram, &empty, sizeof empty), 0);
     hw_report_destroy(r);
 }
+
+Test(histogram, what_chunks_cost_beyond_the_request)
+{
+    struct hw_report *r = sample_report();
+    sample_arena(r, 1 * MIB, 4096);
+    feed(r, HW_USED, 0, 32); /* malloc(0) to malloc(24) */
+    feed(r, HW_USED, 0, 48); /* malloc(25) to malloc(40) */
+    feed(r, HW_FREE, 0, 48);
+    feed(r, HW_CACHED, 0, 48);
+    cr_expect_eq(r->in_use_costs.header_bytes[5], 2 * 8);
+    cr_expect_eq(r->in_use_costs.rounding_max_bytes[5], 24 + 15);
+
+    struct hw_block b = sample_block(HW_MMAPPED, -1, 1 * MIB - 8192);
+    b.lead = 8192;
+    hw_analysis_histogram.block(NULL, r, &b);
+    cr_expect_eq(r->in_use_costs.header_bytes[20], 2 * 8);
+    cr_expect_eq(r->in_use_costs.rounding_max_bytes[20], 8192 + 4095);
+    b = sample_block(HW_MMAPPED, -1, 2 * MIB - 16); /* glibc 2.43 */
+    b.tail = 16;
+    hw_analysis_histogram.block(NULL, r, &b);
+    cr_expect_eq(r->in_use_costs.header_bytes[21], 3 * 8);
+    hw_report_destroy(r);
+}
+
+Test(histogram, costs_of_32_bit_chunks)
+{
+    struct hw_report *r = sample_report();
+    sample_arena(r, 1 * MIB, 4096);
+    r->target.word = 4;
+    r->params.min_chunk_bytes = 16;
+    feed(r, HW_USED, 0, 32);
+    cr_expect_eq(r->in_use_costs.header_bytes[5], 4);
+    cr_expect_eq(r->in_use_costs.rounding_max_bytes[5], 15);
+    r->params.chunk_alignment = 8; /* before glibc 2.26 */
+    feed(r, HW_USED, 0, 40);
+    cr_expect_eq(r->in_use_costs.rounding_max_bytes[5], 15 + 7);
+    hw_report_destroy(r);
+}

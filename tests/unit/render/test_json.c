@@ -70,7 +70,8 @@ Test(json, all_keys_in_order)
     expect_keys(
         o, "",
         "schema_version heapwalk target allocator method complete findings params mallinfo2 "
-        "totals histogram in_use_histogram arenas threads rss verdict finding_counts");
+        "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
+        "holes limits");
     expect_keys(o, "heapwalk", "version");
     expect_keys(o, "target", "kind pid comm exe core arch threads page_size");
     expect_keys(o, "allocator",
@@ -102,7 +103,7 @@ Test(json, all_keys_in_order)
                 "free_bytes largest_free_bytes resident_bytes free_resident_bytes "
                 "free_swapped_bytes free_returned_bytes in_use_resident_bytes trim_resident_bytes "
                 "trim_bytes external_fragmentation utilization packed_bytes stays free_by_kind "
-                "page_fullness histogram contiguous brk");
+                "page_fullness histogram contiguous brk top_pins");
     expect_keys(o, "arenas.0.heaps.0", "address bytes mprotect_bytes resident_bytes free");
     expect_keys(o, "arenas.0.top",
                 "address bytes resident_bytes trimmable_bytes malloc_trim_bytes reason");

@@ -202,9 +202,9 @@ static void expect_text(const char *text, const char *part, bool there)
 Test(text, answers_first)
 {
     hw_autofree char *text = render_sample(sample_one_arena, &(struct hw_render_options){0});
-    expect_text(text, "heapwalk: sleep (pid 9049)  glibc 2.36  1 thread  1 arena", true);
-    expect_text(text, "malloc holds 134.9 KiB: 5.7 KiB in use (4.2%), 129.2 KiB free (95.8%).",
+    expect_text(text, "heapwalk: sleep (pid 9049)  glibc 2.36  1 thread  stopped for 187 us\nRSS ",
                 true);
+    expect_text(text, "RSS       1.53 MiB = glibc heaps 0.01 (0.6%)", true);
     expect_text(text, "PARTIAL", false);
     expect_text(text, "FINDINGS", false);
     expect_text(text, "unaccounted", false);
@@ -215,17 +215,78 @@ Test(text, unknown_is_left_out)
     struct hw_report *r = sample_one_arena();
     r->totals[HW_M_TCACHE_BYTES].known = false;
     r->totals[HW_M_MMAPPED_BYTES].known = false;
+    r->totals[HW_M_TRIM_BYTES].known = false;
     r->arenas.data[0].figures[HW_M_LARGEST_FREE_BYTES].known = false;
     r->arenas.data[0].top.malloc_trim_bytes.known = false;
     r->params.arena_max.known = false;
-    hw_autofree char *text = render(r, &(struct hw_render_options){0});
+    r->params.mmap_threshold.known = false;
+    hw_autofree char *text = render(r, &(struct hw_render_options){.all_arenas = true});
     hw_report_destroy(r);
-    expect_text(text, "\n    tcache", false);
-    expect_text(text, "mmapped  ", false);
+    expect_text(text, "tcache", false);
+    expect_text(text, "mmapped", false);
     expect_text(text, "LARGEST", false);
-    expect_text(text, "top of the main arena", false);
-    expect_text(text, "arena_max", false);
-    expect_text(text, "swapped", false);
+    expect_text(text, "malloc_trim", false);
+    expect_text(text, "for each core", false);
+    expect_text(text, "mmap_threshold", false);
+    expect_text(text, "swap", false);
+}
+
+Test(text, a_core_says_once_that_it_knows_no_pages)
+{
+    hw_autofree char *text = render_sample(sample_core, &(struct hw_render_options){0});
+    const char *where = strstr(text, "RAM");
+    cr_assert_not_null(where);
+    cr_expect_null(strstr(where + 1, "RAM"), "twice:\n%s", text);
+    expect_text(text, "what was in RAM a core does not tell", true);
+    expect_text(text, "RSS", false);
+}
+
+static unsigned lines(const char *text)
+{
+    unsigned n = 0;
+    for (; *text; text++)
+        n += *text == '\n';
+    return n;
+}
+
+Test(text, short_where_all_is_well_and_never_long)
+{
+    hw_autofree char *well = render_sample(sample_one_arena, &(struct hw_render_options){0});
+    hw_autofree char *core = render_sample(sample_core, &(struct hw_render_options){0});
+    hw_autofree char *bad = render_sample(sample_many_arenas, &(struct hw_render_options){0});
+    cr_expect_leq(lines(well), 20, "%s", well);
+    cr_expect_leq(lines(core), 20, "%s", core);
+    cr_expect_leq(lines(bad), 47, "%s", bad);
+}
+
+/* The number behind `label`, in hundredths or tenths as it is written. */
+static long number_after(const char *text, const char *label)
+{
+    const char *p = strstr(text, label);
+    cr_assert_not_null(p, "no \"%s\" in:\n%s", label, text);
+    long n = 0;
+    for (p += strlen(label); (*p >= '0' && *p <= '9') || *p == '.'; p++)
+        n = *p == '.' ? n : 10 * n + (*p - '0');
+    return n;
+}
+
+Test(text, ledger_adds_up_as_it_is_printed)
+{
+    hw_autofree char *text =
+        render_sample(sample_many_arenas, &(struct hw_render_options){.width = 200});
+    static const char *const labels[] = {"= glibc heaps ", "+ mmapped chunks ", "+ files ",
+                                         "+ other anonymous "};
+    long sum = 0;
+    for (size_t i = 0; i < sizeof labels / sizeof *labels; i++)
+        sum += number_after(text, labels[i]);
+    cr_expect_eq(sum, number_after(text, "RSS       "), "%s", text);
+}
+
+Test(text, names_of_other_allocators)
+{
+    hw_autofree char *text =
+        render_sample(sample_swapped, &(struct hw_render_options){.width = 200});
+    expect_text(text, "+ other anonymous 5.00 (with mimalloc's) (and 310.0 MiB in swap)\n", true);
 }
 
 Test(text, partial_is_loud_and_names_every_kind)
@@ -234,20 +295,21 @@ Test(text, partial_is_loud_and_names_every_kind)
     expect_text(text, "PARTIAL: 41 findings", true);
     expect_text(text, "truncated_core", true);
     expect_text(text, "... 37 more bad_chunk findings", true);
-    expect_text(text, "unaccounted   11.0 MiB", true);
+    expect_text(text, "unaccounted            11.0 MiB", true);
 }
 
 Test(text, worst_arena_first_and_the_rest_counted)
 {
     hw_autofree char *text = render_sample(sample_many_arenas, &(struct hw_render_options){0});
-    const char *worst = strstr(text, "\n     36 "), *next = strstr(text, "\n     55 ");
+    const char *worst = strstr(text, "\n    55 "), *next = strstr(text, "\n    10 ");
     cr_assert(worst && next && worst < next);
-    expect_text(text, "... 54 more arenas, holding 9.1 GiB free (--all-arenas shows them)", true);
+    expect_text(text, "... 54 more arenas, holding 3.30 GiB free in RAM (--all-arenas shows them)",
+                true);
 
     hw_autofree char *all =
         render_sample(sample_many_arenas, &(struct hw_render_options){.all_arenas = true});
     expect_text(all, "more arenas", false);
-    expect_text(all, "\n   main ", true);
+    expect_text(all, "\n  main ", true);
 }
 
 Test(text, names_cannot_repaint_the_terminal)

@@ -139,6 +139,49 @@ static void sum_up(struct hw_report *r)
     spread(&r->in_use_histogram, sum.used, 5, 13);
 }
 
+/* What the analyses make of the pages of an arena: of its free memory 1 / `one_in` is in RAM, and nine
+ * tenths of that could be given back. */
+static void set_pages(struct hw_report *r, struct hw_arena *a, unsigned one_in)
+{
+    struct hw_residency *res[] = {&a->residency, &r->residency};
+    struct hw_figure *figures[] = {a->figures, r->totals};
+    int64_t held = hw_get(a->figures, HW_M_FREE_BYTES),
+            used = hw_get(a->figures, HW_M_IN_USE_BYTES);
+    int64_t resident = held / one_in, trim = resident / 10 * 9;
+    int64_t cached = hw_get(a->figures, HW_M_TCACHE_BYTES) / one_in;
+    a->top.resident_bytes = hw_known(a->top.bytes / one_in);
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t why = 0; why < HW_STAYS_; why++)
+            res[i]->stays[why].known = true;
+        res[i]->in_use.known = true;
+        res[i]->in_use.resident += (uint64_t)used;
+        res[i]->stays[HW_STAY_TCACHE].n += cached;
+        res[i]->stays[HW_STAY_SHARED_PAGE].n += resident - trim - cached;
+        hw_add(figures[i], HW_M_FREE_RESIDENT_BYTES, (uint64_t)resident);
+        hw_add(figures[i], HW_M_FREE_SWAPPED_BYTES, 0);
+        hw_add(figures[i], HW_M_FREE_RETURNED_BYTES, (uint64_t)(held - resident));
+        hw_add(figures[i], HW_M_IN_USE_RESIDENT_BYTES, (uint64_t)used);
+        hw_add(figures[i], HW_M_TRIM_BYTES, (uint64_t)trim);
+        hw_add(figures[i], HW_M_TRIM_RESIDENT_BYTES, (uint64_t)trim);
+        hw_add(figures[i], HW_M_RESIDENT_BYTES, (uint64_t)(resident + used));
+        res[i]->fullness[0] += (uint64_t)trim;
+        res[i]->fullness[2] += (uint64_t)(resident - trim);
+        res[i]->fullness[HW_FULLNESS - 1] += (uint64_t)used;
+    }
+}
+
+/* The RSS ledger, after all arenas have their pages. */
+static void set_rss(struct hw_report *r, uint64_t mmapped, uint64_t files, uint64_t other)
+{
+    r->rss = (struct hw_rss){.known = true,
+                             .glibc_heap_bytes = (uint64_t)hw_get(r->totals, HW_M_RESIDENT_BYTES),
+                             .mmapped_chunk_bytes = mmapped,
+                             .stack_bytes = 20 * KIB * r->target.threads,
+                             .file_bytes = files,
+                             .other_anon_bytes = other};
+    r->rss.rss_bytes = r->rss.glibc_heap_bytes + mmapped + r->rss.stack_bytes + files + other;
+}
+
 static void set_mmapped(struct hw_report *r, uint64_t chunks, uint64_t bytes)
 {
     hw_set(r->totals, HW_M_MMAPPED_CHUNKS, (int64_t)chunks);
@@ -152,6 +195,10 @@ static struct hw_report *sample_unused(void)
     struct hw_report *r = live_report("jemalloc-user", 4);
     r->allocator.unused = true;
     r->method.bytes_read = 0;
+    struct hw_other jemalloc = {
+        .name = "jemalloc", .version = "5.3.0", .file = "libjemalloc.so.2", .serves_malloc = true};
+    cr_assert(hw_vec_push(&r->allocator.others, jemalloc));
+    set_rss(r, 0, 7 * MIB, 3 * GIB);
     return r;
 }
 
@@ -168,14 +215,17 @@ struct hw_report *sample_one_arena(void)
               1);
     sum_up(r);
     set_mmapped(r, 0, 0);
+    set_pages(r, &r->arenas.data[0], 31);
+    set_rss(r, 0, 1500 * KIB, 36 * KIB);
     r->method.pause_ns = hw_known(187000);
     r->method.walk_ns = 420000;
     r->method.bytes_read = 140 * KIB;
     return r;
 }
 
-/* A server whose threads allocated, freed nearly all, and went to sleep. */
-struct hw_report *sample_many_arenas(void)
+/* A server whose threads allocated, freed nearly all, and went to sleep; its pages could not be
+ * read. */
+static struct hw_report *sample_no_pages(void)
 {
     struct hw_report *r = live_report("epsio_engine", 129);
     for (unsigned i = 0; i < 64; i++) {
@@ -200,27 +250,92 @@ struct hw_report *sample_many_arenas(void)
     return r;
 }
 
-/* All that later analyses may know. */
-static struct hw_report *sample_resident(void)
+/* The same with all that can be known. */
+struct hw_report *sample_many_arenas(void)
 {
-    struct hw_report *r = sample_many_arenas();
-    int64_t resident = 0, swapped = 0, trim = 0;
-    for (size_t i = 0; i < r->arenas.count; i++) {
-        struct hw_figure *f = r->arenas.data[i].figures;
-        int64_t held = hw_get(f, HW_M_FREE_BYTES);
-        hw_set(f, HW_M_FREE_RESIDENT_BYTES, held / (int64_t)(1 + i % 5));
-        hw_set(f, HW_M_FREE_SWAPPED_BYTES, 0);
-        hw_set(f, HW_M_TRIM_BYTES, hw_get(f, HW_M_FREE_RESIDENT_BYTES) * 9 / 10);
-        resident += hw_get(f, HW_M_FREE_RESIDENT_BYTES);
-        trim += hw_get(f, HW_M_TRIM_BYTES);
+    struct hw_report *r = sample_no_pages();
+    for (unsigned i = 0; i < r->arenas.count; i++) {
+        set_pages(r, &r->arenas.data[i], 1 + i % 5);
+        r->arenas.data[i].attached_threads = hw_known(i % 8 ? 2 + i % 3 : 0);
     }
-    int64_t held = hw_get(r->totals, HW_M_FREE_BYTES);
-    hw_set(r->totals, HW_M_FREE_RESIDENT_BYTES, resident);
-    hw_set(r->totals, HW_M_FREE_SWAPPED_BYTES, swapped);
-    hw_set(r->totals, HW_M_FREE_RETURNED_BYTES, held - resident - swapped);
-    hw_set(r->totals, HW_M_TRIM_BYTES, trim);
-    hw_set(r->totals, HW_M_RESIDENT_BYTES, resident + hw_get(r->totals, HW_M_IN_USE_BYTES));
-    set_ratio(&r->totals[HW_M_UTILIZATION], 0.273);
+    set_rss(r, 500 * MIB, 210 * MIB, 120 * MIB);
+    r->limits.cores = hw_known(8);
+    r->limits.arenas = hw_known(64);
+    r->limits.cgroup_cpus = hw_known(2);
+    r->limits.idle_arenas = hw_known(8);
+    struct hw_setting cap = {.name = "glibc.malloc.arena_max", .value = "64"};
+    cr_assert(hw_vec_push(&r->limits.settings, cap));
+    struct hw_verdict v = {
+        .rule = "retention",
+        .text = "Retention, not a leak: 5.79 GiB (59% of RSS) is memory that the program has freed "
+                "and malloc keeps in RAM; 3.23 GiB is in use.",
+        .command = "call malloc_trim(0) in the program after such peaks",
+        .cost = "about 0.5 s in which each arena is locked in turn"};
+    cr_assert(hw_vec_push(&r->verdict, v));
+    return r;
+}
+
+/* Half of it in swap, some of it never touched, and the kernel's counter lags. */
+struct hw_report *sample_swapped(void)
+{
+    struct hw_report *r = live_report("batch", 2);
+    add_arena(r,
+              &(struct parts){
+                  .used = 600 * MIB, .bin = 500 * MIB, .top = 300 * MIB, .largest = 300 * MIB},
+              1);
+    add_arena(r,
+              &(struct parts){.used = 10 * MIB,
+                              .bin = 5 * MIB,
+                              .tcache = 7000,
+                              .top = 20 * KIB,
+                              .overhead = 2240,
+                              .largest = MIB},
+              1);
+    sum_up(r);
+    set_mmapped(r, 2, 900 * MIB);
+    set_pages(r, &r->arenas.data[0], 2);
+    set_pages(r, &r->arenas.data[1], 1);
+    for (size_t i = 0; i < 2; i++) {
+        struct hw_figure *f = i ? r->totals : r->arenas.data[0].figures;
+        struct hw_residency *res = i ? &r->residency : &r->arenas.data[0].residency;
+        hw_set(f, HW_M_FREE_SWAPPED_BYTES, 200 * (int64_t)MIB);
+        hw_add(f, HW_M_FREE_RETURNED_BYTES, -(200 * MIB));
+        hw_add(f, HW_M_TRIM_BYTES, 190 * MIB);
+        hw_add(f, HW_M_IN_USE_RESIDENT_BYTES, -(150 * MIB));
+        res->in_use.resident -= 150 * MIB;
+        res->in_use.swapped += 110 * MIB;
+        res->in_use.returned += 40 * MIB;
+    }
+    set_rss(r, 300 * MIB, 9 * MIB, 0);
+    r->rss.unexplained_bytes = -8 * (int64_t)MIB;
+    r->rss.rss_bytes -= 8 * MIB;
+    r->rss.shmem_bytes = 0;
+    r->rss.swap_bytes = 310 * MIB;
+    struct hw_other mimalloc = {.name = "mimalloc", .file = "libaddon.so"};
+    cr_assert(hw_vec_push(&r->allocator.others, mimalloc));
+    r->rss.other_anon_bytes = 5 * GIB;
+    r->rss.rss_bytes += 5 * GIB;
+    return r;
+}
+
+/* A core of a process that was well. */
+struct hw_report *sample_core(void)
+{
+    struct hw_report *r = sample_one_arena();
+    r->target.live = false;
+    r->target.core = strdup("core.9049");
+    r->method.mode = HW_MODE_CORE;
+    r->method.pause_ns = (struct hw_maybe){0};
+    r->rss.known = false;
+    memset(&r->residency, 0, sizeof r->residency);
+    memset(&r->arenas.data[0].residency, 0, sizeof r->residency);
+    static const enum hw_metric unknown[] = {HW_M_RESIDENT_BYTES,        HW_M_FREE_RESIDENT_BYTES,
+                                             HW_M_FREE_SWAPPED_BYTES,    HW_M_FREE_RETURNED_BYTES,
+                                             HW_M_IN_USE_RESIDENT_BYTES, HW_M_TRIM_BYTES,
+                                             HW_M_TRIM_RESIDENT_BYTES};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        r->totals[unknown[i]].known = r->arenas.data[0].figures[unknown[i]].known = false;
+    r->arenas.data[0].top.resident_bytes = (struct hw_maybe){0};
     return r;
 }
 
@@ -323,6 +438,38 @@ struct hw_report *sample_hostile(void)
     return r;
 }
 
+/* The same in a live process, with pages that nobody has. */
+static struct hw_report *sample_hostile_pages(void)
+{
+    struct hw_report *r = sample_hostile();
+    static const enum hw_metric absurd[] = {HW_M_RESIDENT_BYTES,        HW_M_FREE_RESIDENT_BYTES,
+                                            HW_M_FREE_SWAPPED_BYTES,    HW_M_FREE_RETURNED_BYTES,
+                                            HW_M_IN_USE_RESIDENT_BYTES, HW_M_TRIM_BYTES,
+                                            HW_M_TRIM_RESIDENT_BYTES};
+    for (size_t i = 0; i <= r->arenas.count; i++) {
+        struct hw_arena *a = i < r->arenas.count ? &r->arenas.data[i] : NULL;
+        struct hw_figure *f = a ? a->figures : r->totals;
+        struct hw_residency *res = a ? &a->residency : &r->residency;
+        for (size_t m = 0; m < sizeof absurd / sizeof *absurd; m++)
+            hw_set(f, absurd[m], (m + i) % 2 ? INT64_MIN : INT64_MAX);
+        for (size_t why = 0; why < HW_STAYS_; why++)
+            res->stays[why] = (struct hw_figure){.known = true, .n = INT64_MAX - (int64_t)why};
+        res->in_use = (struct hw_split){true, UINT64_MAX - 1, UINT64_MAX - 1, UINT64_MAX - 1};
+        for (size_t k = 0; k < HW_FULLNESS; k++)
+            res->fullness[k] = UINT64_MAX - 1;
+        if (a)
+            a->top.resident_bytes = hw_known(UINT64_MAX - 1);
+    }
+#define ABSURD_(field) r->rss.field = UINT64_MAX - 1;
+    HW_RSS(ABSURD_)
+#undef ABSURD_
+    r->rss.known = true;
+    r->rss.unexplained_bytes = INT64_MIN;
+    r->limits.cores = r->limits.arenas = r->limits.idle_arenas = hw_known(UINT64_MAX - 1);
+    r->limits.cgroup_cpus = hw_known(0);
+    return r;
+}
+
 /* Nothing is known but that there is a heap. */
 static struct hw_report *sample_unknown(void)
 {
@@ -336,13 +483,10 @@ static struct hw_report *sample_unknown(void)
 }
 
 const struct sample samples[] = {
-    {"unused", sample_unused},
-    {"one-arena", sample_one_arena},
-    {"many-arenas", sample_many_arenas},
-    {"resident", sample_resident},
-    {"partial", sample_partial},
-    {"locked", sample_locked},
-    {"hostile", sample_hostile},
-    {"unknown", sample_unknown},
-    {NULL, NULL},
+    {"unused", sample_unused},           {"one-arena", sample_one_arena},
+    {"many-arenas", sample_many_arenas}, {"no-pages", sample_no_pages},
+    {"swapped", sample_swapped},         {"core", sample_core},
+    {"partial", sample_partial},         {"locked", sample_locked},
+    {"hostile", sample_hostile},         {"hostile-pages", sample_hostile_pages},
+    {"unknown", sample_unknown},         {NULL, NULL},
 };

@@ -17,6 +17,8 @@ extern const struct sample samples[];
 
 struct hw_report *sample_one_arena(void);
 struct hw_report *sample_many_arenas(void);
+struct hw_report *sample_swapped(void);
+struct hw_report *sample_core(void);
 struct hw_report *sample_partial(void);
 struct hw_report *sample_locked(void);
 struct hw_report *sample_hostile(void);

@@ -211,7 +211,7 @@ FOR_ALL_MACHINES(slots_tell_where_tls_is)
 FOR_ALL_MACHINES(tls_lies_on_one_side)
 {
     const struct hw_machine *m = hw_machine((enum hw_machine_id) * id);
-    const int64_t wrong[] = {m->tls_above ? -0x120 : 0x110, 0, m->tls_above ? m->word : m->word};
+    const int64_t wrong[] = {m->tls_above ? -0x120 : 0x110, 0, m->word};
     for (size_t i = 0; i < 3; i++) {
         int64_t offset;
         make_slots(*id, wrong[i]);

@@ -499,22 +499,17 @@ static struct hw_target *frozen(pid_t pid)
     cr_assert_eq(hw_target_open_live(pid, &t, NULL), HW_OK);
     cr_assert_eq(hw_target_freeze(t, NULL), HW_OK);
     cr_assert_eq(hw_target_find_pages(t, NULL), HW_OK);
-    cr_expect(t->memory.locks_known);
     return t;
 }
 
-Test(target_residency, which_memory_is_locked)
+Test(target_residency, which_part_is_locked_is_not_known)
 {
     char *at = map(100 * PAGE, MAP_PRIVATE);
     pid_t pid = child_with(at, 100 * PAGE, lock_some);
-    hw_addr start = (hw_addr)(uintptr_t)at;
     struct hw_target *t = frozen(pid);
     cr_expect_eq(t->memory.locked_bytes, 5 * PAGE);
-    cr_assert_eq(t->pages.locked.count, 2);
-    cr_expect_eq(t->pages.locked.data[0].start, start + 3 * PAGE);
-    cr_expect_eq(t->pages.locked.data[0].end, start + 7 * PAGE);
-    cr_expect_eq(t->pages.locked.data[1].start, start + 50 * PAGE);
-    cr_expect_eq(t->pages.locked.data[1].end, start + 51 * PAGE);
+    cr_expect_not(t->memory.locks_known);
+    cr_expect_eq(t->pages.locked.count, 0);
     hw_target_close(t);
     child_end(pid);
 }
@@ -525,6 +520,7 @@ Test(target_residency, everything_is_locked)
     pid_t pid = child_with(at, 100 * PAGE, lock_all);
     hw_addr start = (hw_addr)(uintptr_t)at;
     struct hw_target *t = frozen(pid);
+    cr_expect(t->memory.locks_known);
     cr_expect_eq(hw_pages_first_locked(&t->pages, start, start + PAGE), start);
     hw_target_close(t);
     child_end(pid);
