@@ -111,7 +111,7 @@ def ends_meanwhile(t, tool):
                                                stderr=subprocess.PIPE, env=tool.env)
                     time.sleep(rng.uniform(0, 0.12))
                     os.kill(victim.pid, signal.SIGKILL)
-                    _, err = process.communicate(timeout=30)
+                    _, err = process.communicate(timeout=60)
                 status = process.returncode
                 seen[status] = seen.get(status, 0) + 1
                 err = err.decode(errors="replace")
@@ -147,7 +147,7 @@ def not_a_core(t, tool):
             (fifo, ["core|regular"]),
             ("/dev/zero", ["core|regular"]),
         ]:
-            check_refused(t, tool.run(path, timeout=20), words=words)
+            check_refused(t, tool.run(path, timeout=60), words=words)
 
 
 def truncated(t, tool):
@@ -167,7 +167,7 @@ def truncated(t, tool):
 
 
 def check_cut(t, tool, path, part):
-    ran = tool.run("-J", path, timeout=30)
+    ran = tool.run("-J", path, timeout=60)
     if ran.status == 2:
         check_refused(t, ran, words=["truncated|ends before|without any memory"])
         return 2

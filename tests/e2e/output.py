@@ -87,7 +87,7 @@ def special_files(t, tool):
         for path in (fifo, link):
             # Opened for both, so that neither side waits for the other; a report fits into a pipe.
             reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
-            ran = tool.run("-o", path, *command, timeout=20)
+            ran = tool.run("-o", path, *command, timeout=60)
             if good(t, ran) and t.check(stat.S_ISFIFO(os.stat(fifo).st_mode), "no FIFO any more"):
                 t.equal(f"what came out of {path}", os.read(reader, 65536), want)
             os.close(reader)
@@ -124,7 +124,7 @@ def broken_pipe(t, tool):
         process.stdout.close()
         err = process.stderr.read()
         process.stderr.close()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
         t.check(process.returncode in (1, 2, -13), f"status {process.returncode}: {err}")
         t.equal("target afterwards", settled(victim.pid, before), before)
 
