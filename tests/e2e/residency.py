@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import subprocess
 from contextlib import contextmanager
 
 import chunk_checks
@@ -14,6 +13,7 @@ from pagemap import PAGE, Pages, frames_may_be_seen, locked_ranges
 from process import Victim, workplace
 from report_checks import check_report, without_volatile
 from suite import Skip
+from swap import swap_file
 from trim_model import Model, fullness
 
 SYS_PROCESS_MADVISE, MADV_PAGEOUT = 440, 21
@@ -147,7 +147,8 @@ def check_drop(t, victim, predicted, at_most=False):
     _, rss, rss_after, swap, swap_after = victim.order("t")
     dropped = (rss + swap - rss_after - swap_after) << 10
     slack = max(predicted // 100, 128 << 10)
-    t.check(dropped - predicted <= slack and (at_most or predicted - dropped <= slack), f"{predicted} bytes predicted, {dropped} were freed")
+    t.check(dropped - predicted <= slack and (at_most or predicted - dropped <= slack),
+            f"{predicted} bytes predicted, {dropped} were freed")
     t.note(f"{predicted >> 10} KiB predicted, {dropped >> 10} KiB freed")
 
 
@@ -195,33 +196,10 @@ def check_trim(t, tool, victim, unit=PAGE):
 # ---- swap ----------------------------------------------------------------------------------------
 
 
-@contextmanager
-def swap_file(size):
-    """A file to swap to, in use for the time of a `with`. However this process ends, a guard takes it
-    out of use."""
-    path = f"/var/tmp/heapwalk-e2e-{os.getpid()}.swap"
-    guard = subprocess.Popen(
-        ["sh", "-c", 'cat >/dev/null; swapoff "$1" 2>/dev/null; rm -f "$1"', "guard", path],
-        stdin=subprocess.PIPE, start_new_session=True)
-    try:
-        with open(path, "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
-            f.write(bytes(size))
-        for command in (["mkswap", path], ["swapon", path]):
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
-                                  check=False)
-            if done.returncode != 0:
-                raise Skip(f"{command[0]}: {done.stderr.decode(errors='replace').strip()}")
-        yield
-    except OSError as why:
-        raise Skip(f"no file to swap to: {why}") from why
-    finally:
-        guard.stdin.close()
-        guard.wait(timeout=60)
-
-
 def swap_out(pid, start, size):
     """Ask the kernel to swap out pages of another process; how many bytes it did."""
-    before, libc, pidfd = status(pid, "VmSwap"), ctypes.CDLL(None, use_errno=True), os.pidfd_open(pid)
+    before, pidfd = status(pid, "VmSwap"), os.pidfd_open(pid)
+    libc = ctypes.CDLL(None, use_errno=True)
     first = -(-start // PAGE) * PAGE
     iovec = (ctypes.c_void_p * 2)(first, (start + size) // PAGE * PAGE - first)
     done = libc.syscall(SYS_PROCESS_MADVISE, pidfd, iovec, 1, MADV_PAGEOUT, 0)
@@ -245,7 +223,8 @@ def swapped(t, tool):
         report = reported(t, tool, victim)
         t.equal("swap_bytes", report["rss"]["swap_bytes"], out)
         after = Pages(victim.pid, [heap])
-        t.equal("RSS and swap", status(victim.pid, "RssAnon") + status(victim.pid, "VmSwap"), memory)
+        t.equal("RSS and swap", status(victim.pid, "RssAnon") + status(victim.pid, "VmSwap"),
+                memory)
         look = Look(t, tool, victim)
         check_first_split(t, look, report, before)
         check_swapped_in(t, look, {*before.swapped} - {*after.swapped})

@@ -1,7 +1,7 @@
 """What malloc_trim(0) does, written down once more: from the list of chunks and the pages, without
 any figure of heapwalk's. The rules are those of malloc/malloc.c: malloc_consolidate() merges fastbin
-chunks with their neighbours, mtrim() gives back whole pages within free chunks, systrim() the end of
-the main arena's top."""
+chunks with their neighbours, mtrim() gives back whole pages within free chunks, systrim() the end
+of the main arena's top."""
 
 from bisect import bisect_left
 from collections import defaultdict
