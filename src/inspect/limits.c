@@ -25,7 +25,7 @@ static void add(struct hw_limits *l, const char *text, size_t length)
     const char *equals = memchr(text, '=', length);
     if (!equals || l->settings.count >= SETTINGS_MAX)
         return;
-    struct hw_setting s;
+    struct hw_setting s = {0};
     copy_printable(s.name, sizeof s.name, text, (size_t)(equals - text));
     copy_printable(s.value, sizeof s.value, equals + 1, length - (size_t)(equals + 1 - text));
     (void)!hw_vec_push(&l->settings, s); /* worth knowing, no more */

@@ -41,10 +41,14 @@ def groups():
     return [(module.run,) for module in MODULES] + [(modes.run_case, case) for case in CASES]
 
 
+def leave_out(args):
+    return [name for name in args.skip.split(",") if name]
+
+
 def run_group(number, tool, args):
     """In a process of its own: the suite with the results."""
     sys.stdout.reconfigure(line_buffering=True)
-    suite = Suite(args.names)
+    suite = Suite(args.names, leave_out(args))
     run, *case = groups()[number]
     run(suite, tool, *(case or [args]))
     return suite
@@ -55,6 +59,8 @@ def main():
     parser.add_argument("--build", default="build", help="directory with heapwalk and victims/")
     parser.add_argument("--rounds", type=int, default=100, help="how often heapwalk is killed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many side by side")
+    parser.add_argument("--skip", default="", help="leave out tests whose name contains one of "
+                        "these, with commas between them")
     parser.add_argument("names", nargs="*", help="run only tests whose name contains one of these")
     args = parser.parse_args()
 
@@ -62,7 +68,7 @@ def main():
     if not os.access(tool.path, os.X_OK):
         sys.exit(f"run.py: no {tool.path}: run make first")
     sys.stdout.reconfigure(line_buffering=True)
-    suite, start = Suite(args.names), time.monotonic()
+    suite, start = Suite(args.names, leave_out(args)), time.monotonic()
     with multiprocessing.get_context("fork").Pool(args.jobs, maxtasksperchild=1) as pool:
         todo = [(number, tool, args) for number in range(len(groups()))]
         for done in pool.starmap(run_group, todo, chunksize=1):

@@ -34,11 +34,13 @@ def shorten(value):
 
 
 class Suite:
-    def __init__(self, filters=()):
-        self.filters = list(filters)
+    def __init__(self, filters=(), without=()):
+        self.filters, self.without = list(filters), list(without)
         self.passed, self.failed, self.skipped = 0, [], []
 
     def wants(self, name):
+        if any(f in name for f in self.without):
+            return False
         return not self.filters or any(f in name for f in self.filters)
 
     def run(self, name, function, *args):

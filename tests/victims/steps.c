@@ -43,9 +43,9 @@ struct list {
 static void *block(size_t size)
 {
     void *p = malloc(size);
-    if (!p)
-        victim_die("malloc");
-    return memset(p, 1, size);
+    if (p)
+        return memset(p, 1, size);
+    victim_die("malloc");
 }
 
 static void *map(size_t bytes)
