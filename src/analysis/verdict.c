@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum kind { ANSWER, HINT, ALL_WELL };
+enum kind { CAVEAT, ANSWER, HINT, ALL_WELL };
 
 struct rule {
     const char *name;
@@ -20,6 +20,8 @@ struct judging {
 static bool is_asked(const struct judging *j, const struct rule *rule)
 {
     switch (rule->kind) {
+    case CAVEAT:
+        return true;
     case ANSWER:
         return !j->answered;
     case HINT:
@@ -41,6 +43,7 @@ static void ask(struct judging *j, const struct rule *rule)
 
 /* The order is that of importance: for hints, what to do before where it is. */
 static const struct rule rules[] = {
+    {"incomplete", CAVEAT, false, hw_rule_incomplete},
     {"unused", ANSWER, true, hw_rule_unused},
     {"other_allocator", ANSWER, true, hw_rule_other_allocator},
     {"not_malloc", ANSWER, true, hw_rule_not_malloc},

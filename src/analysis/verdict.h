@@ -82,8 +82,9 @@ void hw_prove(struct hw_verdict *v, const char *name, uint64_t n, enum hw_unit u
 typedef bool hw_rule_fn(const struct hw_case *c, struct hw_verdict *v);
 
 /* verdict_answers.c */
-hw_rule_fn hw_rule_unused, hw_rule_other_allocator, hw_rule_not_malloc, hw_rule_retention,
-    hw_rule_some_retention, hw_rule_free_in_books, hw_rule_live_data, hw_rule_healthy;
+hw_rule_fn hw_rule_incomplete, hw_rule_unused, hw_rule_other_allocator, hw_rule_not_malloc,
+    hw_rule_retention, hw_rule_some_retention, hw_rule_free_in_books, hw_rule_live_data,
+    hw_rule_healthy;
 /* verdict_trim.c */
 hw_rule_fn hw_rule_trim_now, hw_rule_pinned, hw_rule_locked, hw_rule_swapped, hw_rule_returned;
 /* verdict_arenas.c */

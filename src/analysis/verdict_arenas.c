@@ -124,10 +124,11 @@ static uint64_t joining(const struct hw_case *c, const struct hw_arena *a)
 {
     const struct hw_top_pins *pins = &a->top_pins;
     const struct hw_maybe threshold = c->r->params.trim_threshold;
+    uint64_t top = a->top.merged_bytes ? a->top.merged_bytes : a->top.bytes;
     bool movable = a->top.reason != HW_TRIM_BRK_MOVED && a->top.reason != HW_TRIM_NONCONTIGUOUS;
     if (!pins->known || pins->chunks + pins->cached_chunks == 0 || !movable ||
-        (threshold.known &&
-         a->top.bytes + pins->joins_bytes + pins->bytes + pins->cached_bytes < threshold.n))
+        (threshold.known && hw_heeds_trim_threshold(c->r, a) &&
+         top + pins->joins_bytes + pins->bytes + pins->cached_bytes < threshold.n))
         return 0;
     return c->resident ? pins->joins_resident : pins->joins_bytes;
 }

@@ -19,7 +19,7 @@ static uint64_t free_below(const struct hw_report *r, uint64_t threshold, uint64
     *chunks = 0;
     for (unsigned i = 0; i < HW_BUCKETS; i++) {
         uint64_t from = (uint64_t)1 << i;
-        if (from < HW_T_MAPPED_FROM_BYTES || from > threshold)
+        if (from < HW_T_MAPPED_FROM_BYTES || from + (from - 1) > threshold)
             continue;
         bytes += r->histogram.bytes[i];
         *chunks += r->histogram.chunks[i];
@@ -66,6 +66,7 @@ static uint64_t kept_tops(const struct hw_case *c, uint64_t threshold, uint64_t 
         const struct hw_arena *a = &c->r->arenas.data[i];
         uint64_t top = a->top.merged_bytes ? a->top.merged_bytes : a->top.bytes;
         if (a->top.reason == HW_TRIM_BRK_MOVED || a->top.reason == HW_TRIM_NONCONTIGUOUS ||
+            a->top.reason == HW_TRIM_NOT_LAST_HEAP || !hw_heeds_trim_threshold(c->r, a) ||
             top >= threshold || top < HW_T_TRIM_FROM_BYTES)
             continue;
         bytes += c->resident ? a->residency.free[HW_FREE_TOP].resident : a->top.bytes;
@@ -130,6 +131,8 @@ bool hw_rule_tcache(const struct hw_case *c, struct hw_verdict *v)
     if (p->tcache_count.known)
         hw_prove(v, "tcache_count", p->tcache_count.n, HW_UNIT_COUNT);
     bool more = p->tcache_count.known && p->tcache_count.n > HW_T_TCACHE_COUNT;
+    if (p->tcache_count.known && p->tcache_count.n <= 2)
+        return true; /* there is nothing left to turn down */
     hw_propose(v, "From the next start on; threads take the locks of their arenas more often.",
                "GLIBC_TUNABLES=glibc.malloc.tcache_count=%d", more ? HW_T_TCACHE_COUNT : 2);
     return true;

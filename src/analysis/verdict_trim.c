@@ -48,10 +48,14 @@ bool hw_rule_trim_now(const struct hw_case *c, struct hw_verdict *v)
           hw_at_least(bytes, HW_T_SOME_PERCENT, c->whole)))
         return false;
     uint64_t ns = trim_ns(c->r, all);
-    hw_say(v, "malloc_trim(0) would give back %s now, in ", hw_format_size(text, bytes, false));
+    hw_say(v, "malloc_trim(0) would give back %s%s now, in ",
+           c->r->target.some_locked ? "at most " : "", hw_format_size(text, bytes, false));
     say_duration(v, ns);
-    hw_say(v, "; %s of the free memory would stay.",
+    hw_say(v, "; %s%s of the free memory would stay.", c->r->target.some_locked ? "at least " : "",
            hw_format_size(rest, c->held > bytes ? c->held - bytes : 0, false));
+    if (c->r->target.some_locked)
+        hw_say(v, " Some memory is locked in RAM (mlock), and a free chunk that holds any of that "
+                  "stays from there on.");
     hw_prove(v, "trim_resident_bytes", bytes, HW_UNIT_BYTES);
     hw_prove(v, "trim_bytes", all, HW_UNIT_BYTES);
     hw_prove(v, "free_resident_bytes", c->held, HW_UNIT_BYTES);
@@ -75,9 +79,10 @@ bool hw_rule_pinned(const struct hw_case *c, struct hw_verdict *v)
     for (unsigned i = 0; i < HW_FULLNESS && hw_fullness_percent[i] <= 50; i++)
         sparse += i ? c->r->residency.fullness[i] : 0; /* [0]: nothing in use */
     hw_say(v,
-           "Pinned: %s of the free memory shares its pages with live data, and malloc_trim(0) "
-           "cannot give it back; %s are pages that are less than half in use. What helps is to "
-           "allocate short-lived blocks apart from long-lived ones, or an allocator that does.",
+           "Pinned: %s of the free memory shares its pages with chunks that are not free, and "
+           "malloc_trim(0) cannot give it back; pages that are at most half in use are %s in all. "
+           "What helps is to allocate short-lived blocks apart from long-lived ones, or an "
+           "allocator that does.",
            hw_format_size(text, bytes, false), hw_format_size(thin, sparse, false));
     hw_prove(v, "shared_page_bytes", bytes, HW_UNIT_BYTES);
     hw_prove(v, "free_resident_bytes", c->held, HW_UNIT_BYTES);

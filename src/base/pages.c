@@ -126,7 +126,9 @@ hw_addr hw_pages_run_end(struct hw_pages *p, hw_addr addr, hw_addr end)
         if (!s || s->first > page) { /* absent up to the next slice */
             if (state != HW_PAGE_ABSENT)
                 break;
-            page = s ? s->first : end / p->page_size + 1;
+            if (!s)
+                return end;
+            page = s->first;
             continue;
         }
         unsigned word = (unsigned)(page - s->first) / 64;

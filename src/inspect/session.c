@@ -248,7 +248,8 @@ static void find_pages(struct hw_target *t, struct hw_report *r)
     r->pages = &t->pages;
     r->target.locked_bytes = hw_known(t->memory.locked_bytes);
     r->target.anon_bytes = hw_known(t->memory.anon_bytes);
-    if (!t->memory.locks_known)
+    r->target.some_locked = !t->memory.locks_known;
+    if (r->target.some_locked)
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0},
                       hw_known(t->memory.locked_bytes),
                       "some memory is locked in RAM: malloc_trim() may give back less");

@@ -385,6 +385,8 @@ struct hw_report {
         /* The kernel's sums for a live process (VmLck, RssAnon). What is locked in RAM, nothing
          * gives back. */
         struct hw_maybe locked_bytes, anon_bytes;
+        bool some_locked; /* a part of it is, and which is not known: malloc_trim() may give back
+                             less than is foretold */
     } target;
     struct {
         const char *name; /* "glibc"; static */
@@ -449,6 +451,14 @@ int hw_report_glibc_minor(const struct hw_report *r);
 
 /* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
 uint64_t hw_report_alignment(const struct hw_report *r);
+
+/* Whether free() asks for trim_threshold before it cuts the top of this arena: of thread arenas it
+ * does since glibc 2.22 (malloc/arena.c, heap_trim). */
+static inline bool hw_heeds_trim_threshold(const struct hw_report *r, const struct hw_arena *a)
+{
+    int minor = hw_report_glibc_minor(r);
+    return a->kind == HW_ARENA_MAIN || minor < 0 || minor >= 22;
+}
 
 /*
  * Add a finding. Beyond HW_FINDINGS_KEPT of a kind it is only counted, and it is dropped (but

@@ -72,7 +72,8 @@ void hw_text_prediction(struct hw_text *t, const struct hw_figure *figures,
     if (trim.n == 0)
         hw_flow_words(&f, "malloc_trim(0) would give back nothing now;");
     else
-        hw_flow_words(&f, "malloc_trim(0) would give back %s now%s", hw_text_amount(t, buf, trim.n),
+        hw_flow_words(&f, "malloc_trim(0) would give back %s%s now%s",
+                      t->r->target.some_locked ? "at most " : "", hw_text_amount(t, buf, trim.n),
                       trim.n == hw_get(figures, HW_M_TRIM_RESIDENT_BYTES) ? ";" : "");
     if (trim.n != hw_get(figures, HW_M_TRIM_RESIDENT_BYTES))
         hw_flow_words(&f, "(%s of it in RAM);",

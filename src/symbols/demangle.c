@@ -32,8 +32,9 @@ void hw_demangler_close(struct hw_demangler *d)
 static bool is_harmless(const char *name)
 {
     unsigned references = 0;
-    const char *p = name;
-    for (; *p && p - name <= LENGTH_MAX; p++) {
+    if (strnlen(name, LENGTH_MAX + 1) > LENGTH_MAX)
+        return false;
+    for (const char *p = name; *p; p++) {
         if (*p != 'S' && *p != 'T')
             continue;
         const char *q = p + 1;
@@ -41,7 +42,7 @@ static bool is_harmless(const char *name)
             q++;
         references += *q == '_';
     }
-    return !*p && references <= REFERENCES_MAX;
+    return references <= REFERENCES_MAX;
 }
 
 bool hw_demangle(const struct hw_demangler *d, const char *name, char *buf, size_t size)

@@ -260,6 +260,8 @@ def check_report(t, report, live):
     check_sums(t, report)
     check_histograms(t, report)
     check_rss(t, report, live)
+    first = [v["rule"] for v in report["verdict"]][:1]
+    t.equal("says that it is incomplete", first == ["incomplete"], not report["complete"])
 
 
 def without_volatile(report):

@@ -10,6 +10,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 /*
  * Three threads sleep in pause(), each on a stack of its own. The first two have thread pointers
@@ -191,7 +192,8 @@ Test(i386, reads_a_process_and_its_core, .timeout = 60)
     expect_memory(t);
     hw_target_close(t);
 
-    kill(pid, SIGABRT);
+    /* To the main thread: the core is of the kind of the thread that takes the signal. */
+    syscall(SYS_tgkill, pid, pid, SIGABRT);
     int status;
     waitpid(pid, &status, 0);
     bool there = child_core(dir, pid, path, sizeof path) && WIFSIGNALED(status) &&
