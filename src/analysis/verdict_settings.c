@@ -19,7 +19,7 @@ static uint64_t free_below(const struct hw_report *r, uint64_t threshold, uint64
     *chunks = 0;
     for (unsigned i = 0; i < HW_BUCKETS; i++) {
         uint64_t from = (uint64_t)1 << i;
-        if (from < HW_T_MAPPED_FROM_BYTES || from + (from - 1) > threshold)
+        if (from < HW_T_MAPPED_FROM_BYTES || from > threshold)
             continue;
         bytes += r->histogram.bytes[i];
         *chunks += r->histogram.chunks[i];
@@ -42,8 +42,8 @@ bool hw_rule_mmap_threshold(const struct hw_case *c, struct hw_verdict *v)
         return false;
     hw_say(v,
            "The mmap threshold has grown to %s, so blocks up to that size come from arenas instead "
-           "of mappings that free() gives back; %" PRIu64 " free chunks of 128 KiB and more, up to "
-           "that size, hold %s.",
+           "of mappings that free() gives back; %" PRIu64 " free chunks of 128 KiB up to about "
+           "that size hold %s.",
            hw_format_size(threshold, p->mmap_threshold.n, false), chunks,
            hw_format_size(text, bytes, false));
     hw_prove(v, "mmap_threshold", p->mmap_threshold.n, HW_UNIT_BYTES);

@@ -423,7 +423,7 @@ Test(verdict, counters_do_not_know_what_was_returned)
 Test(verdict, mmap_threshold_that_grew)
 {
     struct hw_report *r = process(200 * MIB, 80 * MIB, 100 * MIB);
-    r->params.mmap_threshold = hw_known(2 * MIB + 4096);
+    r->params.mmap_threshold = hw_known(MIB + 4096);
     r->histogram.bytes[17] = 10 * MIB;
     r->histogram.bytes[20] = 40 * MIB;
     r->histogram.bytes[21] = 50 * MIB; /* larger than the threshold: merged from who knows what */
