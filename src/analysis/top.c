@@ -90,20 +90,14 @@ struct hw_maybe hw_systrim_bytes(const struct hw_report *r, const struct hw_aren
     return main_trim(r, a, top_bytes, pad).bytes;
 }
 
-/* Before glibc gives anything back, fastbin chunks are merged with what adjoins them. */
-static uint64_t merged_bytes(const struct hw_top *t)
-{
-    return t->merged_bytes ? t->merged_bytes : t->bytes;
-}
-
 static struct verdict main_free(const struct hw_report *r, const struct hw_arena *a)
 {
     const struct hw_params *p = &r->params;
     if (!p->trim_threshold.known || !p->top_pad.known)
         return unknown;
-    struct verdict v = main_trim(r, a, merged_bytes(&a->top), p->top_pad.n);
+    struct verdict v = main_trim(r, a, hw_merged_top_bytes(&a->top), p->top_pad.n);
     bool movable = v.reason != HW_TRIM_NONCONTIGUOUS && v.reason != HW_TRIM_BRK_MOVED;
-    if (movable && merged_bytes(&a->top) < p->trim_threshold.n)
+    if (movable && hw_merged_top_bytes(&a->top) < p->trim_threshold.n)
         return keeps(HW_TRIM_BELOW_THRESHOLD);
     return v;
 }
@@ -160,8 +154,8 @@ static struct verdict thread_free(const struct hw_report *r, const struct hw_are
     if (!p->trim_threshold.known || !p->top_pad.known || !a->granule || a->heaps.count == 0)
         return unknown;
     struct tail t = {.heap = a->heaps.count - 1,
-                     .top = a->top.address + a->top.bytes - merged_bytes(&a->top),
-                     .bytes = merged_bytes(&a->top)};
+                     .top = a->top.address + a->top.bytes - hw_merged_top_bytes(&a->top),
+                     .bytes = hw_merged_top_bytes(&a->top)};
     const struct hw_heap *last = &a->heaps.data[t.heap];
     if (t.top < last->address || t.top - last->address >= last->bytes)
         return keeps(HW_TRIM_NOT_LAST_HEAP);
@@ -185,7 +179,7 @@ static void judge(const struct hw_report *r, struct hw_arena *a)
         by_free = by_trim = keeps(HW_TRIM_UNUSED);
     } else if (a->kind == HW_ARENA_MAIN) {
         by_free = main_free(r, a);
-        by_trim = main_trim(r, a, merged_bytes(&a->top), 0);
+        by_trim = main_trim(r, a, hw_merged_top_bytes(&a->top), 0);
     } else {
         by_free = thread_free(r, a);
         by_trim = keeps(HW_TRIM_THREAD_ARENA);

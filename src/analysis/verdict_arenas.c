@@ -124,7 +124,7 @@ static uint64_t joining(const struct hw_case *c, const struct hw_arena *a)
 {
     const struct hw_top_pins *pins = &a->top_pins;
     const struct hw_maybe threshold = c->r->params.trim_threshold;
-    uint64_t top = a->top.merged_bytes ? a->top.merged_bytes : a->top.bytes;
+    uint64_t top = hw_merged_top_bytes(&a->top);
     bool movable = a->top.reason != HW_TRIM_BRK_MOVED && a->top.reason != HW_TRIM_NONCONTIGUOUS;
     if (!pins->known || pins->chunks + pins->cached_chunks == 0 || !movable ||
         (threshold.known && hw_heeds_trim_threshold(c->r, a) &&

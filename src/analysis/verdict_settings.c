@@ -64,7 +64,7 @@ static uint64_t kept_tops(const struct hw_case *c, uint64_t threshold, uint64_t 
     *tops = 0;
     for (size_t i = 0; i < c->r->arenas.count; i++) {
         const struct hw_arena *a = &c->r->arenas.data[i];
-        uint64_t top = a->top.merged_bytes ? a->top.merged_bytes : a->top.bytes;
+        uint64_t top = hw_merged_top_bytes(&a->top);
         if (a->top.reason == HW_TRIM_BRK_MOVED || a->top.reason == HW_TRIM_NONCONTIGUOUS ||
             a->top.reason == HW_TRIM_NOT_LAST_HEAP || !hw_heeds_trim_threshold(c->r, a) ||
             top >= threshold || top < HW_T_TRIM_FROM_BYTES)
@@ -86,10 +86,9 @@ bool hw_rule_trim_threshold(const struct hw_case *c, struct hw_verdict *v)
     if (bytes < HW_T_WORTH_BYTES || !hw_at_least(bytes, HW_T_MOST_PERCENT, c->held))
         return false;
     bool dynamic = p->mmap_threshold_dynamic.known && p->mmap_threshold_dynamic.n;
-    bool never = p->trim_threshold.n >> 62 || (c->r->target.word == 4 && p->trim_threshold.n >> 31);
     hw_say(v, "free() keeps %s at the ends of %" PRIu64 " arena%s, as it cuts an end only ",
            hw_format_size(text, bytes, false), tops, tops == 1 ? "" : "s");
-    if (never)
+    if (hw_is_never(c->r, p->trim_threshold.n))
         hw_say(v, "if trim_threshold allows it, and that is off.");
     else
         hw_say(v, "from trim_threshold on, which %s %s.", dynamic ? "has grown to" : "is set to",

@@ -452,6 +452,19 @@ int hw_report_glibc_minor(const struct hw_report *r);
 /* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
 uint64_t hw_report_alignment(const struct hw_report *r);
 
+/* How large a top is when glibc comes to give something of it back: fastbin chunks before it are
+ * merged into it first. */
+static inline uint64_t hw_merged_top_bytes(const struct hw_top *t)
+{
+    return t->merged_bytes ? t->merged_bytes : t->bytes;
+}
+
+/* True for -1 as mallopt() takes it, which means "never": no size is ever that large. */
+static inline bool hw_is_never(const struct hw_report *r, uint64_t n)
+{
+    return n == (r->target.word == 4 ? UINT32_MAX : UINT64_MAX);
+}
+
 /* Whether free() asks for trim_threshold before it cuts the top of this arena: of thread arenas it
  * does since glibc 2.22 (malloc/arena.c, heap_trim). */
 static inline bool hw_heeds_trim_threshold(const struct hw_report *r, const struct hw_arena *a)

@@ -111,9 +111,6 @@ static inline int64_t hw_text_signed(uint64_t n)
     return n > INT64_MAX ? INT64_MAX : (int64_t)n;
 }
 
-/* True for -1 as mallopt() takes it: no size is ever that large. */
-bool hw_text_is_never(const struct hw_report *r, uint64_t n);
-
 /* The value of a figure: false if unknown, or no number between 0 and 1. */
 bool hw_text_ratio(struct hw_figure f, double *ret);
 

@@ -48,11 +48,11 @@ static void put_why_it_matters(struct hw_flow *f, const struct hw_arena *a)
     const struct hw_top_pins *p = &a->top_pins;
     struct hw_maybe threshold = r->params.trim_threshold;
     char size[HW_TEXT_NUMBER];
-    uint64_t top = a->top.merged_bytes ? a->top.merged_bytes : a->top.bytes;
+    uint64_t top = hw_merged_top_bytes(&a->top);
     uint64_t grown = top + p->joins_bytes + p->bytes + p->cached_bytes;
     if (!threshold.known || threshold.n <= grown || !hw_heeds_trim_threshold(r, a))
         hw_flow_words(f, "top, from where glibc would give it back by itself;");
-    else if (hw_text_is_never(r, threshold.n))
+    else if (hw_is_never(r, threshold.n))
         hw_flow_words(f, "top, which glibc never shrinks by itself here (trim_threshold is off);");
     else
         hw_flow_words(f, "top, which glibc shrinks by itself once it has %s (trim_threshold);",

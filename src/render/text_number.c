@@ -87,11 +87,6 @@ char *hw_text_time(char buf[HW_TEXT_NUMBER], uint64_t ns)
     return buf;
 }
 
-bool hw_text_is_never(const struct hw_report *r, uint64_t n)
-{
-    return n == UINT64_MAX || (r->target.word == 4 && n == UINT32_MAX);
-}
-
 bool hw_text_ratio(struct hw_figure f, double *ret)
 {
     if (!f.known || !(f.ratio >= 0 && f.ratio <= 1))

@@ -15,7 +15,7 @@ static void put_threshold(struct hw_flow *f, const char *name, struct hw_maybe v
     char buf[HW_TEXT_NUMBER];
     if (!value.known)
         return;
-    if (hw_text_is_never(f->t->r, value.n))
+    if (hw_is_never(f->t->r, value.n))
         hw_flow_piece(f, "%s off (-1)%s", name, suffix);
     else
         hw_flow_piece(f, "%s %s%s%s", name, hw_text_whole(f->t, buf, value.n),

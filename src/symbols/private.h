@@ -3,7 +3,6 @@
  *
  *     modules.c    the list, from the target's maps
  *     namespace.c  which of them come first
- *     elfclass.c   ELF structures of both classes in one form
  *     elfimage.c   ELF headers as they stand in the target's memory
  *     elffile.c    one opened ELF file
  *     reloc.c      relocations of all machines in one form
@@ -24,18 +23,9 @@
 
 #include "symbols/modules.h"
 
+#include "target/elfclass.h"
+
 #include <gelf.h>
-
-/* ---- elfclass.c ------------------------------------------------------------------------------ */
-
-/* The ELF header at `bytes`; false if there is none, or its program headers have an odd size. */
-bool hw_elf_ehdr(const uint8_t *bytes, size_t len, Elf64_Ehdr *ret);
-
-/* A program header and an entry of a dynamic section, and how many bytes each takes. */
-size_t hw_elf_phdr_size(const struct hw_machine *m);
-Elf64_Phdr hw_elf_phdr(const struct hw_machine *m, const uint8_t *bytes);
-size_t hw_elf_dyn_size(const struct hw_machine *m);
-Elf64_Dyn hw_elf_dyn(const struct hw_machine *m, const uint8_t *bytes);
 
 /* A word of the target that is a difference. */
 static inline int64_t hw_word_signed(const struct hw_machine *m, uint64_t word)

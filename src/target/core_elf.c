@@ -3,6 +3,7 @@
  * else needs to know of two classes.
  */
 #include "target/core_image.h"
+#include "target/elfclass.h"
 
 #include <string.h>
 
@@ -59,27 +60,6 @@ static int check_header(const char *path, const Elf64_Ehdr *h, size_t got, struc
     return HW_OK;
 }
 
-/* What matters of an ELF header, of either class. */
-static bool decode_header(int fd, const struct hw_machine *m, struct core_header *ret)
-{
-    union {
-        Elf32_Ehdr narrow;
-        Elf64_Ehdr wide;
-    } h = {0};
-    size_t got = core_pread(fd, &h, sizeof h, 0);
-    *ret = (struct core_header){.machine = m};
-    if (m->elf_class == ELFCLASS32) {
-        ret->offset = h.narrow.e_phoff;
-        ret->count = h.narrow.e_phnum;
-        ret->sections = h.narrow.e_shoff;
-        return got >= sizeof h.narrow && h.narrow.e_phentsize == sizeof(Elf32_Phdr);
-    }
-    ret->offset = h.wide.e_phoff;
-    ret->count = h.wide.e_phnum;
-    ret->sections = h.wide.e_shoff;
-    return got >= sizeof h.wide && h.wide.e_phentsize == sizeof(Elf64_Phdr);
-}
-
 /* The number of segments when it is more than 16 bits can count: the first section header has it.
  */
 static bool decode_count(int fd, struct core_header *h)
@@ -101,35 +81,25 @@ int core_read_header(int fd, const char *path, struct core_header *ret, struct h
     int rc = check_header(path, &h, got, err);
     if (rc != HW_OK)
         return rc;
-    if (!decode_header(fd, hw_elf_machine(h.e_ident), ret))
+    *ret = (struct core_header){.machine = hw_elf_machine(h.e_ident)};
+    if (!hw_elf_ehdr((const uint8_t *)&h, got, &h))
         return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its ELF header makes no sense", path);
+    ret->offset = h.e_phoff;
+    ret->count = h.e_phnum;
+    ret->sections = h.e_shoff;
     if (ret->count == PN_XNUM && !decode_count(fd, ret))
         return hw_fail(err, HW_ERR_NOT_CORE, "%s is damaged: its number of segments is missing",
                        path);
     return HW_OK;
 }
 
-static Elf64_Phdr widen(const Elf32_Phdr *p)
-{
-    return (Elf64_Phdr){.p_type = p->p_type,
-                        .p_flags = p->p_flags,
-                        .p_offset = p->p_offset,
-                        .p_vaddr = p->p_vaddr,
-                        .p_filesz = p->p_filesz,
-                        .p_memsz = p->p_memsz};
-}
-
 size_t core_read_segments(int fd, const struct core_header *h, uint64_t first, Elf64_Phdr *ret,
                           size_t count)
 {
-    bool narrow = h->machine->elf_class == ELFCLASS32;
-    size_t entry = narrow ? sizeof(Elf32_Phdr) : sizeof(Elf64_Phdr);
+    size_t entry = hw_elf_phdr_size(h->machine);
     size_t got = core_pread(fd, ret, count * entry, h->offset + first * entry) / entry;
     /* In place, from the last on: what is widened never reaches what is not yet. */
-    for (size_t i = got; narrow && i-- > 0;) {
-        Elf32_Phdr p;
-        memcpy(&p, (const char *)ret + i * entry, sizeof p);
-        ret[i] = widen(&p);
-    }
+    for (size_t i = got; i-- > 0;)
+        ret[i] = hw_elf_phdr(h->machine, (const uint8_t *)ret + i * entry);
     return got;
 }

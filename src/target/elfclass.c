@@ -1,8 +1,4 @@
-/*
- * ELF structures as they stand in bytes, of either class, in their 64-bit form: nobody else has to
- * know that there are two. libelf does the same for the sections of files, but not for memory.
- */
-#include "symbols/private.h"
+#include "target/elfclass.h"
 
 #include <string.h>
 
