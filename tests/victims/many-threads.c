@@ -11,7 +11,7 @@
 static struct {
     size_t threads, blocks;
     void **held[MOST_THREADS]; /* each in a mapping of its own: another decoy */
-    pthread_barrier_t filled;
+    pthread_barrier_t created, filled;
 } shared;
 
 static size_t mixed_size(uint64_t *rng)
@@ -32,6 +32,9 @@ static void *run(void *arg)
     size_t me = (size_t)arg, next = (me + 1) % shared.threads;
     uint64_t rng = 77 + me;
 
+    /* What a thread frees early, the first one may be given for the dtv of a later thread. From
+     * 2.43 on it then has a tcache, or has none, by chance. */
+    pthread_barrier_wait(&shared.created);
     for (size_t i = 0; i < shared.blocks; i++)
         shared.held[me][i] = victim_malloc(mixed_size(&rng));
     for (size_t i = 0; i < shared.blocks; i += 4)
@@ -51,6 +54,7 @@ int main(int argc, char **argv)
         victim_die("threads");
     victim_reserve(shared.threads * shared.blocks);
 
+    pthread_barrier_init(&shared.created, NULL, (unsigned)shared.threads + 1);
     pthread_barrier_init(&shared.filled, NULL, (unsigned)shared.threads);
     for (size_t i = 0; i < shared.threads; i++) {
         shared.held[i] = mmap(NULL, shared.blocks * sizeof(void *), PROT_READ | PROT_WRITE,
@@ -61,6 +65,7 @@ int main(int argc, char **argv)
     victim_malloc(1);
     for (size_t i = 0; i < shared.threads; i++)
         victim_thread(run, (void *)i);
+    pthread_barrier_wait(&shared.created);
     victim_wait_parked((unsigned)shared.threads);
     victim_ready();
 }
