@@ -16,8 +16,9 @@
  *   - The library never prints, never exits, keeps no global state that changes. Functions return
  *     HW_OK (0) or a negative enum hw_code; the detail goes to the caller's struct hw_error, which
  *     may be NULL. Out parameters stand last but for the error and are set to NULL on failure.
- *   - The target is only ever read. A live one is stopped while its heap is walked and runs again
- *     when the function returns, also when it fails; the kernel releases it if we are killed.
+ *   - The target is only ever read. A live one is stopped while its heap is walked (or while it is
+ *     copied, see enum hw_mode) and runs again when the function returns, also when it fails, and
+ *     when we are killed.
  *   - A session belongs to one thread. hw_*_destroy(NULL) and hw_close(NULL) do nothing.
  *   - Addresses of the target are hw_addr, never C pointers. Sizes are bytes.
  */
@@ -49,7 +50,8 @@ typedef uint64_t hw_addr;
     X(NO_SYMBOLS, "symbols or types that are needed were not found")                               \
     X(CORRUPT, "bytes that contradict each other")                                                 \
     X(FAULT, "memory that cannot be read or was not saved")                                        \
-    X(OUTPUT, "the report could not be written")
+    X(OUTPUT, "the report could not be written")                                                   \
+    X(HARMFUL, "what was asked for could harm the process")
 
 enum hw_code {
     HW_OK = 0,
@@ -138,6 +140,14 @@ struct hw_figure {
 struct hw_session;
 struct hw_report;
 
+/* How a target is read. */
+enum hw_mode {
+    HW_MODE_STOPPED,  /* a live one stands still meanwhile */
+    HW_MODE_RUNNING,  /* (not yet) a live one runs on, and figures may be torn */
+    HW_MODE_SNAPSHOT, /* a live one forks and runs on; its child, which never runs, is read */
+    HW_MODE_CORE,     /* a core */
+};
+
 struct hw_options {
     const char *exe;  /* executable of a core that cannot be found by itself, or NULL */
     const char *libc; /* the target's libc, where it cannot be found; refused if it is another */
@@ -147,6 +157,13 @@ struct hw_options {
         *debuginfo_path; /* colon-separated places for debug files, as elfutils reads it, or NULL */
     const char *roots; /* for tests: find the allocator's roots only in this way, "symtab", "table",
                           "disassembly" or "scan"; no other symbol or type is used. NULL: any */
+    /*
+     * How to read a live process, STOPPED (0) or SNAPSHOT. For a snapshot a thread of the process is
+     * made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like fail with
+     * HARMFUL where that would do harm. We start a process of our own for it, a child of the
+     * caller, which ends with the call; SIGCHLD is sent for it.
+     */
+    enum hw_mode mode;
 };
 
 /*
@@ -202,6 +219,8 @@ void hw_report_destroy(struct hw_report *report);
 bool hw_report_complete(const struct hw_report *report);
 /* How long the target was stopped, in nanoseconds; -1 where nothing was stopped (a core). */
 int64_t hw_report_pause_ns(const struct hw_report *report);
+/* How long one thread of it was, once more, to clear a snapshot away; -1 in other modes. */
+int64_t hw_report_thread_pause_ns(const struct hw_report *report);
 /* Number of arenas; arenas come in glibc's own order, main first. */
 size_t hw_report_arenas(const struct hw_report *report);
 /* A figure of arena `arena`, or of the totals where `arena` is -1; unknown if out of range. */

@@ -66,8 +66,13 @@ static void tell(const struct cli_options *o, const struct hw_report *r)
     int64_t pause = hw_report_pause_ns(r);
     if (o->quiet)
         return;
+    int64_t thread_pause = hw_report_thread_pause_ns(r);
     if (pause >= 0)
-        fprintf(stderr, "heapwalk: the process was stopped for %.1f ms\n", (double)pause / 1e6);
+        fprintf(stderr, "heapwalk: the process was stopped for %.1f ms", (double)pause / 1e6);
+    if (thread_pause >= 0)
+        fprintf(stderr, ", and one thread of it for another %.1f ms", (double)thread_pause / 1e6);
+    if (pause >= 0)
+        fputc('\n', stderr);
     if (hw_report_complete(r) && !o->verbose)
         return;
     size_t shown = o->verbose ? SIZE_MAX : FINDINGS_SHOWN, i = 0;

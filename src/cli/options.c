@@ -20,6 +20,7 @@ enum {
     OPT_LIBC,
     OPT_SYSROOT,
     OPT_ROOTS,
+    OPT_SNAPSHOT,
 };
 
 const char *argp_program_version = "heapwalk " HW_VERSION_STRING;
@@ -29,9 +30,10 @@ static const char doc[] =
     "Report what the glibc heap of a process or of a core file holds: how much, where, in which "
     "sizes, and how much of it is free.\v"
     "The process is stopped while its heap is read and then runs on; nothing is ever written into "
-    "it and no code runs in it.\n\n"
+    "it, and no code runs in it, but for the one system call of --snapshot.\n\n"
     "Examples:\n"
     "  heapwalk -p 1234                     a live process\n"
+    "  heapwalk -p 1234 --snapshot          the same, stopped only for the time of a fork()\n"
     "  heapwalk core.1234                   a core file\n"
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
     "  heapwalk -p 1234 --chunks -f csv     every chunk\n"
@@ -48,6 +50,10 @@ static const struct argp_option options[] = {
     {"pid", 'p', "PID", 0, "Read a live process", 1},
     {"exe", 'e', "FILE", 0, "Executable of a core that cannot be found by itself", 1},
     {"libc", OPT_LIBC, "FILE", 0, "The target's libc, where it cannot be found by itself", 1},
+    {"snapshot", OPT_SNAPSHOT, NULL, 0,
+     "Stop the process only for a fork() of it, and read the copy while it runs on; refused where "
+     "that could harm it",
+     1},
     {"sysroot", OPT_SYSROOT, "DIR", 0, "Look for the target's files below DIR first", 1},
     {"debuginfo-path", OPT_DEBUGINFO, "PATH", 0, "Where to look for debug files", 1},
     /* For tests: symtab, table, disassembly or scan; see alloc/glibc/roots.h. */
@@ -139,6 +145,8 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "either -p PID or a core file, not both");
     if (o->pid && o->open.exe)
         argp_error(state, "--exe is for cores: a process has its executable");
+    if (o->core && o->open.mode == HW_MODE_SNAPSHOT)
+        argp_error(state, "--snapshot is for live processes: a core stands still anyway");
     if (o->chunks && o->whatis)
         argp_error(state, "either --chunks or --whatis, not both");
     if (o->listen.holes && (o->chunks || o->whatis))
@@ -229,6 +237,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_SYSROOT:
         o->open.sysroot = arg;
+        break;
+    case OPT_SNAPSHOT:
+        o->open.mode = HW_MODE_SNAPSHOT;
         break;
     case OPT_ROOTS:
         o->open.roots = arg;

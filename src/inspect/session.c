@@ -14,6 +14,7 @@
 #include "inspect/ledger.h"
 #include "inspect/limits.h"
 #include "inspect/pins.h"
+#include "target/snapshot.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -145,13 +146,30 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
     return rc;
 }
 
+static int set_mode(struct hw_target *t, const struct hw_options *opt, struct hw_error *err)
+{
+    if (opt && opt->mode != HW_MODE_STOPPED && opt->mode != HW_MODE_SNAPSHOT)
+        return hw_fail(err, HW_ERR_USAGE, "a live process cannot be read in mode '%s'",
+                       hw_mode_name(opt->mode));
+    t->mode = opt ? opt->mode : HW_MODE_STOPPED;
+    return HW_OK;
+}
+
 int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
                 struct hw_error *err)
 {
     struct hw_target *target;
     *ret = NULL;
     int rc = hw_target_open_live(pid, &target, err);
-    return rc == HW_OK ? open_session(target, opt, ret, err) : rc;
+    if (rc != HW_OK)
+        return rc;
+    rc = set_mode(target, opt, err);
+    if (rc == HW_OK && target->mode == HW_MODE_SNAPSHOT) /* before the slow work on symbols */
+        rc = hw_snapshot_check(pid, target->who.machine, err);
+    if (rc == HW_OK)
+        return open_session(target, opt, ret, err);
+    hw_target_close(target);
+    return rc;
 }
 
 int hw_open_core(const char *path, const struct hw_options *opt, struct hw_session **ret,
@@ -210,6 +228,25 @@ static void describe_target(const struct hw_target *t, struct hw_report *r)
     r->target.word = t->who.machine->word;
     r->target.threads = t->thread_count;
     r->target.page_size = t->who.page_size;
+}
+
+/* What there is to say of a copy that was read. */
+static void report_copy(const struct hw_target *t, struct hw_report *r)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].flags & HW_MAP_UNCOPIED)
+            bytes += t->maps[i].end - t->maps[i].start;
+    if (bytes)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, hw_known(bytes),
+                      "%" PRIu64 " bytes that the program keeps out of copies of itself "
+                      "(MADV_DONTFORK, MADV_WIPEONFORK) were not read",
+                      bytes);
+    if (t->zombie)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the copy is ended, but it stays in the list of processes as %d, a zombie, "
+                      "until the process ends",
+                      t->zombie);
 }
 
 /* What the target itself knows to be missing. */
@@ -293,10 +330,13 @@ static void finish(struct hw_session *s, struct dispatch *d)
     struct hw_target *t = s->image.target;
     struct hw_report *r = d->report;
     bool live = t->who.kind == HW_TARGET_LIVE;
-    r->method.mode = live ? HW_MODE_STOPPED : HW_MODE_CORE;
+    r->method.mode = live ? t->mode : HW_MODE_CORE;
     if (live)
         r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
+    if (live && t->thread_pause_ns >= 0)
+        r->method.thread_pause_ns = hw_known((uint64_t)t->thread_pause_ns);
     report_target_flaws(t, r);
+    report_copy(t, r);
     hw_ledger_end(&d->ledger, r);
     hw_ledger_deinit(&d->ledger);
     if (live)

@@ -170,6 +170,11 @@ bool hw_report_complete(const struct hw_report *r)
     return true;
 }
 
+int64_t hw_report_thread_pause_ns(const struct hw_report *r)
+{
+    return r->method.thread_pause_ns.known ? (int64_t)r->method.thread_pause_ns.n : -1;
+}
+
 int64_t hw_report_pause_ns(const struct hw_report *r)
 {
     return r->method.pause_ns.known ? (int64_t)r->method.pause_ns.n : -1;

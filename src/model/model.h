@@ -370,7 +370,6 @@ struct hw_other {
     bool serves_malloc; /* the program's malloc() leads there */
 };
 
-enum hw_mode { HW_MODE_STOPPED, HW_MODE_RUNNING, HW_MODE_SNAPSHOT, HW_MODE_CORE };
 /* "stopped", "running", "snapshot", "core". */
 const char *hw_mode_name(enum hw_mode mode);
 
@@ -401,6 +400,7 @@ struct hw_report {
     struct {
         enum hw_mode mode;
         struct hw_maybe pause_ns;
+        struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
         uint64_t bytes_read, walk_ns;
     } method;
     struct hw_params params;

@@ -1,6 +1,7 @@
 #include "target/cpus.h"
 
 #include "base/cleanup.h"
+#include "target/cgroup.h"
 #include "target/proc.h"
 
 #include <fcntl.h>
@@ -87,61 +88,15 @@ static void read_v1(struct quota *q, const char *group)
         limit(q, strtoll(time, NULL, 10), strtoull(period, NULL, 10));
 }
 
-/* A group is limited by those above it, too. */
-static void read_groups(struct quota *q, const char *mount, const char *hierarchy,
-                        const char *group, void (*read_one)(struct quota *q, const char *group))
+static void visit(void *ctx, const char *group, int version)
 {
-    char path[PATH_MAX];
-    int root = snprintf(path, sizeof path, "%s%s", mount, hierarchy);
-    int length = snprintf(path, sizeof path, "%s%s%s", mount, hierarchy, group);
-    if (root <= 0 || length < root || (size_t)length >= sizeof path)
-        return;
-    for (char *end = path + length; end; end = strrchr(path, '/')) { /* ever shorter */
-        *end = '\0';
-        read_one(q, path);
-        if (end <= path + root)
-            break;
-    }
-}
-
-static bool has_word(const char *list, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *p = list; *p;) {
-        size_t n = strcspn(p, ",");
-        if (n == length && strncmp(p, word, n) == 0)
-            return true;
-        p += n + (p[n] == ',');
-    }
-    return false;
-}
-
-/* One line: "ID:CONTROLLERS:PATH", without controllers in version 2. */
-static void read_line(struct quota *q, const char *mount, char *line)
-{
-    char *controllers = strchr(line, ':'), hierarchy[128];
-    char *group = controllers ? strchr(controllers + 1, ':') : NULL;
-    if (!group || strstr(group, "..")) /* outside of what we can see */
-        return;
-    *controllers++ = *group++ = '\0';
-    if (*controllers == '\0') {
-        read_groups(q, mount, "", group, read_v2);
-        read_groups(q, mount, "/unified", group, read_v2);
-    } else if (has_word(controllers, "cpu")) {
-        snprintf(hierarchy, sizeof hierarchy, "/%s", controllers);
-        read_groups(q, mount, hierarchy, group, read_v1);
-        read_groups(q, mount, "/cpu", group, read_v1);
-    }
+    (version == 1 ? read_v1 : read_v2)(ctx, group);
 }
 
 bool hw_cpus_quota_below(const char *mount, const char *cgroups, unsigned *ret)
 {
     struct quota q = {0};
-    hw_autofree char *text = strdup(cgroups);
-    char *save = NULL;
-    for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line;
-         line = strtok_r(NULL, "\n", &save))
-        read_line(&q, mount, line);
+    hw_cgroup_visit(mount, cgroups, "cpu", visit, &q);
     *ret = q.cpus < UINT_MAX ? (unsigned)q.cpus : UINT_MAX;
     return q.limited;
 }

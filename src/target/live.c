@@ -9,41 +9,33 @@
  * how freeze() knows that it still looks at the same thing.
  *
  * A main thread may end before its process. The process then lives on under its pid, but most of
- * what /proc/PID shows is gone; the directory of any other thread still has it all. `via` is the
- * thread whose directory is used: the main one as long as it lives.
+ * what /proc/PID shows is gone; the directory of any other thread still has it all. `own.pid` is
+ * the thread whose directory is used: the main one as long as it lives.
  */
+#include "target/live.h"
+
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "target/proc.h"
 #include "target/residency.h"
-#include "target/stop.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #define STOP_LIMIT_NS INT64_C(1000000000)
 
-struct live_target {
-    struct hw_target t;
-    int via;               /* the thread through which memory and files are reached */
-    int mem;               /* /proc/PID/mem */
-    int pagemap;           /* /proc/PID/pagemap, -1 if that may not be read */
-    uint64_t entries[512]; /* a block of it */
-    hw_addr entries_base;  /* entries[0] is of the page at this address */
-    size_t entries_count;
-    bool use_mem;         /* process_vm_readv() does not work here */
-    struct hw_stop *stop; /* while frozen */
-};
+/* Where bytes are read from now. */
+static struct hw_live_memory *source(struct hw_live *l)
+{
+    return l->copy.pid ? &l->copy : &l->own;
+}
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static ssize_t gone(const struct live_target *l, struct hw_error *err)
+static ssize_t gone(const struct hw_live *l, struct hw_error *err)
 {
     return hw_fail(err, HW_ERR_GONE, "pid %d ended while it was read", l->t.who.pid);
 }
@@ -60,22 +52,23 @@ static size_t readable(const struct hw_target *t, hw_addr addr, size_t len)
         const struct hw_map *map = hw_map_at(t, at);
         if (!map)
             break; /* maybe newer than our maps: the kernel knows */
-        if (!(map->flags & HW_MAP_READ))
+        if (!(map->flags & HW_MAP_READ) || (map->flags & HW_MAP_UNCOPIED))
             return (size_t)(at - addr);
         at = map->end;
     }
     return len;
 }
 
-static ssize_t read_mem(struct live_target *l, hw_addr addr, void *buf, size_t len,
+static ssize_t read_mem(struct hw_live *l, hw_addr addr, void *buf, size_t len,
                         struct hw_error *err)
 {
+    int mem = source(l)->mem;
     if (addr > INT64_MAX)
         return 0;
     len = readable(&l->t, addr, len);
     size_t done = 0;
     while (done < len) {
-        ssize_t n = pread(l->mem, (char *)buf + done, len - done, (off_t)(addr + done));
+        ssize_t n = pread(mem, (char *)buf + done, len - done, (off_t)(addr + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0 && done == 0)
@@ -93,13 +86,16 @@ static ssize_t read_mem(struct live_target *l, hw_addr addr, void *buf, size_t l
 static ssize_t live_read(struct hw_target *t, hw_addr addr, void *buf, size_t len,
                          struct hw_error *err)
 {
-    struct live_target *l = (struct live_target *)t;
+    struct hw_live *l = (struct hw_live *)t;
+    struct hw_live_memory *from = source(l);
     size_t done = 0;
-    while (done < len && !l->use_mem) {
+    if (l->uncopied)
+        len = readable(t, addr, len);
+    while (done < len && !from->use_mem) {
         size_t part = len - done < VM_CALL_MAX ? len - done : VM_CALL_MAX;
         struct iovec to = {(char *)buf + done, part};
-        struct iovec from = {(void *)(uintptr_t)(addr + done), part};
-        ssize_t n = process_vm_readv(l->via, &to, 1, &from, 1, 0);
+        struct iovec range = {(void *)(uintptr_t)(addr + done), part};
+        ssize_t n = process_vm_readv(from->pid, &to, 1, &range, 1, 0);
         if (n > 0)
             done += (size_t)n;
         if (n == (ssize_t)part)
@@ -109,77 +105,9 @@ static ssize_t live_read(struct hw_target *t, hw_addr addr, void *buf, size_t le
         if (errno == ENOMEM)
             return hw_fail_errno(err, HW_ERR_NOMEM, "cannot read pid %d", t->who.pid);
         /* ESRCH is the end of that one thread; whether the memory is gone, /proc/PID/mem tells. */
-        l->use_mem = true;
+        from->use_mem = true;
     }
-    return l->use_mem ? read_mem(l, addr, buf, len, err) : (ssize_t)done;
-}
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-/* Whether file names mean the same to the process as to us. */
-static bool same_mounts(int pid)
-{
-    struct stat ours, theirs;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
-    return stat("/proc/self/ns/mnt", &ours) == 0 && stat(path, &theirs) == 0 &&
-           ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-}
-
-/* /proc/PID/maps writes a newline in a file name as \012. */
-static void unescape(char *path)
-{
-    char *to = path;
-    for (const char *from = path; *from;) {
-        if (strncmp(from, "\\012", 4) == 0) {
-            *to++ = '\n';
-            from += 4;
-        } else {
-            *to++ = *from++;
-        }
-    }
-    *to = '\0';
-}
-
-static bool is_deleted(const char *path)
-{
-    static const char mark[] = " (deleted)";
-    size_t len = strlen(path), n = sizeof mark - 1;
-    return len >= n && strcmp(path + len - n, mark) == 0;
-}
-
-/* Open a file by the name that `pid` knows it by. */
-static int open_named(int pid, const char *path, struct hw_error *err)
-{
-    if (same_mounts(pid))
-        return hw_open_regular(AT_FDCWD, path, false, err);
-    char root[64];
-    snprintf(root, sizeof root, "/proc/%d/root", pid);
-    hw_autoclose int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", root);
-    return hw_open_regular(dir, path, true, err);
-}
-
-static int live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err)
-{
-    const struct live_target *l = (const struct live_target *)t;
-    /* The very file that is mapped, even if its name is gone; but it takes privilege. */
-    char mapped[96];
-    snprintf(mapped, sizeof mapped, "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, l->via, map->start,
-             map->end);
-    int fd = hw_open_regular(AT_FDCWD, mapped, false, NULL);
-    if (fd >= 0)
-        return fd;
-    if (is_deleted(map->path))
-        return hw_fail(err, HW_ERR_SYSTEM, "cannot open %s: its name is gone", map->path);
-    char *path = strdup(map->path);
-    if (!path)
-        return hw_fail(err, HW_ERR_NOMEM, "out of memory");
-    unescape(path);
-    fd = open_named(l->via, path, err);
-    free(path);
-    return fd;
+    return from->use_mem ? read_mem(l, addr, buf, len, err) : (ssize_t)done;
 }
 
 /* ---- standing still -------------------------------------------------------------------------- */
@@ -200,20 +128,20 @@ static int living_thread(int pid)
 }
 
 /* Bring the maps up to date; also makes sure that it is still the program that was opened. */
-static int update_maps(struct live_target *l, struct hw_error *err)
+static int update_maps(struct hw_live *l, struct hw_error *err)
 {
     int via = living_thread(l->t.who.pid);
     if (!via)
         return hw_fail(err, HW_ERR_GONE, "pid %d has ended", l->t.who.pid);
-    if (via != l->via)
-        l->use_mem = false; /* it may have been for want of the old one */
-    l->via = via;
+    if (via != l->own.pid)
+        l->own.use_mem = false; /* it may have been for want of the old one */
+    l->own.pid = via;
     hw_map_vec maps = {0};
-    int rc = hw_proc_maps(l->via, &maps, err);
+    int rc = hw_proc_maps(l->own.pid, &maps, err);
     if (rc != HW_OK)
         return rc;
     char byte;
-    bool same = maps.count == 0 || pread(l->mem, &byte, 1, (off_t)maps.data[0].start) != 0;
+    bool same = maps.count == 0 || pread(l->own.mem, &byte, 1, (off_t)maps.data[0].start) != 0;
     hw_target_take_maps(&l->t, &maps);
     return same ? HW_OK
                 : hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile",
@@ -237,10 +165,12 @@ static const struct hw_thread *find_thread(const struct hw_thread *known, size_t
 }
 
 /* Bring the list of threads up to date, with registers where they are stopped. */
-static int update_threads(struct live_target *l, struct hw_error *err)
+static int update_threads(struct hw_live *l, struct hw_error *err)
 {
     size_t known_count = 0;
-    const struct hw_thread *known = l->stop ? hw_stop_threads(l->stop, &known_count) : NULL;
+    const struct hw_thread *known = l->stop       ? hw_stop_threads(l->stop, &known_count)
+                                    : l->snapshot ? hw_snapshot_threads(l->snapshot, &known_count)
+                                                  : NULL;
     int pid = l->t.who.pid;
     hw_tid_vec tids = {0};
     hw_thread_vec threads = {0};
@@ -265,24 +195,47 @@ static int update_threads(struct live_target *l, struct hw_error *err)
 
 static void live_thaw(struct hw_target *t)
 {
-    struct live_target *l = (struct live_target *)t;
-    t->pause_ns = hw_stop_release(l->stop);
-    l->stop = NULL;
+    struct hw_live *l = (struct hw_live *)t;
+    if (l->snapshot) {
+        hw_live_copy_drop(l);
+    } else {
+        t->pause_ns = hw_stop_release(l->stop);
+        l->stop = NULL;
+    }
     for (size_t i = 0; i < t->thread_count; i++)
         t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
 }
 
+static int stop(struct hw_live *l, struct hw_error *err)
+{
+    struct hw_target *t = &l->t;
+    t->missed_threads = 0;
+    t->thread_pause_ns = -1;
+    t->zombie = 0;
+    if (t->mode == HW_MODE_SNAPSHOT) {
+        int rc = hw_snapshot_check(t->who.pid, t->who.machine, err);
+        return rc == HW_OK
+                   ? hw_snapshot_begin(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->snapshot, err)
+                   : rc;
+    }
+    int rc = hw_stop_all(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->stop, err);
+    if (rc == HW_OK)
+        t->missed_threads = hw_stop_missed(l->stop);
+    return rc;
+}
+
 static int live_freeze(struct hw_target *t, struct hw_error *err)
 {
-    struct live_target *l = (struct live_target *)t;
-    int rc = hw_stop_all(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->stop, err);
+    struct hw_live *l = (struct hw_live *)t;
+    int rc = stop(l, err);
     if (rc != HW_OK)
         return rc;
-    t->missed_threads = hw_stop_missed(l->stop);
     l->entries_count = 0; /* what was read before is out of date */
     rc = update_maps(l, err);
     if (rc == HW_OK)
         rc = update_threads(l, err);
+    if (rc == HW_OK && l->snapshot)
+        rc = hw_live_copy_take(l, err);
     if (rc != HW_OK)
         live_thaw(t);
     return rc;
@@ -292,24 +245,31 @@ static int live_freeze(struct hw_target *t, struct hw_error *err)
 #define PAGEMAP_HAS_DATA (UINT64_C(3) << 62)
 
 /* Make the block of pagemap entries at hand the one that begins with the page of `addr`. */
-static void load_pagemap(struct live_target *l, hw_addr addr)
+static void load_pagemap(struct hw_live *l, hw_addr addr)
 {
     uint64_t page = l->t.who.page_size;
-    ssize_t n =
-        pread(l->pagemap, l->entries, sizeof l->entries, (off_t)(addr / page * sizeof *l->entries));
+    ssize_t n = pread(source(l)->pagemap, l->entries, sizeof l->entries,
+                      (off_t)(addr / page * sizeof *l->entries));
     l->entries_base = addr / page * page;
     l->entries_count = n > 0 ? (size_t)n / sizeof *l->entries : 0;
 }
 
 static int live_find_pages(struct hw_target *t, struct hw_error *err)
 {
-    const struct live_target *l = (const struct live_target *)t;
-    if (l->pagemap < 0)
+    const struct hw_live *l = (const struct hw_live *)t;
+    if (l->snapshot) { /* found when it was taken */
+        if (l->pages_rc != HW_OK && err)
+            *err = l->pages_error;
+        return l->pages_rc;
+    }
+    if (l->own.pagemap < 0)
         return hw_fail(err, HW_ERR_PERMISSION, "/proc/%d/pagemap may not be read", t->who.pid);
-    if (!hw_proc_memory(l->via, &t->memory))
+    if (!hw_proc_memory(l->own.pid, &t->memory))
         return hw_fail(err, HW_ERR_SYSTEM, "/proc/%d/status does not tell its memory", t->who.pid);
-    int rc = hw_residency_read(l->pagemap, t->maps, t->map_count, t->memory.swap_bytes > 0,
-                               HW_RESIDENCY_BEST, &t->pages, err);
+    struct hw_residency_source pages = {.pagemap = l->own.pagemap,
+                                        .swap_used = t->memory.swap_bytes > 0};
+    t->pages.page_size = t->who.page_size;
+    int rc = hw_residency_read(&pages, t->maps, t->map_count, &t->pages, err);
     if (rc == HW_OK)
         t->memory.locks_known = hw_residency_locks(&t->memory, &t->pages);
     return rc;
@@ -317,9 +277,9 @@ static int live_find_pages(struct hw_target *t, struct hw_error *err)
 
 static hw_addr live_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget)
 {
-    struct live_target *l = (struct live_target *)t;
+    struct hw_live *l = (struct hw_live *)t;
     uint64_t page = t->who.page_size;
-    if (l->pagemap < 0)
+    if (source(l)->pagemap < 0)
         return addr;
     while (addr < end && *budget) {
         if (addr < l->entries_base || (addr - l->entries_base) / page >= l->entries_count)
@@ -338,18 +298,15 @@ static hw_addr live_next_data(struct hw_target *t, hw_addr addr, hw_addr end, ui
 
 static void live_close(struct hw_target *t)
 {
-    struct live_target *l = (struct live_target *)t;
-    if (l->mem >= 0)
-        close(l->mem);
-    if (l->pagemap >= 0)
-        close(l->pagemap);
+    struct hw_live *l = (struct hw_live *)t;
+    hw_live_close_memory(&l->own);
 }
 
 static const struct hw_target_ops live_ops = {
     .read = live_read,
     .freeze = live_freeze,
     .thaw = live_thaw,
-    .open_file = live_open_file,
+    .open_file = hw_live_open_file,
     .find_pages = live_find_pages,
     .next_data = live_next_data,
     .close = live_close,
@@ -363,7 +320,7 @@ static bool refused(int sys_errno)
 }
 
 /* Find out what `pid` is: a process with memory, or why not. */
-static int check_kind(struct live_target *l, int pid, struct hw_error *err)
+static int check_kind(struct hw_live *l, int pid, struct hw_error *err)
 {
     char status[4096];
     struct hw_proc_stat stat;
@@ -384,8 +341,8 @@ static int check_kind(struct live_target *l, int pid, struct hw_error *err)
     if (stat.flags & HW_PF_KTHREAD)
         return hw_fail(err, HW_ERR_NO_PROCESS, "pid %d (%s) is a kernel thread: it has no heap",
                        pid, stat.comm);
-    l->via = living_thread(pid);
-    if (!l->via)
+    l->own.pid = living_thread(pid);
+    if (!l->own.pid)
         return hw_fail(err, HW_ERR_NO_PROCESS,
                        "pid %d (%s) has ended, only its parent has not noticed yet (a zombie)", pid,
                        stat.comm);
@@ -397,10 +354,10 @@ static int check_kind(struct live_target *l, int pid, struct hw_error *err)
  * where that cannot be opened (its file system may be gone), of the code that the kernel itself
  * maps into every program.
  */
-static bool read_header(struct live_target *l, unsigned char header[HW_ELF_START])
+static bool read_header(struct hw_live *l, unsigned char header[HW_ELF_START])
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/exe", l->via);
+    snprintf(path, sizeof path, "/proc/%d/exe", l->own.pid);
     hw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && pread(fd, header, HW_ELF_START, 0) == HW_ELF_START &&
         memcmp(header, ELFMAG, SELFMAG) == 0)
@@ -415,7 +372,7 @@ static bool read_header(struct live_target *l, unsigned char header[HW_ELF_START
 }
 
 /* Find out what machine the program is for, and refuse it if we do not read such processes. */
-static int check_machine(struct live_target *l, struct hw_error *err)
+static int check_machine(struct hw_live *l, struct hw_error *err)
 {
     unsigned char header[HW_ELF_START];
     if (!read_header(l, header))
@@ -431,7 +388,7 @@ static int check_machine(struct live_target *l, struct hw_error *err)
                    "pid %d is a %s: heapwalk reads x86_64 and i386 processes", l->t.who.pid, arch);
 }
 
-static int identify(struct live_target *l, struct hw_error *err)
+static int identify(struct hw_live *l, struct hw_error *err)
 {
     char comm[64] = "";
     if (hw_proc_text(l->t.who.pid, "comm", comm, sizeof comm)) {
@@ -440,29 +397,24 @@ static int identify(struct live_target *l, struct hw_error *err)
         if (!(l->t.who.comm = strdup(comm)))
             return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     }
-    l->t.who.exe = hw_proc_link(l->via, "exe");
+    l->t.who.exe = hw_proc_link(l->own.pid, "exe");
     return HW_OK;
 }
 
-static int open_memory(struct live_target *l, struct hw_error *err)
+static int open_memory(struct hw_live *l, struct hw_error *err)
 {
     int pid = l->t.who.pid;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/mem", l->via);
-    l->mem = open(path, O_RDONLY | O_CLOEXEC);
-    if (l->mem >= 0) {
-        snprintf(path, sizeof path, "/proc/%d/pagemap", l->via);
-        l->pagemap = open(path, O_RDONLY | O_CLOEXEC); /* can be done without */
+    hw_live_open_memory(&l->own, l->own.pid);
+    if (l->own.mem >= 0)
         return HW_OK;
-    }
     if (refused(errno))
         return hw_explain_permission(pid, "read", errno, err);
     if (errno == ENOENT || errno == ESRCH)
         return hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has ended", pid);
-    return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", path);
+    return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open /proc/%d/mem", l->own.pid);
 }
 
-static int open_steps(struct live_target *l, struct hw_error *err)
+static int open_steps(struct hw_live *l, struct hw_error *err)
 {
     int pid = l->t.who.pid;
     int rc = check_kind(l, pid, err);
@@ -486,12 +438,12 @@ static int open_steps(struct live_target *l, struct hw_error *err)
 int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err)
 {
     *ret = NULL;
-    struct live_target *l = calloc(1, sizeof *l);
+    struct hw_live *l = calloc(1, sizeof *l);
     if (!l)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
-    l->mem = l->pagemap = -1;
+    l->own = l->copy = (struct hw_live_memory){.mem = -1, .pagemap = -1};
     l->t.ops = &live_ops;
-    l->t.pause_ns = -1;
+    l->t.pause_ns = l->t.thread_pause_ns = -1;
     l->t.who = (struct hw_identity){
         .kind = HW_TARGET_LIVE,
         .pid = pid,

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 static int open_proc(int pid, const char *file)
 {
@@ -114,6 +115,14 @@ bool hw_proc_tids(int pid, hw_tid_vec *ret)
     if (!ok)
         errno = ENOMEM;
     return ok;
+}
+
+bool hw_kernel_since(int major, int minor)
+{
+    struct utsname name;
+    int x = 0, y = 0;
+    return uname(&name) == 0 && sscanf(name.release, "%d.%d", &x, &y) == 2 &&
+           (x > major || (x == major && y >= minor));
 }
 
 char *hw_proc_link(int pid, const char *file)

@@ -35,6 +35,9 @@ bool hw_proc_thread_ended(int pid, int tid);
 typedef HW_VEC(int) hw_tid_vec;
 bool hw_proc_tids(int pid, hw_tid_vec *ret);
 
+/* Whether the kernel that runs is this version or a later one. */
+bool hw_kernel_since(int major, int minor);
+
 /* The target of a symbolic link such as /proc/PID/exe, to be freed; NULL (errno) on failure. */
 char *hw_proc_link(int pid, const char *file);
 

@@ -10,10 +10,15 @@
 
 /* What is being read, and where to. */
 struct reading {
-    int pagemap;
-    bool swap_used;
-    struct hw_pages *pages;
-    struct hw_map *map; /* the one at hand */
+    const struct hw_residency_source *source;
+    int (*read_map)(struct reading *r, struct hw_error *err); /* scan_map() or pread_map() */
+    int pagemap;                                              /* the one at hand */
+    uint64_t page_size;
+    struct hw_pages *pages; /* NULL: probe, and be content with the first private page */
+    bool found;             /* there it is */
+    bool files_only;        /* leave out private pages */
+    bool *probed;           /* for each map, whether it was found there */
+    struct hw_map *map;     /* the one at hand */
     void *buffer;
     uint64_t categories; /* PAGEMAP_SCAN: those to be told */
     uint64_t budget;     /* pread: entries that may still be read */
@@ -37,11 +42,17 @@ static int note(struct reading *r, hw_addr start, hw_addr end, unsigned is, stru
     struct hw_map *map = r->map;
     if (start < map->start || end > map->end || start >= end || (is & (IS_ZERO | IS_GUARD)))
         return HW_OK;
+    if (r->files_only && !(is & IS_FILE))
+        return HW_OK;
+    if (!r->pages) {
+        r->found |= is & IS_PRESENT ? !(is & IS_FILE) : r->source->swap_used;
+        return HW_OK;
+    }
     if (is & IS_PRESENT) {
         *(is & IS_FILE ? &map->file_bytes : &map->anon_bytes) += end - start;
         return hw_pages_set(r->pages, start, end, HW_PAGE_RESIDENT, err);
     }
-    if (!(is & IS_SWAPPED) || !r->swap_used)
+    if (!(is & IS_SWAPPED) || !r->source->swap_used)
         return HW_OK;
     map->swapped_bytes += end - start;
     return hw_pages_set(r->pages, start, end, HW_PAGE_SWAPPED, err);
@@ -84,13 +95,16 @@ static unsigned of_categories(uint64_t c)
 static int scan_map(struct reading *r, struct hw_error *err)
 {
     struct scan_range *ranges = r->buffer;
-    for (hw_addr at = r->map->start; at < r->map->end;) {
+    uint64_t others = r->pages ? 0 : SCAN_FILE | SCAN_ZERO; /* a probe does not want these at all */
+    for (hw_addr at = r->map->start; at < r->map->end && !r->found;) {
         struct scan_arg arg = {.size = sizeof arg,
                                .start = at,
                                .end = r->map->end,
                                .vec = (uint64_t)(uintptr_t)ranges,
                                .vec_len = SCAN_RANGES,
-                               .max_pages = SCAN_PAGES,
+                               .max_pages = r->pages ? SCAN_PAGES : 1,
+                               .inverted = others,
+                               .mask = others,
                                .anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
                                .return_mask = r->categories};
         int n = ioctl(r->pagemap, SCAN_IOCTL, &arg);
@@ -159,8 +173,8 @@ static unsigned of_entry(struct reading *r, uint64_t entry)
 static int pread_map(struct reading *r, struct hw_error *err)
 {
     uint64_t *entries = r->buffer;
-    uint64_t page = r->pages->page_size;
-    for (hw_addr at = r->map->start; at < r->map->end;) {
+    uint64_t page = r->page_size;
+    for (hw_addr at = r->map->start; at < r->map->end && !r->found;) {
         uint64_t left = (r->map->end - at) / page;
         size_t wanted = left < ENTRIES ? (size_t)left : ENTRIES;
         if (r->budget < wanted)
@@ -199,46 +213,111 @@ static bool has_pages(const struct hw_map *map)
     return map->start <= INT64_MAX && !(map->path && strncmp(map->path, "[vvar", 5) == 0);
 }
 
-static int each_map(struct reading *r, struct hw_map *maps, size_t count,
-                    int (*read_map)(struct reading *r, struct hw_error *err), struct hw_error *err)
+static int count_map(struct reading *r, int pagemap, struct hw_error *err)
 {
+    r->pagemap = pagemap;
+    r->map->anon_bytes = r->map->file_bytes = r->map->swapped_bytes = 0;
+    return r->read_map(r, err);
+}
+
+/*
+ * A private map of a process that has a copy. What the copy has of it is what was there when it was
+ * made. If it has nothing of what was there, the program has asked for that; then the process is
+ * the next best thing. If nothing was there, nothing but pages of its file can be.
+ */
+static int count_copied(struct reading *r, bool was_there, struct hw_error *err)
+{
+    const struct hw_residency_source *s = r->source;
+    if (!was_there) {
+        r->files_only = true;
+        int rc = count_map(r, s->pagemap, err);
+        r->files_only = false;
+        return rc;
+    }
+    int rc = count_map(r, s->copy, err);
+    if (rc != HW_OK || r->map->anon_bytes || r->map->swapped_bytes)
+        return rc;
+    r->map->flags |= HW_MAP_UNCOPIED;
+    return count_map(r, s->pagemap, err);
+}
+
+static int count_each(struct reading *r, struct hw_map *maps, size_t count, struct hw_error *err)
+{
+    const bool *was_there = r->source->was_there;
     int rc = HW_OK;
     hw_pages_clear(r->pages);
     for (size_t i = 0; i < count && rc == HW_OK; i++) {
         r->map = &maps[i];
         r->map->anon_bytes = r->map->file_bytes = r->map->swapped_bytes = 0;
         if (has_pages(r->map))
-            rc = read_map(r, err);
+            rc = was_there && !(r->map->flags & HW_MAP_SHARED)
+                     ? count_copied(r, was_there[i], err)
+                     : count_map(r, r->source->pagemap, err);
     }
     return rc;
 }
 
-int hw_residency_read(int pagemap, struct hw_map *maps, size_t map_count, bool swap_used,
-                      enum hw_residency_way way, struct hw_pages *pages, struct hw_error *err)
+static int probe_each(struct reading *r, struct hw_map *maps, size_t count, struct hw_error *err)
 {
+    int rc = HW_OK;
+    for (size_t i = 0; i < count && rc == HW_OK; i++) {
+        r->map = &maps[i];
+        r->found = false;
+        if (has_pages(r->map) && !(r->map->flags & HW_MAP_SHARED))
+            rc = r->read_map(r, err);
+        r->probed[i] = r->found;
+    }
+    r->found = false;
+    return rc;
+}
+
+/* The best way that the kernel has. */
+static int each_map(struct reading *r, struct hw_map *maps, size_t count, struct hw_error *err)
+{
+    int (*each)(struct reading *, struct hw_map *, size_t, struct hw_error *) =
+        r->pages ? count_each : probe_each;
+    enum hw_residency_way way = r->source->way;
     hw_autofree void *buffer = malloc(BUFFER_BYTES);
     if (!buffer)
         return hw_fail(err, HW_ERR_NOMEM, "no memory to note where the pages are");
-    struct reading r = {
-        .pagemap = pagemap, .swap_used = swap_used, .pages = pages, .buffer = buffer};
+    r->buffer = buffer;
+    r->pagemap = r->source->pagemap;
     int rc = HW_ERR_UNSUPPORTED;
     if (way != HW_RESIDENCY_PREAD) {
-        r.categories = SCAN_ALWAYS | SCAN_GUARD;
-        rc = each_map(&r, maps, map_count, scan_map, err);
+        r->read_map = scan_map;
+        r->categories = SCAN_ALWAYS | SCAN_GUARD;
+        rc = each(r, maps, count, err);
         if (rc == HW_ERR_UNSUPPORTED) {
-            r.categories = SCAN_ALWAYS;
-            rc = each_map(&r, maps, map_count, scan_map, err);
+            r->categories = SCAN_ALWAYS;
+            rc = each(r, maps, count, err);
         }
     }
     if (rc == HW_ERR_UNSUPPORTED && way != HW_RESIDENCY_SCAN) {
         hw_autoclose int flags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
-        r.frame_flags = flags;
-        r.budget = ENTRIES_MAX;
-        rc = each_map(&r, maps, map_count, pread_map, err);
+        r->frame_flags = flags;
+        r->budget = ENTRIES_MAX;
+        r->read_map = pread_map;
+        rc = each(r, maps, count, err);
     }
+    return rc;
+}
+
+int hw_residency_read(const struct hw_residency_source *source, struct hw_map *maps, size_t count,
+                      struct hw_pages *pages, struct hw_error *err)
+{
+    struct reading r = {.source = source, .page_size = pages->page_size, .pages = pages};
+    int rc = each_map(&r, maps, count, err);
     if (rc != HW_OK)
         hw_pages_clear(pages);
     return rc;
+}
+
+int hw_residency_probe(const struct hw_residency_source *source, struct hw_map *maps, size_t count,
+                       bool *ret, struct hw_error *err)
+{
+    struct reading r = {
+        .source = source, .page_size = (uint64_t)sysconf(_SC_PAGESIZE), .probed = ret};
+    return each_map(&r, maps, count, err);
 }
 
 /* ---- locks ----------------------------------------------------------------------------------- */

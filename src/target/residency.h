@@ -20,14 +20,35 @@
 
 enum hw_residency_way { HW_RESIDENCY_BEST, HW_RESIDENCY_SCAN, HW_RESIDENCY_PREAD };
 
+struct hw_residency_source {
+    int pagemap; /* /proc/PID/pagemap */
+    /* False if the process has nothing swapped out (VmSwap is 0): then entries that look swapped are
+     * markers that the kernel keeps in page tables, guard pages of stacks for example. */
+    bool swap_used;
+    enum hw_residency_way way;
+    /*
+     * Where the process has a copy (snapshot.h): what hw_residency_probe() found when the copy was
+     * made, and /proc/COPY/pagemap. Private maps are then counted as they were at that moment, others
+     * as they are now. Those that are not in the copy although they had pages (madvise(2),
+     * MADV_DONTFORK, MADV_WIPEONFORK) get HW_MAP_UNCOPIED, and are counted as they are now.
+     */
+    const bool *was_there; /* NULL: there is no copy */
+    int copy;
+};
+
 /*
- * Fill `pages`, which must be empty, and the counts of each map. `swap_used` is false if the process
- * has nothing swapped out (VmSwap is 0): then entries that look swapped are markers that the kernel
- * keeps in page tables, guard pages of stacks for example. Fails with UNSUPPORTED (the kernel does
- * not have the way asked for), SYSTEM, NOMEM; `pages` is empty then.
+ * Fill `pages`, which must be empty, and the counts of each map. Fails with UNSUPPORTED (the kernel
+ * does not have the way asked for), SYSTEM, NOMEM; `pages` is empty then.
  */
-int hw_residency_read(int pagemap, struct hw_map *maps, size_t map_count, bool swap_used,
-                      enum hw_residency_way way, struct hw_pages *pages, struct hw_error *err);
+int hw_residency_read(const struct hw_residency_source *source, struct hw_map *maps, size_t count,
+                      struct hw_pages *pages, struct hw_error *err);
+
+/*
+ * For each private map, whether there is any page of the process's own in it, in RAM or swapped
+ * out: much quicker than to count them. Errors as above.
+ */
+int hw_residency_probe(const struct hw_residency_source *source, struct hw_map *maps, size_t count,
+                       bool *ret, struct hw_error *err);
 
 /*
  * Note which memory is locked in RAM. A program that locks anything mostly locks everything

@@ -87,7 +87,6 @@ int hw_target_find_pages(struct hw_target *t, struct hw_error *err)
 {
     if (!t->ops->find_pages)
         return hw_fail(err, HW_ERR_UNSUPPORTED, "a core does not tell what was in RAM");
-    t->pages = hw_pages_empty(t->who.page_size);
     int rc = t->ops->find_pages(t, err);
     t->pages_known = rc == HW_OK;
     return rc;

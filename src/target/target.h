@@ -33,6 +33,7 @@ enum hw_map_flag {
     HW_MAP_WRITE = 2,
     HW_MAP_READ = 4, /* as PF_X, PF_W, PF_R */
     HW_MAP_SHARED = 8,
+    HW_MAP_UNCOPIED = 16, /* live, by way of a copy: not in the copy, so it cannot be read */
 };
 
 /* One mapping of the image. [start, end), page-aligned in a live process and in kernel cores. */
@@ -86,7 +87,8 @@ struct hw_target_ops {
      * hole begins, 0 if `addr` itself is in one. Negative: enum hw_code, the whole image is gone.
      */
     ssize_t (*read)(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
-    /* Make the image stand still, and bring maps and threads up to date. NULL: it always does. */
+    /* Make the image stand still, or read from a copy of it from now on (t->mode), and bring maps and threads up to date. NULL: it always
+     * stands still. */
     int (*freeze)(struct hw_target *t, struct hw_error *err);
     /* Let it run again. Called only after a freeze; cannot fail. */
     void (*thaw)(struct hw_target *t);
@@ -113,7 +115,13 @@ struct hw_target {
     struct hw_pages pages;   /* where pages_known: see hw_target_find_pages() */
     uint64_t bytes_read;     /* by hw_read() so far */
     bool frozen;
-    int64_t pause_ns;      /* live: length of the last freeze, -1 before the first */
+    enum hw_mode
+        mode; /* live: how it is to be frozen, STOPPED or SNAPSHOT; may be set at any time */
+    int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
+    int64_t
+        thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
+    int zombie; /* live: a dead copy that could not be cleared away, as the target numbers it;
+                              else 0 */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
     bool truncated;        /* core: the file ends before its segments do */
 };

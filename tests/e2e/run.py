@@ -26,6 +26,7 @@ import layouts
 import modes
 import output
 import residency
+import snapshot
 import verdict
 import whatis
 from cases import CASES
@@ -33,7 +34,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, harmless)
+           hostile, residency, holes, harmless, snapshot)
 
 
 def groups():

@@ -45,6 +45,7 @@ Test(model, a_new_report_knows_nothing)
     struct hw_report *r = hw_report_create();
     cr_assert(hw_report_complete(r));
     cr_assert_eq(hw_report_pause_ns(r), -1);
+    cr_assert_eq(hw_report_thread_pause_ns(r), -1);
     cr_assert_eq(hw_report_arenas(r), 0);
     cr_assert_null(hw_report_finding(r, 0));
     cr_assert_not(hw_report_figure(r, -1, HW_M_SYSTEM_BYTES).known);
@@ -57,6 +58,8 @@ Test(model, figures_are_found_by_arena_and_metric)
     sample_arena(r, 132 * KIB, 4096);
     hw_set(r->totals, HW_M_TOP_BYTES, 5);
     cr_assert_eq(hw_report_pause_ns(r), 1234567);
+    r->method.thread_pause_ns = hw_known(89);
+    cr_assert_eq(hw_report_thread_pause_ns(r), 89);
     cr_assert_eq(hw_report_arenas(r), 1);
     cr_assert_eq(hw_report_figure(r, 0, HW_M_SYSTEM_BYTES).n, 135168);
     cr_assert_eq(hw_report_figure(r, -1, HW_M_TOP_BYTES).n, 5);

@@ -73,6 +73,13 @@ static void forget_giants(hw_map_vec *maps)
     maps->count = kept;
 }
 
+static int read_pages(int pagemap, struct hw_map *maps, size_t count, bool swap_used,
+                      enum hw_residency_way way, struct hw_pages *pages)
+{
+    struct hw_residency_source source = {.pagemap = pagemap, .swap_used = swap_used, .way = way};
+    return hw_residency_read(&source, maps, count, pages, NULL);
+}
+
 static struct asked ask(pid_t pid, bool swap_used, enum hw_residency_way way)
 {
     struct asked a = {.pages = hw_pages_empty(PAGE)};
@@ -82,7 +89,7 @@ static struct asked ask(pid_t pid, bool swap_used, enum hw_residency_way way)
     cr_assert_geq(fd, 0);
     cr_assert_eq(hw_proc_maps(pid, &a.maps, NULL), HW_OK);
     forget_giants(&a.maps);
-    int rc = hw_residency_read(fd, a.maps.data, a.maps.count, swap_used, way, &a.pages, NULL);
+    int rc = read_pages(fd, a.maps.data, a.maps.count, swap_used, way, &a.pages);
     if (rc == HW_ERR_UNSUPPORTED)
         cr_skip("this kernel has no PAGEMAP_SCAN");
     cr_assert_eq(rc, HW_OK);
@@ -375,7 +382,7 @@ static void expect_mixed(bool swap_used)
     struct hw_map map = pages_16_to(16 + MIXED);
     map.anon_bytes = map.file_bytes = map.swapped_bytes = 99; /* of the time before */
     struct hw_pages pages = hw_pages_empty(PAGE);
-    cr_assert_eq(hw_residency_read(fd, &map, 1, swap_used, HW_RESIDENCY_BEST, &pages, NULL), HW_OK);
+    cr_assert_eq(read_pages(fd, &map, 1, swap_used, HW_RESIDENCY_BEST, &pages), HW_OK);
     for (size_t i = 0; i < MIXED; i++)
         cr_expect_eq(hw_pages_at(&pages, (16 + i) * PAGE), states[i], "page %zu", i);
     cr_expect_eq(map.anon_bytes, 3 * PAGE);
@@ -395,8 +402,7 @@ Test(target_residency, the_way_may_be_demanded)
     hw_autoclose int fd = recorded(mixed, MIXED);
     struct hw_map map = pages_16_to(16 + MIXED);
     struct hw_pages pages = hw_pages_empty(PAGE);
-    cr_expect_eq(hw_residency_read(fd, &map, 1, true, HW_RESIDENCY_SCAN, &pages, NULL),
-                 HW_ERR_UNSUPPORTED);
+    cr_expect_eq(read_pages(fd, &map, 1, true, HW_RESIDENCY_SCAN, &pages), HW_ERR_UNSUPPORTED);
     cr_expect_eq(pages.slices.count, 0);
 }
 
@@ -405,7 +411,7 @@ Test(target_residency, a_pagemap_that_ends_early)
     hw_autoclose int fd = recorded(mixed, MIXED);
     struct hw_map maps[] = {pages_16_to(1000), {.start = 2000 * PAGE, .end = 9000 * PAGE}};
     struct hw_pages pages = hw_pages_empty(PAGE);
-    cr_assert_eq(hw_residency_read(fd, maps, 2, false, HW_RESIDENCY_PREAD, &pages, NULL), HW_OK);
+    cr_assert_eq(read_pages(fd, maps, 2, false, HW_RESIDENCY_PREAD, &pages), HW_OK);
     cr_expect_eq(maps[0].anon_bytes, 3 * PAGE);
     cr_expect_eq(maps[1].anon_bytes, 0);
     hw_pages_clear(&pages);
@@ -415,8 +421,7 @@ Test(target_residency, what_cannot_be_read_is_an_error)
 {
     struct hw_map map = pages_16_to(32);
     struct hw_pages pages = hw_pages_empty(PAGE);
-    cr_expect_eq(hw_residency_read(-1, &map, 1, false, HW_RESIDENCY_BEST, &pages, NULL),
-                 HW_ERR_SYSTEM);
+    cr_expect_eq(read_pages(-1, &map, 1, false, HW_RESIDENCY_BEST, &pages), HW_ERR_SYSTEM);
     cr_expect_eq(pages.slices.count, 0);
 }
 
@@ -426,8 +431,7 @@ Test(target_residency, too_much_is_not_looked_at_page_by_page)
     struct hw_map map = pages_16_to((UINT64_C(1) << 27) + 17);
     struct hw_pages pages = hw_pages_empty(PAGE);
     cr_assert_eq(ftruncate(fd, (off_t)(map.end / PAGE * 8)), 0);
-    cr_expect_eq(hw_residency_read(fd, &map, 1, false, HW_RESIDENCY_BEST, &pages, NULL),
-                 HW_ERR_UNSUPPORTED);
+    cr_expect_eq(read_pages(fd, &map, 1, false, HW_RESIDENCY_BEST, &pages), HW_ERR_UNSUPPORTED);
     cr_expect_eq(pages.slices.count, 0);
 }
 
@@ -439,7 +443,7 @@ Test(target_residency, the_kernels_own_pages_are_nobodys)
                             {.start = 0xffffffffff600000, .end = 0xffffffffff601000}};
     maps[0].path = vvar;
     struct hw_pages pages = hw_pages_empty(PAGE);
-    cr_assert_eq(hw_residency_read(fd, maps, 2, false, HW_RESIDENCY_BEST, &pages, NULL), HW_OK);
+    cr_assert_eq(read_pages(fd, maps, 2, false, HW_RESIDENCY_BEST, &pages), HW_OK);
     cr_expect_eq(maps[0].anon_bytes + maps[0].file_bytes + maps[1].anon_bytes, 0);
     cr_expect_eq(pages.slices.count, 0);
 }

@@ -1,0 +1,49 @@
+/*
+ * What the files of a live target share: live.c; live_copy.c, for reading by way of a copy;
+ * live_file.c, for the files that it has mapped.
+ */
+#ifndef HW_TARGET_LIVE_H
+#define HW_TARGET_LIVE_H
+
+#include "target/snapshot.h"
+#include "target/stop.h"
+
+/* What bytes are read from: the process, or a copy of it. */
+struct hw_live_memory {
+    int pid;      /* the thread through which it is reached; 0: there is none */
+    int mem;      /* /proc/PID/mem, -1 if closed */
+    int pagemap;  /* /proc/PID/pagemap, -1 if that may not be read */
+    bool use_mem; /* process_vm_readv() does not work here */
+};
+
+struct hw_live {
+    struct hw_target t;
+    struct hw_live_memory own, copy;
+    uint64_t entries[512]; /* a block of the pagemap that is read from */
+    hw_addr entries_base;  /* entries[0] is of the page at this address */
+    size_t entries_count;
+    /* While frozen, one of them: */
+    struct hw_stop *stop;
+    struct hw_snapshot *snapshot;
+    bool uncopied;               /* some maps are HW_MAP_UNCOPIED */
+    int pages_rc;                /* by way of a copy, pages are found during the freeze ... */
+    struct hw_error pages_error; /* ... or not */
+};
+
+/* Open the files of a memory; those that fail are -1 (errno). Release them. */
+void hw_live_open_memory(struct hw_live_memory *m, int pid);
+void hw_live_close_memory(struct hw_live_memory *m);
+
+/* The open_file operation of a live target. */
+int hw_live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+
+/*
+ * Once all threads stand still (l->snapshot) and maps and threads are up to date: find the pages, have
+ * the copy made, and read from it from now on. The target runs then. Errors as hw_snapshot_take(),
+ * and PERMISSION.
+ */
+int hw_live_copy_take(struct hw_live *l, struct hw_error *err);
+/* End the copy, and read from the process again. */
+void hw_live_copy_drop(struct hw_live *l);
+
+#endif

@@ -1,0 +1,208 @@
+#include "snapshots.h"
+
+#include "target/proc.h"
+
+#include <pthread.h>
+
+/* ---- job control and signals ----------------------------------------------------------------- */
+
+Test(snapshot, of_a_stopped_process_leaves_it_stopped, .timeout = 60)
+{
+    struct shared *sh = make_shared();
+    pid_t pid = child_start(only_busy, sh);
+    wait_ready(sh, 1);
+    for (int i = 0; i < 10; i++) {
+        kill(pid, SIGSTOP);
+        cr_assert(reaches_state(pid, 'T'));
+        long before = sh->count[0];
+        take_and_end(pid);
+        nap_ms(5);
+        cr_assert_eq(state_of(pid), 'T', "state %c", state_of(pid));
+        cr_assert_eq(sh->count[0], before);
+        kill(pid, SIGCONT);
+        cr_assert(grows(&sh->count[0]));
+    }
+    cr_expect_eq(sh->errors[0], 0);
+    child_end(pid);
+}
+
+static struct shared *signal_shared;
+
+static void on_signal(int sig, siginfo_t *info, void *context)
+{
+    (void)sig, (void)context;
+    signal_shared->errors[0] += info->si_value.sival_int != signal_shared->signals + 1;
+    ++signal_shared->signals;
+}
+
+static void take_signals(void *arg)
+{
+    signal_shared = arg;
+    struct sigaction act = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGRTMIN, &act, NULL);
+    signal_shared->ready = 1;
+    only_busy(arg);
+}
+
+struct storm {
+    pid_t pid;
+    volatile int end, sent;
+    bool job_control;
+};
+
+/* Signals that queue, each with its number; and stops and goes among them. */
+static void *send_signals(void *arg)
+{
+    struct storm *storm = arg;
+    while (!storm->end) {
+        if (sigqueue(storm->pid, SIGRTMIN, (union sigval){.sival_int = storm->sent + 1}) == 0)
+            ++storm->sent;
+        if (storm->job_control) {
+            kill(storm->pid, SIGSTOP);
+            kill(storm->pid, SIGCONT);
+        }
+        usleep(50);
+    }
+    return NULL;
+}
+
+static void storm_of_signals(bool job_control)
+{
+    struct shared *sh = make_shared();
+    pid_t pid = child_start(take_signals, sh);
+    wait_ready(sh, 1);
+    struct storm storm = {.pid = pid, .job_control = job_control};
+    pthread_t th;
+    pthread_create(&th, NULL, send_signals, &storm);
+    int taken = 0;
+    for (int i = 0; i < 100; i++) {
+        struct hw_snapshot *s = begin(pid);
+        struct hw_error err = {0};
+        int copy;
+        int rc = hw_snapshot_take(s, vdso_of(pid), &copy, &err);
+        cr_assert(rc == HW_OK || rc == HW_ERR_HARMFUL, "%s", err.text);
+        taken += rc == HW_OK;
+        cr_assert_eq(hw_snapshot_end(s).zombie, 0);
+    }
+    storm.end = 1;
+    pthread_join(th, NULL);
+    for (int i = 0; i < 5000 && sh->signals < storm.sent; i++)
+        nap_ms(1);
+    cr_log_info("%d of 100 taken, %d signals", taken, storm.sent);
+    cr_expect_eq(sh->signals, storm.sent);
+    cr_expect_eq(sh->errors[0], 0);
+    cr_expect_gt(taken, 0);
+    cr_expect(grows(&sh->count[0]), "state %c", state_of(pid));
+    char children[256];
+    children_of(pid, children, sizeof children);
+    cr_expect_str_eq(children, "");
+    child_end(pid);
+}
+
+Test(snapshot, among_signals_none_gets_lost, .timeout = 60)
+{
+    storm_of_signals(false);
+}
+
+Test(snapshot, among_stops_and_goes, .timeout = 60)
+{
+    storm_of_signals(true);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+Test(snapshot, of_a_process_that_ends_meanwhile_ends_too, .timeout = 60)
+{
+    pid_t pid = child_start(child_sleep, NULL);
+    cr_assert(reaches_state(pid, 'S'));
+    struct hw_snapshot *s = begin(pid);
+    int copy = take(s, pid);
+    kill(pid, SIGKILL);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
+    /* Its files are open in the copy: that must not outlive the process. */
+    for (int i = 0; i < 2000 && state_of(copy) == 't'; i++)
+        nap_ms(1);
+    cr_expect_neq(state_of(copy), 't');
+    cr_expect_eq(hw_snapshot_end(s).zombie, 0);
+}
+
+static void execute_another(void *arg)
+{
+    struct shared *sh = arg;
+    sh->ready = 1;
+    while (!sh->go)
+        nap_ms(1);
+    execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+    _exit(1);
+}
+
+Test(snapshot, of_a_process_that_executes_another_program_meanwhile, .timeout = 60)
+{
+    struct shared *sh = make_shared();
+    pid_t pid = child_start(execute_another, sh);
+    wait_ready(sh, 1);
+    struct hw_snapshot *s = begin(pid);
+    int copy = take(s, pid);
+    sh->go = 1;
+    char comm[64] = "", children[256];
+    for (int i = 0; i < 2000 && strcmp(comm, "sleep\n") != 0; i++) {
+        nap_ms(1);
+        cr_assert(hw_proc_text(pid, "comm", comm, sizeof comm));
+    }
+    cr_expect_eq(state_of(copy), 't');
+    cr_expect_eq(hw_snapshot_end(s).zombie, 0);
+    children_of(pid, children, sizeof children);
+    cr_expect_str_eq(children, "");
+    cr_expect(reaches_state(pid, 'S'));
+    child_end(pid);
+}
+
+Test(snapshot, the_copy_dies_with_a_keeper_that_is_killed, .timeout = 60)
+{
+    pid_t pid = child_start(child_sleep, NULL);
+    cr_assert(reaches_state(pid, 'S'));
+    struct hw_snapshot *s = begin(pid);
+    int copy = take(s, pid);
+    kill((pid_t)status_number(copy, "TracerPid:"), SIGKILL);
+    cr_expect(reaches_state(copy, 'Z'), "state %c", state_of(copy));
+    hw_snapshot_end(s);
+    cr_expect_eq(state_of(pid), 'S');
+    child_end(pid);
+}
+
+/* The walker is killed: the end of its socket is all that the keeper hears of it. */
+static void walk_for_ever(void *arg)
+{
+    struct shared *sh = arg;
+    struct hw_snapshot *s = begin(sh->go);
+    if (sh->ready == 0) {
+        sh->count[0] = take(s, sh->go);
+        sh->ready = 1;
+    }
+    sh->ready = 2;
+    child_sleep(NULL);
+}
+
+Test(snapshot, a_walker_that_is_killed_leaves_nothing, .timeout = 60)
+{
+    char before[1024], after[1024];
+    pid_t pid = child_start(child_sleep, NULL);
+    cr_assert(reaches_state(pid, 'S'));
+    portrait(pid, before, sizeof before);
+    for (int taken = 0; taken < 2; taken++) {
+        struct shared *sh = make_shared();
+        sh->go = pid;
+        sh->ready = !taken;
+        pid_t walker = child_start(walk_for_ever, sh);
+        wait_ready(sh, 2);
+        cr_expect_eq(state_of(pid), taken ? 'S' : 't');
+        child_end(walker);
+        cr_expect(reaches_state(pid, 'S'));
+        for (int i = 0; i < 2000 && (taken && state_of((pid_t)sh->count[0])); i++)
+            nap_ms(1);
+        nap_ms(5);
+        portrait(pid, after, sizeof after);
+        cr_expect_str_eq(after, before);
+    }
+    child_end(pid);
+}
