@@ -143,7 +143,7 @@ struct hw_report;
 /* How a target is read. */
 enum hw_mode {
     HW_MODE_STOPPED,  /* a live one stands still meanwhile */
-    HW_MODE_RUNNING,  /* (not yet) a live one runs on, and figures may be torn */
+    HW_MODE_RUNNING,  /* a live one runs on; what changes meanwhile is about right, and said so */
     HW_MODE_SNAPSHOT, /* a live one forks and runs on; its child, which never runs, is read */
     HW_MODE_CORE,     /* a core */
 };
@@ -158,12 +158,15 @@ struct hw_options {
     const char *roots; /* for tests: find the allocator's roots only in this way, "symtab", "table",
                           "disassembly" or "scan"; no other symbol or type is used. NULL: any */
     /*
-     * How to read a live process, STOPPED (0) or SNAPSHOT. For a snapshot a thread of the process is
+     * How to read a live process: STOPPED (0), RUNNING or SNAPSHOT. For a snapshot a thread of the process is
      * made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like fail with
      * HARMFUL where that would do harm. We start a process of our own for it, a child of the
      * caller, which ends with the call; SIGCHLD is sent for it.
      */
     enum hw_mode mode;
+    /* STOPPED: let the process run again after so long, in nanoseconds, come what may. What was not
+     * read by then is read as by RUNNING. 0: no limit. */
+    int64_t max_pause_ns;
 };
 
 /*
@@ -187,7 +190,9 @@ typedef int (*hw_block_fn)(const struct hw_block *block, void *arg);
 struct hw_listener {
     hw_block_fn block; /* or NULL */
     void *arg;
-    bool want_bins; /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
+    bool want_lists; /* the report is to be rendered as malloc_info: follow the free lists of bins,
+                        which may double the time; else they are proven, not followed */
+    bool want_bins;  /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
                        for every chunk in an unsorted bin */
     /*
      * Put so many of the largest free runs into the report, at most HW_HOLES_MAX, of arena `arena`

@@ -35,10 +35,18 @@ struct hw_sink {
     /* Once, when arenas, threads and parameters are in the report, before the first block. */
     void (*ready)(void *ctx);
     /* Every byte of an arena's heaps comes as exactly one block, in ascending order within a heap.
-     * Not 0: stop. */
-    int (*block)(void *ctx, const struct hw_block *b);
+     * Some of them at a time, for speed; all of one call are of one arena, or mmapped. Not 0: stop.
+     */
+    int (*blocks)(void *ctx, const struct hw_block *b, size_t count);
+    /*
+     * NULL, or asked before an arena is walked, once its row is filled in but for what the listener
+     * measures: true if the listener knows from an earlier walk what this one would tell, so that
+     * the arena need not be walked. See struct hw_arena, fingerprint.
+     */
+    bool (*known)(void *ctx, unsigned arena);
     void *ctx;
-    bool want_bins; /* tell for each HW_FREE block whether it is in the unsorted bin */
+    bool want_bins;  /* tell for each HW_FREE block whether it is in the unsorted bin */
+    bool want_lists; /* fill in fast[] and bins[] of arenas; else bins need not be followed */
 };
 
 struct hw_allocator {

@@ -47,7 +47,7 @@ int hw_analyses_begin(struct hw_report *r, struct hw_analyzing **ret, struct hw_
     return HW_OK;
 }
 
-void hw_analyses_block(struct hw_analyzing *a, const struct hw_block *b)
+static void tell_block(struct hw_analyzing *a, const struct hw_block *b)
 {
     struct hw_run run;
     for (size_t i = 0; hw_analyses[i]; i++)
@@ -55,6 +55,12 @@ void hw_analyses_block(struct hw_analyzing *a, const struct hw_block *b)
             hw_analyses[i]->block(a->state[i], a->report, b);
     if (hw_runs_block(&a->runs, b, &run))
         tell_run(a, &run);
+}
+
+void hw_analyses_blocks(struct hw_analyzing *a, const struct hw_block *b, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        tell_block(a, &b[i]);
 }
 
 void hw_analyses_blocks_done(struct hw_analyzing *a)

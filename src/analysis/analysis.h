@@ -55,7 +55,8 @@ struct hw_analyzing;
 
 /* Begin; the report must have its arenas, and must outlive this. NOMEM. */
 int hw_analyses_begin(struct hw_report *r, struct hw_analyzing **ret, struct hw_error *err);
-void hw_analyses_block(struct hw_analyzing *a, const struct hw_block *b);
+/* Some blocks of one arena, or mmapped ones. */
+void hw_analyses_blocks(struct hw_analyzing *a, const struct hw_block *b, size_t count);
 /* There are no more blocks: the last run is complete, too. For who cannot wait for the end; else
  * hw_analyses_end() does it. NULL is fine. */
 void hw_analyses_blocks_done(struct hw_analyzing *a);

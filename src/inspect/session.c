@@ -202,14 +202,19 @@ static void on_ready(void *ctx)
         d->walker->ready(d->walker->ctx, d->report);
 }
 
-static int on_block(void *ctx, const struct hw_block *b)
+static int on_blocks(void *ctx, const struct hw_block *b, size_t count)
 {
     struct dispatch *d = ctx;
     if (d->code != HW_OK)
         return d->code;
-    hw_analyses_block(d->analyzing, b);
-    hw_ledger_block(&d->ledger, b);
-    return d->walker->block ? d->walker->block(d->walker->ctx, d->report, b) : 0;
+    hw_analyses_blocks(d->analyzing, b, count);
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        hw_ledger_block(&d->ledger, &b[i]);
+        if (d->walker->block)
+            rc = d->walker->block(d->walker->ctx, d->report, &b[i]);
+    }
+    return rc;
 }
 
 static char *copy(const char *s)
@@ -299,7 +304,7 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
     struct hw_report *r = d->report;
     struct hw_sink sink = {.report = r,
                            .ready = on_ready,
-                           .block = on_block,
+                           .blocks = on_blocks,
                            .ctx = d,
                            .want_bins = walker->want_bins};
     uint64_t read_before = t->bytes_read;

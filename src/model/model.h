@@ -44,7 +44,8 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(REGION_NOT_FOUND, "region_not_found") /* system bytes that no region explains */             \
     X(MMAPPED_MISMATCH, "mmapped_mismatch") /* mmapped chunks found differ from mp_ */             \
     X(OTHER_MALLOC, "other_malloc")         /* another glibc malloc, whose arenas are left out */  \
-    X(STOPPED_EARLY, "stopped_early")       /* the listener ended the walk */
+    X(MOVED, "moved")                 /* an arena or tcache that changed while it was read */      \
+    X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk */
 
 enum hw_finding_kind {
 #define HW_FINDING_ENUM_(id, name) HW_FINDING_##id,
@@ -233,8 +234,11 @@ struct hw_arena {
     unsigned index;
     hw_addr address;
     enum hw_arena_kind kind;
-    bool locked;                      /* its mutex was held */
-    bool contiguous;                  /* main arena only: its top may grow by brk */
+    bool locked;          /* its mutex was held */
+    bool moved;           /* it changed while it was read: its figures are about right, not exact */
+    uint64_t fingerprint; /* Two walks that give the same one, neither of them `moved`, met the same
+                             chunks in the same states; 0: none was taken */
+    bool contiguous;      /* main arena only: its top may grow by brk */
     struct hw_maybe attached_threads; /* not kept before glibc 2.23 */
     HW_VEC(int) tids;                 /* threads whose thread_arena this is */
     HW_VEC(struct hw_heap) heaps;     /* in the order the arena got them; top lies in the last */

@@ -115,8 +115,13 @@ struct hw_target {
     struct hw_pages pages;   /* where pages_known: see hw_target_find_pages() */
     uint64_t bytes_read;     /* by hw_read() so far */
     bool frozen;
-    enum hw_mode
-        mode; /* live: how it is to be frozen, STOPPED or SNAPSHOT; may be set at any time */
+    /* Live: it runs while it is read, as it is meant to (HW_MODE_RUNNING) or because the time that
+     * it might stand still was up. Once set it stays until the next freeze; may be set in the
+     * middle of any read. */
+    _Atomic bool moving;
+    enum hw_mode mode;    /* live: how it is to be frozen; may be set at any time */
+    int64_t max_pause_ns; /* live, STOPPED: let it run again after so long, come what may; 0: no
+                             limit */
     int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
     int64_t
         thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */

@@ -213,7 +213,7 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err);
 /* Hand a block to the sink; false if the walk must stop. */
 static inline bool glibc_emit(struct walk *w, const struct hw_block *b)
 {
-    if (w->sink->block(w->sink->ctx, b) != 0)
+    if (w->sink->blocks(w->sink->ctx, b, 1) != 0)
         w->stopped = true;
     return !w->stopped;
 }

@@ -41,11 +41,12 @@ static void on_ready(void *ctx)
     must(hw_analyses_begin(recorder->result->report, &recorder->analyzing, NULL) == HW_OK);
 }
 
-static int on_block(void *ctx, const struct hw_block *block)
+static int on_blocks(void *ctx, const struct hw_block *blocks, size_t count)
 {
     struct recorder *recorder = ctx;
-    hw_analyses_block(recorder->analyzing, block);
-    must(hw_vec_push(&recorder->result->blocks, *block));
+    hw_analyses_blocks(recorder->analyzing, blocks, count);
+    for (size_t i = 0; i < count; i++)
+        must(hw_vec_push(&recorder->result->blocks, blocks[i]));
     return 0;
 }
 
@@ -66,8 +67,9 @@ static void walk(const struct builder *b, struct result *r, void *state)
     struct recorder recorder = {.result = r};
     struct hw_sink sink = {.report = r->report,
                            .ready = on_ready,
-                           .block = on_block,
+                           .blocks = on_blocks,
                            .ctx = &recorder,
+                           .want_lists = true,
                            .want_bins = b->want_bins};
     r->code = hw_allocator_glibc.walk(state, &sink, &r->err);
     if (r->code == HW_OK)

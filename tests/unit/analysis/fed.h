@@ -46,7 +46,7 @@ static inline void feed(struct fed *f, enum hw_state state, uint64_t bytes)
 {
     struct hw_block b = sample_block(state, f->arena, bytes);
     b.address = f->at;
-    hw_analyses_block(f->work, &b);
+    hw_analyses_blocks(f->work, &b, 1);
     f->at += bytes;
 }
 

@@ -11,7 +11,7 @@ static void begin(struct hw_report *r)
 static void feed(enum hw_state state, int arena, uint64_t bytes)
 {
     struct hw_block b = sample_block(state, arena, bytes);
-    hw_analyses_block(work, &b);
+    hw_analyses_blocks(work, &b, 1);
 }
 
 static int64_t figure(const struct hw_report *r, int arena, enum hw_metric m)
@@ -148,7 +148,7 @@ Test(usage, mmapped_chunks_count_with_their_whole_mapping_and_in_no_arena)
     begin(r);
     struct hw_block b = sample_block(HW_MMAPPED, -1, 200704);
     b.lead = 4096;
-    hw_analyses_block(work, &b);
+    hw_analyses_blocks(work, &b, 1);
     feed(HW_TOP, 0, 4000);
     hw_analyses_end(work);
     cr_expect_eq(figure(r, -1, HW_M_MMAPPED_BYTES), 204800);

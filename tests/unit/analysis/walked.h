@@ -70,7 +70,7 @@ static inline void walked_blocks(struct hw_analyzing *z, const struct hw_arena *
                 continue;
             b.state = (uint8_t)walked_state(*text);
             b.tid = b.state == HW_CACHED ? 77 : 0;
-            hw_analyses_block(z, &b);
+            hw_analyses_blocks(z, &b, 1);
         }
     }
 }
