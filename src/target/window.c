@@ -86,6 +86,16 @@ const uint8_t *hw_window_at(struct hw_window *w, hw_addr addr, size_t len, hw_ad
     return held(w, addr, len);
 }
 
+const uint8_t *hw_window_span(struct hw_window *w, hw_addr addr, hw_addr limit, size_t *len)
+{
+    const uint8_t *p = limit > addr ? hw_window_at(w, addr, 1, limit) : NULL;
+    if (!p)
+        return NULL;
+    size_t here = w->len - (size_t)(addr - w->base);
+    *len = limit - addr < here ? (size_t)(limit - addr) : here;
+    return p;
+}
+
 int hw_seeker_init(struct hw_seeker *s, struct hw_target *t, struct hw_error *err)
 {
     *s = (struct hw_seeker){.ahead = AHEAD_MIN};

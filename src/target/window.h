@@ -35,6 +35,13 @@ void hw_window_reset(struct hw_window *w);
  */
 const uint8_t *hw_window_at(struct hw_window *w, hw_addr addr, size_t len, hw_addr limit);
 
+/*
+ * The bytes from `addr` on that are here now, without a hole, up to `limit` at most; *len says how
+ * many: at least one, however few they are. They are read if none is here; NULL if the byte at `addr`
+ * lies in a hole, or if `limit` is not above it. Valid until the next call.
+ */
+const uint8_t *hw_window_span(struct hw_window *w, hw_addr addr, hw_addr limit, size_t *len);
+
 struct hw_seeker {
     struct hw_window window;
     hw_addr last;  /* the address asked for last */
