@@ -20,7 +20,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 comma    := ,
 SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 PKGS     := libdw libelf jansson smartcols capstone
-STD      := -std=gnu11 -D_GNU_SOURCE -Iinclude -Isrc
+STD      := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude -Isrc
 
 # Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.
 GOALS       := $(or $(MAKECMDGOALS),all)
@@ -130,11 +130,11 @@ $(BUILD)/demo/%: demo/%.c
 	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -o $@ $<)
 
 bench: all $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
-	$(PYTHON) bench/bench.py --build $(BUILD) $(BENCH)
+	$(PYTHON) bench/run.py --build $(BUILD) $(subst $(comma), ,$(BENCH))
 
 $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
-	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin-malloc $(WARNINGS) -o $@ $<)
+	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin-malloc $(WARNINGS) -pthread -o $@ $< -lm)
 
 install: all
 	install -D -m 755 $(BUILD)/heapwalk $(DESTDIR)$(PREFIX)/bin/heapwalk

@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include "target/seeker.h"
 #include "target/window.h"
 
 #include <stdlib.h>
