@@ -148,7 +148,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
 
 static int set_mode(struct hw_target *t, const struct hw_options *opt, struct hw_error *err)
 {
-    if (opt && opt->mode != HW_MODE_STOPPED && opt->mode != HW_MODE_SNAPSHOT)
+    if (opt && opt->mode == HW_MODE_CORE)
         return hw_fail(err, HW_ERR_USAGE, "a live process cannot be read in mode '%s'",
                        hw_mode_name(opt->mode));
     t->mode = opt ? opt->mode : HW_MODE_STOPPED;

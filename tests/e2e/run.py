@@ -24,6 +24,7 @@ import hostile
 import i386
 import layouts
 import modes
+import nostop
 import output
 import residency
 import snapshot
@@ -34,7 +35,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, harmless, snapshot)
+           hostile, residency, holes, nostop, harmless, snapshot)
 
 
 def groups():

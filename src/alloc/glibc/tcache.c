@@ -178,8 +178,7 @@ static int walk_own_cache(struct walk *w, struct hw_thread_row *row, hw_addr cac
 static bool has_locals(struct walk *w, const struct hw_thread *thread)
 {
     uint64_t first;
-    if (!thread->regs_known || !thread->tp ||
-        hw_read_word(w->target, thread->tp, &first, NULL) != HW_OK)
+    if (!thread->tp || hw_read_word(w->target, thread->tp, &first, NULL) != HW_OK)
         return false;
     return w->target->who.machine->tls_above ? first != 0 : first == thread->tp;
 }
