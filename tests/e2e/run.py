@@ -27,6 +27,7 @@ import modes
 import output
 import residency
 import snapshot
+import stress
 import verdict
 import whatis
 from cases import CASES
@@ -34,7 +35,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, harmless, snapshot)
+           hostile, residency, holes, harmless, snapshot, stress)
 
 
 def groups():
