@@ -20,7 +20,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 comma    := ,
 SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 PKGS     := libdw libelf jansson smartcols capstone
-STD      := -std=gnu11 -D_GNU_SOURCE -Iinclude -Isrc
+STD      := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude -Isrc
 
 # Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.
 GOALS       := $(or $(MAKECMDGOALS),all)

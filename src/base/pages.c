@@ -2,61 +2,56 @@
 
 #include <stdlib.h>
 
-#define WORDS (HW_SLICE_PAGES / 64)
-
 void hw_pages_clear(struct hw_pages *p)
 {
     for (size_t i = 0; i < p->slices.count; i++)
-        free(p->slices.data[i]);
+        free(p->slices.data[i].bits);
     hw_vec_free(&p->slices);
     hw_vec_free(&p->locked);
-    p->last = 0;
 }
 
-/* The index of the first slice that does not end below `page`. Neighbours are asked for one after
- * the other, so the last answer, or the one behind it, is mostly right again. */
-static size_t find(struct hw_pages *p, uint64_t page)
+/* The index of the first slice that does not end below `page`. */
+static size_t find(const struct hw_pages *p, uint64_t page)
 {
-    size_t low = 0, high = p->slices.count;
-    for (size_t i = p->last; i < p->last + 2 && i < high; i++) {
-        bool not_below = page < p->slices.data[i]->first + HW_SLICE_PAGES;
-        bool above_others = i == 0 || page >= p->slices.data[i - 1]->first + HW_SLICE_PAGES;
-        if (not_below && above_others)
-            return p->last = i;
+    size_t low = 0, left = p->slices.count;
+    while (left) {
+        size_t half = left / 2;
+        bool below = p->slices.data[low + half].first + HW_SLICE_PAGES <= page;
+        low = below ? low + half + 1 : low;
+        left = below ? left - half - 1 : half;
     }
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (p->slices.data[middle]->first + HW_SLICE_PAGES <= page)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return p->last = low;
+    return low;
+}
+
+/* That slice, or NULL. */
+static const struct hw_page_slice *slice_from(const struct hw_pages *p, uint64_t page)
+{
+    size_t i = find(p, page);
+    return i < p->slices.count ? &p->slices.data[i] : NULL;
 }
 
 /* The slice of a page, or NULL. */
-static struct hw_page_slice *slice_of(struct hw_pages *p, uint64_t page)
+static const struct hw_page_slice *slice_of(const struct hw_pages *p, uint64_t page)
 {
-    size_t i = find(p, page);
-    return i < p->slices.count && p->slices.data[i]->first <= page ? p->slices.data[i] : NULL;
+    const struct hw_page_slice *s = slice_from(p, page);
+    return s && s->first <= page ? s : NULL;
 }
 
 /* The slice of a page, made where there is none; NULL when memory is out. */
-static struct hw_page_slice *make_slice(struct hw_pages *p, uint64_t page)
+static const struct hw_page_slice *make_slice(struct hw_pages *p, uint64_t page)
 {
-    struct hw_page_slice *s = slice_of(p, page);
-    if (s)
-        return s;
     size_t at = find(p, page);
-    s = calloc(1, sizeof *s);
-    if (!s || !hw_vec_push(&p->slices, s)) {
-        free(s);
+    if (at < p->slices.count && p->slices.data[at].first <= page)
+        return &p->slices.data[at];
+    struct hw_page_slice new = {page - page % HW_SLICE_PAGES, calloc(1, sizeof *new.bits)};
+    if (!new.bits || !hw_vec_push(&p->slices, new)) {
+        free(new.bits);
         return NULL;
     }
-    s->first = page - page % HW_SLICE_PAGES;
     for (size_t i = p->slices.count - 1; i > at; i--)
         p->slices.data[i] = p->slices.data[i - 1];
-    return p->slices.data[at] = s;
+    p->slices.data[at] = new;
+    return &p->slices.data[at];
 }
 
 /* Bits from..to-1 of one word, 0 <= from < to <= 64. */
@@ -73,17 +68,18 @@ int hw_pages_set(struct hw_pages *p, hw_addr start, hw_addr end, enum hw_page_st
     while (page < until) {
         uint64_t stop = page - page % HW_SLICE_PAGES + HW_SLICE_PAGES;
         stop = stop < until ? stop : until;
-        struct hw_page_slice *s = state == HW_PAGE_ABSENT ? slice_of(p, page) : make_slice(p, page);
+        const struct hw_page_slice *s =
+            state == HW_PAGE_ABSENT ? slice_of(p, page) : make_slice(p, page);
         if (!s && state != HW_PAGE_ABSENT)
             return hw_fail(err, HW_ERR_NOMEM, "no memory to note where the pages are");
         while (s && page < stop) {
             unsigned word = (unsigned)(page - s->first) / 64, from = page % 64;
             unsigned to = stop - page < 64 - from ? from + (unsigned)(stop - page) : 64;
             uint64_t bits = mask(from, to);
-            s->resident[word] &= ~bits;
-            s->swapped[word] &= ~bits;
+            s->bits->resident[word] &= ~bits;
+            s->bits->swapped[word] &= ~bits;
             if (state != HW_PAGE_ABSENT)
-                (state == HW_PAGE_RESIDENT ? s->resident : s->swapped)[word] |= bits;
+                (state == HW_PAGE_RESIDENT ? s->bits->resident : s->bits->swapped)[word] |= bits;
             page += to - from;
         }
         page = stop;
@@ -95,12 +91,12 @@ static enum hw_page_state state_in(const struct hw_page_slice *s, uint64_t page)
 {
     unsigned word = (unsigned)(page - s->first) / 64;
     uint64_t bit = UINT64_C(1) << page % 64;
-    if (s->resident[word] & bit)
+    if (s->bits->resident[word] & bit)
         return HW_PAGE_RESIDENT;
-    return s->swapped[word] & bit ? HW_PAGE_SWAPPED : HW_PAGE_ABSENT;
+    return s->bits->swapped[word] & bit ? HW_PAGE_SWAPPED : HW_PAGE_ABSENT;
 }
 
-enum hw_page_state hw_pages_at(struct hw_pages *p, hw_addr addr)
+enum hw_page_state hw_pages_at(const struct hw_pages *p, hw_addr addr)
 {
     uint64_t page = addr / p->page_size;
     const struct hw_page_slice *s = slice_of(p, page);
@@ -110,19 +106,18 @@ enum hw_page_state hw_pages_at(struct hw_pages *p, hw_addr addr)
 /* Pages of `s`, as bits, that are not in `state`. */
 static uint64_t others(const struct hw_page_slice *s, unsigned word, enum hw_page_state state)
 {
-    uint64_t set = s->resident[word] | s->swapped[word];
+    uint64_t set = s->bits->resident[word] | s->bits->swapped[word];
     if (state == HW_PAGE_ABSENT)
         return set;
-    return ~(state == HW_PAGE_RESIDENT ? s->resident : s->swapped)[word];
+    return ~(state == HW_PAGE_RESIDENT ? s->bits->resident : s->bits->swapped)[word];
 }
 
-hw_addr hw_pages_run_end(struct hw_pages *p, hw_addr addr, hw_addr end)
+hw_addr hw_pages_run_end(const struct hw_pages *p, hw_addr addr, hw_addr end)
 {
     enum hw_page_state state = hw_pages_at(p, addr);
     uint64_t page = addr / p->page_size;
     while (page * p->page_size < end) {
-        size_t i = find(p, page);
-        const struct hw_page_slice *s = i < p->slices.count ? p->slices.data[i] : NULL;
+        const struct hw_page_slice *s = slice_from(p, page);
         if (!s || s->first > page) { /* absent up to the next slice */
             if (state != HW_PAGE_ABSENT)
                 break;
@@ -143,12 +138,11 @@ hw_addr hw_pages_run_end(struct hw_pages *p, hw_addr addr, hw_addr end)
 }
 
 /* Whole pages. */
-static struct hw_page_bytes count_pages(struct hw_pages *p, uint64_t page, uint64_t until)
+static struct hw_page_bytes count_pages(const struct hw_pages *p, uint64_t page, uint64_t until)
 {
     struct hw_page_bytes n = {0};
     while (page < until) {
-        size_t i = find(p, page);
-        const struct hw_page_slice *s = i < p->slices.count ? p->slices.data[i] : NULL;
+        const struct hw_page_slice *s = slice_from(p, page);
         if (!s || s->first >= until)
             break;
         if (page < s->first)
@@ -156,8 +150,8 @@ static struct hw_page_bytes count_pages(struct hw_pages *p, uint64_t page, uint6
         unsigned word = (unsigned)(page - s->first) / 64, from = page % 64;
         unsigned to = until - page < 64 - from ? from + (unsigned)(until - page) : 64;
         uint64_t bits = mask(from, to);
-        n.resident += (unsigned)__builtin_popcountll(s->resident[word] & bits);
-        n.swapped += (unsigned)__builtin_popcountll(s->swapped[word] & bits);
+        n.resident += (unsigned)__builtin_popcountll(s->bits->resident[word] & bits);
+        n.swapped += (unsigned)__builtin_popcountll(s->bits->swapped[word] & bits);
         page += to - from;
     }
     n.resident *= p->page_size;
@@ -165,7 +159,8 @@ static struct hw_page_bytes count_pages(struct hw_pages *p, uint64_t page, uint6
     return n;
 }
 
-static void count_part(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_page_bytes *n)
+static void count_part(const struct hw_pages *p, hw_addr start, hw_addr end,
+                       struct hw_page_bytes *n)
 {
     enum hw_page_state state = hw_pages_at(p, start);
     if (state == HW_PAGE_RESIDENT)
@@ -174,7 +169,7 @@ static void count_part(struct hw_pages *p, hw_addr start, hw_addr end, struct hw
         n->swapped += end - start;
 }
 
-struct hw_page_bytes hw_pages_count(struct hw_pages *p, hw_addr start, hw_addr end)
+struct hw_page_bytes hw_pages_count(const struct hw_pages *p, hw_addr start, hw_addr end)
 {
     struct hw_page_bytes n = {0};
     if (start >= end)

@@ -7,6 +7,9 @@
  *
  * That is 64 KiB of ours for each GiB of theirs. A page in no slice is absent: it was never
  * touched, was given back, or is the kernel's shared page of zeros, which costs nobody anything.
+ *
+ * Lookups change nothing, not even a note of where the last one was: any number of threads may ask,
+ * while nobody sets. Who asks for neighbours over and over should keep the end of the run.
  */
 #ifndef HW_BASE_PAGES_H
 #define HW_BASE_PAGES_H
@@ -22,16 +25,18 @@ struct hw_range {
 };
 
 #define HW_SLICE_PAGES 4096
+struct hw_page_bits {
+    uint64_t resident[HW_SLICE_PAGES / 64], swapped[HW_SLICE_PAGES / 64];
+};
 struct hw_page_slice {
     uint64_t first; /* number of its first page */
-    uint64_t resident[HW_SLICE_PAGES / 64], swapped[HW_SLICE_PAGES / 64];
+    struct hw_page_bits *bits;
 };
 
 struct hw_pages {
     uint64_t page_size;
-    HW_VEC(struct hw_page_slice *) slices; /* ascending */
-    size_t last;                           /* the slice that was looked at last */
-    HW_VEC(struct hw_range) locked;        /* memory locked in RAM (mlock(2)), ascending */
+    HW_VEC(struct hw_page_slice) slices; /* ascending */
+    HW_VEC(struct hw_range) locked;      /* memory locked in RAM (mlock(2)), ascending */
 };
 
 /* Start from this; `page_size` is a power of two. */
@@ -48,17 +53,17 @@ int hw_pages_set(struct hw_pages *p, hw_addr start, hw_addr end, enum hw_page_st
                  struct hw_error *err);
 
 /* The state of the page that holds `addr`. */
-enum hw_page_state hw_pages_at(struct hw_pages *p, hw_addr addr);
+enum hw_page_state hw_pages_at(const struct hw_pages *p, hw_addr addr);
 
 /* Where, from `addr` on, the pages of its page's state end: `end` at most. */
-hw_addr hw_pages_run_end(struct hw_pages *p, hw_addr addr, hw_addr end);
+hw_addr hw_pages_run_end(const struct hw_pages *p, hw_addr addr, hw_addr end);
 
 /* How many bytes of a range lie on resident pages and how many on swapped ones; the rest is absent.
  */
 struct hw_page_bytes {
     uint64_t resident, swapped;
 };
-struct hw_page_bytes hw_pages_count(struct hw_pages *p, hw_addr start, hw_addr end);
+struct hw_page_bytes hw_pages_count(const struct hw_pages *p, hw_addr start, hw_addr end);
 
 /* Note that [start, end) is locked in RAM. Ranges must come in ascending order. NOMEM. */
 int hw_pages_lock(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_error *err);

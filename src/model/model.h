@@ -411,7 +411,8 @@ struct hw_report {
     struct hw_mallinfo2 mallinfo2;
     struct hw_figure totals[HW_METRICS_];
     struct hw_residency residency;
-    struct hw_pages *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
+    const struct hw_pages
+        *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
                              */
     struct hw_histogram histogram, in_use_histogram;
     struct hw_chunk_costs in_use_costs;

@@ -10,10 +10,10 @@
 
 /* What bytes are read from: the process, or a copy of it. */
 struct hw_live_memory {
-    int pid;      /* the thread through which it is reached; 0: there is none */
-    int mem;      /* /proc/PID/mem, -1 if closed */
-    int pagemap;  /* /proc/PID/pagemap, -1 if that may not be read */
-    bool use_mem; /* process_vm_readv() does not work here */
+    int pid;              /* the thread through which it is reached; 0: there is none */
+    int mem;              /* /proc/PID/mem, -1 if closed */
+    int pagemap;          /* /proc/PID/pagemap, -1 if that may not be read */
+    _Atomic bool use_mem; /* process_vm_readv() does not work here; may be set by any reader */
 };
 
 struct hw_live {

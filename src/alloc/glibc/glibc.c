@@ -73,6 +73,23 @@ static void excuse_locked(struct hw_report *r)
     }
 }
 
+/* The linear walk is going to read all regions, one after the other. */
+static int plan_reading(struct walk *w, struct hw_error *err)
+{
+    HW_VEC(struct hw_range) ranges = {0};
+    int rc = HW_OK;
+    for (size_t i = 0; i < w->arenas.count; i++)
+        for (size_t k = 0; k < w->arenas.data[i].regions.count && rc == HW_OK; k++) {
+            const struct region *r = &w->arenas.data[i].regions.data[k];
+            if (!hw_vec_push(&ranges, (struct hw_range){r->first, r->end}))
+                rc = hw_fail(err, HW_ERR_NOMEM, "no memory for regions");
+        }
+    if (rc == HW_OK)
+        rc = hw_window_plan(&w->window, ranges.data, ranges.count, err);
+    hw_vec_free(&ranges);
+    return rc;
+}
+
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
@@ -101,6 +118,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
     if (w->sink->ready)
         w->sink->ready(w->sink->ctx);
+    if ((rc = plan_reading(w, err)) != HW_OK)
+        return rc;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++)
         rc = glibc_walk_arena(w, i, err);
     if (rc == HW_OK && !w->stopped) {

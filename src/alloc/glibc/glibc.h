@@ -34,6 +34,7 @@
 #include "alloc/glibc/chunk.h"
 #include "alloc/glibc/fields.h"
 #include "alloc/glibc/table.h"
+#include "target/seeker.h"
 #include "target/window.h"
 
 extern const struct hw_allocator hw_allocator_glibc;

@@ -293,7 +293,6 @@ int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
                            .index = index,
                            .region = &a->regions.data[i],
                            .heap = &row->heaps.data[i]};
-        hw_window_reset(&w->window);
         walk_region(&c);
     }
     compare(w, index);

@@ -10,7 +10,7 @@ static void set(struct hw_pages *p, uint64_t from, uint64_t to, enum hw_page_sta
     cr_assert_eq(hw_pages_set(p, from * PAGE, to * PAGE, state, NULL), HW_OK);
 }
 
-static void expect_bytes(struct hw_pages *p, hw_addr start, hw_addr end, uint64_t resident,
+static void expect_bytes(const struct hw_pages *p, hw_addr start, hw_addr end, uint64_t resident,
                          uint64_t swapped)
 {
     struct hw_page_bytes n = hw_pages_count(p, start, end);

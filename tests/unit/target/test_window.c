@@ -1,5 +1,6 @@
 #include <criterion/criterion.h>
 
+#include "target/seeker.h"
 #include "target/window.h"
 
 #include <stdlib.h>
@@ -67,6 +68,26 @@ Test(window, walks_forward_in_large_blocks)
         cr_assert(right(hw_window_at(&w, a, 16, f.end), a, 16));
     cr_expect_leq(f.reads, 11);
     cr_expect_leq(f.t.bytes_read, 10000 * KIB + 11 * 64);
+    hw_window_deinit(&w);
+}
+
+Test(window, tells_what_is_here)
+{
+    struct fake f = make_fake(1000 * KIB);
+    struct hw_window w;
+    size_t len = 0;
+    f.hole = BASE + 6000;
+    f.hole_end = BASE + 7000;
+    cr_assert_eq(hw_window_init(&w, &f.t, 4096, NULL), HW_OK);
+    cr_expect(right(hw_window_span(&w, BASE, f.end, &len), BASE, 4096));
+    cr_expect_eq(len, 4096);
+    cr_expect(right(hw_window_span(&w, BASE + 4000, BASE + 4010, &len), BASE + 4000, 10));
+    cr_expect_eq(len, 10);
+    cr_expect_eq(f.reads, 1);
+    cr_expect(right(hw_window_span(&w, BASE + 4096, f.end, &len), BASE + 4096, 1904));
+    cr_expect_eq(len, 1904); /* up to the hole */
+    cr_expect_null(hw_window_span(&w, BASE + 6000, f.end, &len));
+    cr_expect_null(hw_window_span(&w, BASE, BASE, &len));
     hw_window_deinit(&w);
 }
 
