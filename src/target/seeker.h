@@ -22,6 +22,12 @@ struct hw_seeker {
 int hw_seeker_init(struct hw_seeker *s, struct hw_target *t, struct hw_error *err);
 void hw_seeker_deinit(struct hw_seeker *s);
 
+/* Forget what was read; whatever is asked for next is read anew. */
+static inline void hw_seeker_reset(struct hw_seeker *s)
+{
+    s->len = 0;
+}
+
 /* The `len` bytes at `addr`, or NULL if one of them lies in a hole. Valid until the next call. `len`
  * <= 256. */
 const uint8_t *hw_seeker_at(struct hw_seeker *s, hw_addr addr, size_t len);

@@ -64,7 +64,7 @@ static void excuse_locked(struct hw_report *r)
         bool flawed = false;
         for (size_t j = 0; j < r->findings.count && !flawed; j++)
             flawed = r->findings.data[j].arena == (int)i;
-        if (flawed && r->arenas.data[i].locked)
+        if (flawed && r->arenas.data[i].locked && !r->arenas.data[i].moved)
             hw_report_add(
                 r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
                 "arena %zu was locked: a thread was just changing it, so what is wrong with "
@@ -119,12 +119,14 @@ static int walk_all(struct walk *w, struct hw_error *err)
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
     if (w->sink->ready)
         w->sink->ready(w->sink->ctx);
-    if ((rc = plan_reading(w, err)) != HW_OK)
+    if ((rc = glibc_prepare_motion(w, err)) != HW_OK || (rc = plan_reading(w, err)) != HW_OK)
         return rc;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++)
         rc = glibc_walk_arena(w, i, err);
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_walk_mmapped(w, err);
+        if (rc == HW_OK)
+            rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
         excuse_locked(w->report);
     }
@@ -159,11 +161,13 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     }
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.places);
     hw_vec_free(&w.caches);
     hw_vec_free(&w.stretches);
     hw_vec_free(&w.occupied);
     hw_object_deinit(&w.mp);
     hw_seeker_deinit(&w.seeker);
+    hw_window_deinit(&w.scan);
     hw_window_deinit(&w.window);
     return rc;
 }
