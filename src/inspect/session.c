@@ -208,12 +208,10 @@ static int on_blocks(void *ctx, const struct hw_block *b, size_t count)
     if (d->code != HW_OK)
         return d->code;
     hw_analyses_blocks(d->analyzing, b, count);
+    hw_ledger_blocks(&d->ledger, b, count);
     int rc = 0;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        hw_ledger_block(&d->ledger, &b[i]);
-        if (d->walker->block)
-            rc = d->walker->block(d->walker->ctx, d->report, &b[i]);
-    }
+    for (size_t i = 0; d->walker->block && i < count && rc == 0; i++)
+        rc = d->walker->block(d->walker->ctx, d->report, &b[i]);
     return rc;
 }
 
