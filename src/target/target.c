@@ -21,6 +21,28 @@ ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
     return n;
 }
 
+ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count, void *buf,
+                       struct hw_error *err)
+{
+    if (t->ops->read_ranges) {
+        ssize_t n = t->ops->read_ranges(t, ranges, count, buf, err);
+        if (n > 0)
+            t->bytes_read += (uint64_t)n;
+        return n;
+    }
+    size_t done = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = (size_t)(ranges[i].end - ranges[i].start);
+        ssize_t n = hw_read(t, ranges[i].start, (char *)buf + done, len, err);
+        if (n < 0)
+            return done ? (ssize_t)done : n;
+        done += (size_t)n;
+        if ((size_t)n < len)
+            break;
+    }
+    return (ssize_t)done;
+}
+
 int hw_read_all(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err)
 {
     ssize_t n = hw_read(t, addr, buf, len, err);
@@ -129,7 +151,9 @@ const struct hw_thread *hw_map_stack_of(const struct hw_target *t, const struct 
 {
     for (size_t i = 0; i < t->thread_count; i++) {
         const struct hw_thread *th = &t->threads[i];
-        if (th->regs_known && th->sp >= map->start && th->sp < map->end)
+        /* The control block of a thread stands on its stack, but for that of the main thread. */
+        hw_addr at = th->regs_known ? th->sp : th->tid != t->who.pid ? th->tp : 0;
+        if (at && at >= map->start && at < map->end)
             return th;
     }
     return NULL;

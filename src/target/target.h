@@ -2,7 +2,7 @@
  * A process image: bytes behind addresses.
  *
  *          struct hw_target                       what differs (struct hw_target_ops)
- *     +--------------------------+      live.c    /proc/PID, process_vm_readv, stop.c
+ *     +--------------------------+      live*.c   /proc/PID, process_vm_readv, stop.c
  *     | who: kind, pid, exe ...  |      core.c    PT_LOAD, NT_FILE, NT_PRSTATUS
  *     | maps: sorted, disjoint   | ---> buffer.c  the caller's arrays (tests, fuzzing)
  *     | threads: tid, tp, sp     |
@@ -49,12 +49,13 @@ struct hw_map {
     uint64_t anon_bytes, file_bytes, swapped_bytes;
 };
 
-/* One thread. Registers are known only while a live target is frozen; in a core always. */
+/* One thread. Registers are known only while a live target is frozen and stands still; in a core
+ * always. */
 struct hw_thread {
     int tid;
-    bool regs_known;
-    hw_addr tp; /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
-                   aarch64; 0 if it has none, or a core neither tells it nor has the
+    bool regs_known; /* sp, pc */
+    hw_addr tp;      /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
+                   aarch64; 0 if it has none, or neither registers tell it nor is there the
                    control block that would stand there */
     hw_addr sp, pc;
 };
@@ -87,6 +88,13 @@ struct hw_target_ops {
      * hole begins, 0 if `addr` itself is in one. Negative: enum hw_code, the whole image is gone.
      */
     ssize_t (*read)(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
+    /*
+     * As read() of one range after the other, packed into one buffer, until one is not there to its
+     * end: returns the bytes copied until then. Or NULL: then read() is called for each. Like read(),
+     * it may be called by several threads at once.
+     */
+    ssize_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
+                           void *buf, struct hw_error *err);
     /* Make the image stand still, or read from a copy of it from now on (t->mode), and bring maps and threads up to date. NULL: it always
      * stands still. */
     int (*freeze)(struct hw_target *t, struct hw_error *err);
@@ -111,9 +119,10 @@ struct hw_target {
     struct hw_thread *threads;
     size_t thread_count;
     bool pages_known;
-    struct hw_memory memory; /* where pages_known: the kernel's own sums */
-    struct hw_pages pages;   /* where pages_known: see hw_target_find_pages() */
-    uint64_t bytes_read;     /* by hw_read() so far */
+    struct hw_memory memory;     /* where pages_known: the kernel's own sums */
+    struct hw_pages pages;       /* where pages_known: see hw_target_find_pages() */
+    _Atomic uint64_t bytes_read; /* by hw_read() and hw_read_ranges() so far */
+    bool read_alone; /* no second thread may read ahead: to measure what that one spares */
     bool frozen;
     /* Live: it runs while it is read, as it is meant to (HW_MODE_RUNNING) or because the time that
      * it might stand still was up. Once set it stays until the next freeze; may be set in the
@@ -159,8 +168,11 @@ int hw_target_open_buffer(const struct hw_buffer_range *ranges, size_t range_cou
 /* Thaw if frozen, release everything. NULL is fine. */
 void hw_target_close(struct hw_target *t);
 
-/* See the ops of the same names. hw_read() also counts. Reads of 0 bytes return 0. */
+/* See the ops of the same names. The first two also count, and may be called by several threads at
+ * once while the target is neither frozen nor thawed. Reads of 0 bytes return 0. */
 ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
+ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count, void *buf,
+                       struct hw_error *err);
 int hw_target_freeze(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
@@ -200,7 +212,7 @@ const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr);
 /* True if a map is anonymous memory: no file, or a kernel name like "[heap]" or "[anon: ...]". */
 bool hw_map_is_anonymous(const struct hw_map *map);
 
-/* The thread whose stack pointer lies in `map`, or NULL. */
+/* The thread whose stack lies in `map`, or NULL. */
 const struct hw_thread *hw_map_stack_of(const struct hw_target *t, const struct hw_map *map);
 
 #endif

@@ -73,6 +73,23 @@ static void excuse_locked(struct hw_report *r)
     }
 }
 
+/* The linear walk is going to read all regions, one after the other. */
+static int plan_reading(struct walk *w, struct hw_error *err)
+{
+    HW_VEC(struct hw_range) ranges = {0};
+    int rc = HW_OK;
+    for (size_t i = 0; i < w->arenas.count; i++)
+        for (size_t k = 0; k < w->arenas.data[i].regions.count && rc == HW_OK; k++) {
+            const struct region *r = &w->arenas.data[i].regions.data[k];
+            if (!hw_vec_push(&ranges, (struct hw_range){r->first, r->end}))
+                rc = hw_fail(err, HW_ERR_NOMEM, "no memory for regions");
+        }
+    if (rc == HW_OK)
+        rc = hw_window_plan(&w->window, ranges.data, ranges.count, err);
+    hw_vec_free(&ranges);
+    return rc;
+}
+
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
@@ -82,8 +99,9 @@ static int walk_all(struct walk *w, struct hw_error *err)
     glibc_decide_links(w);
     if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
+    w->report->lists_known = w->sink->want_lists || w->sink->want_bins;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
-        if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK)
+        if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK && w->report->lists_known)
             rc = glibc_read_bins(w, i, err);
     if (rc != HW_OK)
         return rc;
@@ -101,6 +119,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
     if (w->sink->ready)
         w->sink->ready(w->sink->ctx);
+    if ((rc = plan_reading(w, err)) != HW_OK)
+        return rc;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++)
         rc = glibc_walk_arena(w, i, err);
     if (rc == HW_OK && !w->stopped) {
@@ -148,10 +168,33 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     return rc;
 }
 
+/* Arenas to look at: each takes about a microsecond. */
+#define BUSY_ARENAS 128
+
+static bool busy(void *state)
+{
+    const struct glibc *g = state;
+    hw_addr arena = g->main_arena;
+    bool locked = false;
+    for (unsigned i = 0; i < BUSY_ARENAS && !locked; i++) {
+        struct hw_object o;
+        if (hw_object_read(&o, &g->layout, g->image.target, GLIBC_MALLOC_STATE, arena, NULL) !=
+            HW_OK)
+            return false;
+        locked = hw_fetch(&o, GLIBC_F_MUTEX, 0) != 0;
+        arena = hw_fetch(&o, GLIBC_F_NEXT, 0);
+        hw_object_deinit(&o);
+        if (arena == g->main_arena)
+            break;
+    }
+    return locked;
+}
+
 const struct hw_allocator hw_allocator_glibc = {
     .name = "glibc",
     .detect = detect,
     .open = open_glibc,
     .walk = walk_glibc,
+    .busy = busy,
     .close = close_glibc,
 };
