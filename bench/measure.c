@@ -6,8 +6,10 @@
  * Writes one line to FILE: nanoseconds, peak RSS in KiB (mapped file pages included), exit status.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +36,7 @@ int main(int argc, char **argv)
     int64_t began = now_ns();
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* who interrupts the benchmark ends us */
         execvp(argv[2], argv + 2);
         perror(argv[2]);
         _exit(127);

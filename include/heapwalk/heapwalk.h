@@ -222,7 +222,9 @@ void hw_report_destroy(struct hw_report *report);
 
 /* True if nothing was unreadable, inconsistent or skipped. */
 bool hw_report_complete(const struct hw_report *report);
-/* How long the target was stopped, in nanoseconds; -1 where nothing was stopped (a core). */
+/* How the target was read. */
+enum hw_mode hw_report_mode(const struct hw_report *report);
+/* How long the target was stopped, in nanoseconds: 0 in HW_MODE_RUNNING, -1 of a core. */
 int64_t hw_report_pause_ns(const struct hw_report *report);
 /* How long one thread of it was, once more, to clear a snapshot away; -1 in other modes. */
 int64_t hw_report_thread_pause_ns(const struct hw_report *report);

@@ -59,20 +59,27 @@ static int report(const struct cli_options *o, struct hw_session *s, FILE *out,
 
 #define FINDINGS_SHOWN 8
 
+static void tell_pause(const struct hw_report *r)
+{
+    int64_t pause = hw_report_pause_ns(r), thread_pause = hw_report_thread_pause_ns(r);
+    if (pause < 0)
+        return;
+    if (hw_report_mode(r) == HW_MODE_RUNNING)
+        fputs("heapwalk: the process was not stopped", stderr);
+    else
+        fprintf(stderr, "heapwalk: the process was stopped for %.1f ms", (double)pause / 1e6);
+    if (thread_pause >= 0)
+        fprintf(stderr, ", and one thread of it for another %.1f ms", (double)thread_pause / 1e6);
+    fputc('\n', stderr);
+}
+
 /* Warnings and the pause, on standard error; the report itself names the findings, too. */
 static void tell(const struct cli_options *o, const struct hw_report *r)
 {
     const char *text;
-    int64_t pause = hw_report_pause_ns(r);
     if (o->quiet)
         return;
-    int64_t thread_pause = hw_report_thread_pause_ns(r);
-    if (pause >= 0)
-        fprintf(stderr, "heapwalk: the process was stopped for %.1f ms", (double)pause / 1e6);
-    if (thread_pause >= 0)
-        fprintf(stderr, ", and one thread of it for another %.1f ms", (double)thread_pause / 1e6);
-    if (pause >= 0)
-        fputc('\n', stderr);
+    tell_pause(r);
     if (hw_report_complete(r) && !o->verbose)
         return;
     size_t shown = o->verbose ? SIZE_MAX : FINDINGS_SHOWN, i = 0;

@@ -20,6 +20,7 @@ enum {
     OPT_LIBC,
     OPT_SYSROOT,
     OPT_ROOTS,
+    OPT_NO_STOP,
     OPT_SNAPSHOT,
 };
 
@@ -33,6 +34,7 @@ static const char doc[] =
     "it, and no code runs in it, but for the one system call of --snapshot.\n\n"
     "Examples:\n"
     "  heapwalk -p 1234                     a live process\n"
+    "  heapwalk -p 1234 --no-stop           the same, not stopped at all\n"
     "  heapwalk -p 1234 --snapshot          the same, stopped only for the time of a fork()\n"
     "  heapwalk core.1234                   a core file\n"
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
@@ -50,6 +52,9 @@ static const struct argp_option options[] = {
     {"pid", 'p', "PID", 0, "Read a live process", 1},
     {"exe", 'e', "FILE", 0, "Executable of a core that cannot be found by itself", 1},
     {"libc", OPT_LIBC, "FILE", 0, "The target's libc, where it cannot be found by itself", 1},
+    {"no-stop", OPT_NO_STOP, NULL, 0,
+     "Do not stop the process at all: what changes while it is read is about right, and is named",
+     1},
     {"snapshot", OPT_SNAPSHOT, NULL, 0,
      "Stop the process only for a fork() of it, and read the copy while it runs on; refused where "
      "that could harm it",
@@ -126,6 +131,13 @@ static void parse_color(struct argp_state *state, struct cli_options *o, const c
         argp_error(state, "--color takes auto, always or never, not '%s'", when);
 }
 
+static void set_mode(struct argp_state *state, struct cli_options *o, enum hw_mode mode)
+{
+    if (o->open.mode != HW_MODE_STOPPED && o->open.mode != mode)
+        argp_error(state, "either --no-stop or --snapshot, not both");
+    o->open.mode = mode;
+}
+
 static void parse_target(struct argp_state *state, struct cli_options *o, char *arg)
 {
     if (state->arg_num == 0)
@@ -145,8 +157,9 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "either -p PID or a core file, not both");
     if (o->pid && o->open.exe)
         argp_error(state, "--exe is for cores: a process has its executable");
-    if (o->core && o->open.mode == HW_MODE_SNAPSHOT)
-        argp_error(state, "--snapshot is for live processes: a core stands still anyway");
+    if (o->core && o->open.mode != HW_MODE_STOPPED)
+        argp_error(state, "%s is for live processes: a core stands still anyway",
+                   o->open.mode == HW_MODE_SNAPSHOT ? "--snapshot" : "--no-stop");
     if (o->chunks && o->whatis)
         argp_error(state, "either --chunks or --whatis, not both");
     if (o->listen.holes && (o->chunks || o->whatis))
@@ -169,6 +182,7 @@ static void check(struct argp_state *state, struct cli_options *o)
              strcmp(f->name, "json") != 0)
         argp_error(state, "%s answers in text or json, not %s", o->whatis ? "--whatis" : "--holes",
                    f->name);
+    o->listen.want_lists = f && strcmp(f->name, "malloc_info") == 0;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -238,8 +252,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_SYSROOT:
         o->open.sysroot = arg;
         break;
+    case OPT_NO_STOP:
+        set_mode(state, o, HW_MODE_RUNNING);
+        break;
     case OPT_SNAPSHOT:
-        o->open.mode = HW_MODE_SNAPSHOT;
+        set_mode(state, o, HW_MODE_SNAPSHOT);
         break;
     case OPT_ROOTS:
         o->open.roots = arg;

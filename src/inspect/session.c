@@ -148,7 +148,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
 
 static int set_mode(struct hw_target *t, const struct hw_options *opt, struct hw_error *err)
 {
-    if (opt && opt->mode != HW_MODE_STOPPED && opt->mode != HW_MODE_SNAPSHOT)
+    if (opt && opt->mode == HW_MODE_CORE)
         return hw_fail(err, HW_ERR_USAGE, "a live process cannot be read in mode '%s'",
                        hw_mode_name(opt->mode));
     t->mode = opt ? opt->mode : HW_MODE_STOPPED;
@@ -306,7 +306,8 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
                            .ready = on_ready,
                            .blocks = on_blocks,
                            .ctx = d,
-                           .want_bins = walker->want_bins};
+                           .want_bins = walker->want_bins,
+                           .want_lists = walker->want_lists};
     uint64_t read_before = t->bytes_read;
     int64_t start = now_ns();
     describe_target(t, r);
@@ -404,6 +405,7 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
     struct hw_walker walker = {.block = tell_listener,
                                .ctx = (void *)(uintptr_t)listener,
                                .want_bins = listener->want_bins,
+                               .want_lists = listener->want_lists,
                                .holes = listener->holes,
                                .holes_arena = listener->only_arena ? listener->arena : -1,
                                .sample_bytes = listener->sample_bytes};

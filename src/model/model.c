@@ -175,6 +175,11 @@ int64_t hw_report_thread_pause_ns(const struct hw_report *r)
     return r->method.thread_pause_ns.known ? (int64_t)r->method.thread_pause_ns.n : -1;
 }
 
+enum hw_mode hw_report_mode(const struct hw_report *r)
+{
+    return r->method.mode;
+}
+
 int64_t hw_report_pause_ns(const struct hw_report *r)
 {
     return r->method.pause_ns.known ? (int64_t)r->method.pause_ns.n : -1;

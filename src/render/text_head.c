@@ -26,7 +26,7 @@ static void put_method(struct hw_flow *f, const struct hw_report *r)
             hw_flow_piece(f, "stopped for %s", pause);
         break;
     case HW_MODE_RUNNING:
-        hw_flow_piece(f, "read while it ran: figures may be torn");
+        hw_flow_piece(f, "not stopped: read while it ran");
         break;
     case HW_MODE_SNAPSHOT:
         if (pause)

@@ -247,7 +247,7 @@ static bool vector_offset(struct hw_modules *m, struct verdict *v, const struct 
     *ret = 0;
     for (size_t i = 0; tls && !v->mod->is_exe && i < t->thread_count; i++) {
         const struct hw_thread *thread = &t->threads[i];
-        int64_t offset = thread->regs_known && thread->tp ? block_that_fits(v, thread->tp, tls) : 0;
+        int64_t offset = thread->tp ? block_that_fits(v, thread->tp, tls) : 0;
         if (offset && *ret && offset != *ret)
             return false;
         if (offset)

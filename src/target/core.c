@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "target/core_image.h"
+#include "target/tcb.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -339,7 +340,7 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
         rc = identify(c, err);
     hw_target_take_threads(&c->t, &c->notes.threads);
     if (rc == HW_OK && !c->notes.tells_tls)
-        rc = core_find_thread_pointers(&c->t, err);
+        rc = hw_find_thread_pointers(&c->t, HW_TCB_WHOLE, err);
     return rc;
 }
 

@@ -1,6 +1,6 @@
 /*
- * The parts of reading a core that core.c puts together: its headers (core_elf.c), what its notes
- * say about the process (core_notes.c), and what they should have said (core_tcb.c).
+ * The parts of reading a core that core.c puts together: its headers (core_elf.c), and what its
+ * notes say about the process (core_notes.c).
  */
 #ifndef HW_TARGET_CORE_IMAGE_H
 #define HW_TARGET_CORE_IMAGE_H
@@ -37,7 +37,7 @@ struct core_notes {
     HW_VEC(struct core_file) files; /* sorted and disjoint after core_notes_finish() */
     char *names;                    /* where their paths are */
     hw_thread_vec threads;
-    bool tells_tls;     /* there are notes that tell thread pointers */
+    bool tells_tls;     /* some thread's pointer is told */
     bool in_thread;     /* the notes at hand are of the last of them */
     unsigned tls_entry; /* which TLS descriptor is its thread pointer's, 0 if that is not told so */
     int pid;
@@ -59,10 +59,6 @@ void core_notes_finish(struct core_notes *n);
 const struct core_file *core_notes_file_at(const struct core_notes *n, hw_addr addr);
 
 void core_notes_deinit(struct core_notes *n);
-
-/* Find the thread pointers that a core does not tell (core_tcb.c); those not found stay 0. The
- * target has its maps and threads, and no thread pointer. NOMEM. */
-int core_find_thread_pointers(struct hw_target *t, struct hw_error *err);
 
 /* pread() until `len` bytes are there, the file ends or it fails; returns the bytes read. */
 size_t core_pread(int fd, void *buf, size_t len, uint64_t offset);

@@ -68,6 +68,7 @@ static bool take_prstatus(struct core_notes *n, const uint8_t *desc, size_t len)
         return true;
     n->in_thread = true;
     n->tls_entry = regs.tls_entry;
+    n->tells_tls |= regs.tp != 0;
     return hw_vec_push(&n->threads, th);
 }
 

@@ -25,8 +25,6 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define STOP_LIMIT_NS INT64_C(1000000000)
-
 /* Where bytes are read from now. */
 static struct hw_live_memory *source(struct hw_live *l)
 {
@@ -172,136 +170,7 @@ static ssize_t live_read_ranges(struct hw_target *t, const struct hw_range *rang
     return (ssize_t)done;
 }
 
-/* ---- standing still -------------------------------------------------------------------------- */
-
-/* A thread of `pid` that still lives, the main one if it does; 0 if none. */
-static int living_thread(int pid)
-{
-    if (!hw_proc_thread_ended(pid, pid))
-        return pid;
-    hw_tid_vec tids = {0};
-    int found = 0;
-    if (hw_proc_tids(pid, &tids))
-        for (size_t i = 0; i < tids.count && !found; i++)
-            if (!hw_proc_thread_ended(pid, tids.data[i]))
-                found = tids.data[i];
-    hw_vec_free(&tids);
-    return found;
-}
-
-/* Bring the maps up to date; also makes sure that it is still the program that was opened. */
-static int update_maps(struct hw_live *l, struct hw_error *err)
-{
-    int via = living_thread(l->t.who.pid);
-    if (!via)
-        return hw_fail(err, HW_ERR_GONE, "pid %d has ended", l->t.who.pid);
-    if (via != l->own.pid)
-        l->own.use_mem = false; /* it may have been for want of the old one */
-    l->own.pid = via;
-    hw_map_vec maps = {0};
-    int rc = hw_proc_maps(l->own.pid, &maps, err);
-    if (rc != HW_OK)
-        return rc;
-    char byte;
-    bool same = maps.count == 0 || pread(l->own.mem, &byte, 1, (off_t)maps.data[0].start) != 0;
-    hw_target_take_maps(&l->t, &maps);
-    return same ? HW_OK
-                : hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile",
-                          l->t.who.pid);
-}
-
-/* The registers of a stopped thread, or NULL; `known` is sorted by tid. */
-static const struct hw_thread *find_thread(const struct hw_thread *known, size_t count, int tid)
-{
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (known[mid].tid == tid)
-            return &known[mid];
-        if (known[mid].tid < tid)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return NULL;
-}
-
-/* Bring the list of threads up to date, with registers where they are stopped. */
-static int update_threads(struct hw_live *l, struct hw_error *err)
-{
-    size_t known_count = 0;
-    const struct hw_thread *known = l->stop       ? hw_stop_threads(l->stop, &known_count)
-                                    : l->snapshot ? hw_snapshot_threads(l->snapshot, &known_count)
-                                                  : NULL;
-    int pid = l->t.who.pid;
-    hw_tid_vec tids = {0};
-    hw_thread_vec threads = {0};
-    int rc = HW_OK;
-    if (!hw_proc_tids(pid, &tids))
-        rc = hw_fail_errno(err, errno == ENOMEM ? HW_ERR_NOMEM : HW_ERR_GONE,
-                           "cannot list the threads of pid %d", pid);
-    for (size_t i = 0; i < tids.count && rc == HW_OK; i++) {
-        int tid = tids.data[i];
-        const struct hw_thread *th = find_thread(known, known_count, tid);
-        if (!th && hw_proc_thread_ended(pid, tid))
-            continue;
-        if (!hw_vec_push(&threads, th ? *th : (struct hw_thread){.tid = tid}))
-            rc = hw_fail(err, HW_ERR_NOMEM, "out of memory");
-    }
-    hw_vec_free(&tids);
-    if (rc == HW_OK)
-        hw_target_take_threads(&l->t, &threads);
-    hw_vec_free(&threads);
-    return rc;
-}
-
-static void live_thaw(struct hw_target *t)
-{
-    struct hw_live *l = (struct hw_live *)t;
-    if (l->snapshot) {
-        hw_live_copy_drop(l);
-    } else {
-        t->pause_ns = hw_stop_release(l->stop);
-        l->stop = NULL;
-    }
-    for (size_t i = 0; i < t->thread_count; i++)
-        t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
-}
-
-static int stop(struct hw_live *l, struct hw_error *err)
-{
-    struct hw_target *t = &l->t;
-    t->missed_threads = 0;
-    t->thread_pause_ns = -1;
-    t->zombie = 0;
-    if (t->mode == HW_MODE_SNAPSHOT) {
-        int rc = hw_snapshot_check(t->who.pid, t->who.machine, err);
-        return rc == HW_OK
-                   ? hw_snapshot_begin(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->snapshot, err)
-                   : rc;
-    }
-    int rc = hw_stop_all(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->stop, err);
-    if (rc == HW_OK)
-        t->missed_threads = hw_stop_missed(l->stop);
-    return rc;
-}
-
-static int live_freeze(struct hw_target *t, struct hw_error *err)
-{
-    struct hw_live *l = (struct hw_live *)t;
-    int rc = stop(l, err);
-    if (rc != HW_OK)
-        return rc;
-    l->entries_count = 0; /* what was read before is out of date */
-    rc = update_maps(l, err);
-    if (rc == HW_OK)
-        rc = update_threads(l, err);
-    if (rc == HW_OK && l->snapshot)
-        rc = hw_live_copy_take(l, err);
-    if (rc != HW_OK)
-        live_thaw(t);
-    return rc;
-}
+/* ---- pages ------------------------------------------------------------------------------------ */
 
 /* Bit 63: in RAM, bit 62: swapped out (Documentation/admin-guide/mm/pagemap.rst). */
 #define PAGEMAP_HAS_DATA (UINT64_C(3) << 62)
@@ -367,8 +236,8 @@ static void live_close(struct hw_target *t)
 static const struct hw_target_ops live_ops = {
     .read = live_read,
     .read_ranges = live_read_ranges,
-    .freeze = live_freeze,
-    .thaw = live_thaw,
+    .freeze = hw_live_freeze,
+    .thaw = hw_live_thaw,
     .open_file = hw_live_open_file,
     .find_pages = live_find_pages,
     .next_data = live_next_data,
@@ -404,7 +273,7 @@ static int check_kind(struct hw_live *l, int pid, struct hw_error *err)
     if (stat.flags & HW_PF_KTHREAD)
         return hw_fail(err, HW_ERR_NO_PROCESS, "pid %d (%s) is a kernel thread: it has no heap",
                        pid, stat.comm);
-    l->own.pid = living_thread(pid);
+    l->own.pid = hw_live_thread(pid);
     if (!l->own.pid)
         return hw_fail(err, HW_ERR_NO_PROCESS,
                        "pid %d (%s) has ended, only its parent has not noticed yet (a zombie)", pid,
@@ -484,13 +353,13 @@ static int open_steps(struct hw_live *l, struct hw_error *err)
     if (rc == HW_OK)
         rc = open_memory(l, err);
     if (rc == HW_OK)
-        rc = update_maps(l, err);
+        rc = hw_live_update_maps(l, err);
     if (rc == HW_OK)
         rc = check_machine(l, err);
     if (rc == HW_OK)
         rc = identify(l, err);
     if (rc == HW_OK)
-        rc = update_threads(l, err);
+        rc = hw_live_update_threads(l, err);
     if (rc == HW_ERR_GONE)
         rc = hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has ended", pid);
     else if (rc == HW_OK && l->t.map_count == 0)

@@ -1,6 +1,6 @@
 /*
- * What the files of a live target share: live.c; live_copy.c, for reading by way of a copy;
- * live_file.c, for the files that it has mapped.
+ * What the files of a live target share: live.c; live_freeze.c, for its state at one moment;
+ * live_copy.c, for reading by way of a copy; live_file.c, for the files that it has mapped.
  */
 #ifndef HW_TARGET_LIVE_H
 #define HW_TARGET_LIVE_H
@@ -33,6 +33,20 @@ struct hw_live {
 /* Open the files of a memory; those that fail are -1 (errno). Release them. */
 void hw_live_open_memory(struct hw_live_memory *m, int pid);
 void hw_live_close_memory(struct hw_live_memory *m);
+
+/* A thread of `pid` that still lives, the main one if it does; 0 if none. */
+int hw_live_thread(int pid);
+
+/* Bring the maps up to date; also makes sure that it is still the program that was opened. Fails
+ * with GONE, PERMISSION, NOMEM, SYSTEM. */
+int hw_live_update_maps(struct hw_live *l, struct hw_error *err);
+/* The same for the threads: with registers if they are stopped; if the target is moving, with
+ * thread pointers as far as those are found. GONE, NOMEM. */
+int hw_live_update_threads(struct hw_live *l, struct hw_error *err);
+
+/* The freeze and thaw operations of a live target. */
+int hw_live_freeze(struct hw_target *t, struct hw_error *err);
+void hw_live_thaw(struct hw_target *t);
 
 /* The open_file operation of a live target. */
 int hw_live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);

@@ -151,7 +151,9 @@ const struct hw_thread *hw_map_stack_of(const struct hw_target *t, const struct 
 {
     for (size_t i = 0; i < t->thread_count; i++) {
         const struct hw_thread *th = &t->threads[i];
-        if (th->regs_known && th->sp >= map->start && th->sp < map->end)
+        /* The control block of a thread stands on its stack, but for that of the main thread. */
+        hw_addr at = th->regs_known ? th->sp : th->tid != t->who.pid ? th->tp : 0;
+        if (at && at >= map->start && at < map->end)
             return th;
     }
     return NULL;

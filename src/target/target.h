@@ -2,7 +2,7 @@
  * A process image: bytes behind addresses.
  *
  *          struct hw_target                       what differs (struct hw_target_ops)
- *     +--------------------------+      live.c    /proc/PID, process_vm_readv, stop.c
+ *     +--------------------------+      live*.c   /proc/PID, process_vm_readv, stop.c
  *     | who: kind, pid, exe ...  |      core.c    PT_LOAD, NT_FILE, NT_PRSTATUS
  *     | maps: sorted, disjoint   | ---> buffer.c  the caller's arrays (tests, fuzzing)
  *     | threads: tid, tp, sp     |
@@ -49,12 +49,13 @@ struct hw_map {
     uint64_t anon_bytes, file_bytes, swapped_bytes;
 };
 
-/* One thread. Registers are known only while a live target is frozen; in a core always. */
+/* One thread. Registers are known only while a live target is frozen and stands still; in a core
+ * always. */
 struct hw_thread {
     int tid;
-    bool regs_known;
-    hw_addr tp; /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
-                   aarch64; 0 if it has none, or a core neither tells it nor has the
+    bool regs_known; /* sp, pc */
+    hw_addr tp;      /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
+                   aarch64; 0 if it has none, or neither registers tell it nor is there the
                    control block that would stand there */
     hw_addr sp, pc;
 };
@@ -211,7 +212,7 @@ const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr);
 /* True if a map is anonymous memory: no file, or a kernel name like "[heap]" or "[anon: ...]". */
 bool hw_map_is_anonymous(const struct hw_map *map);
 
-/* The thread whose stack pointer lies in `map`, or NULL. */
+/* The thread whose stack lies in `map`, or NULL. */
 const struct hw_thread *hw_map_stack_of(const struct hw_target *t, const struct hw_map *map);
 
 #endif

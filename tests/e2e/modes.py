@@ -83,8 +83,21 @@ def check_live(t, tool, case, victim):
     again = tool.run("-J", *target)
     if good(t, again):
         t.equal("a second report", without_volatile(again.json()), without_volatile(report))
+    check_running(t, tool, target, report)
     t.equal("threads afterwards", settled(victim.pid, before), before)
     return report
+
+
+def check_running(t, tool, target, stopped):
+    """A program that sleeps tells the same when it is not stopped."""
+    ran = tool.run("-J", "--no-stop", *target)
+    if good(t, ran):
+        report = ran.json()
+        method = report["method"]
+        t.equal("not stopped", (method["mode"], method["pause_ns"]), ("running", 0))
+        t.check(b"was not stopped" in ran.err, str(ran))
+        report["method"] = stopped["method"]
+        t.equal("not stopped: report", without_volatile(report), without_volatile(stopped))
 
 
 def check_core(t, tool, case, victim, core, tids):

@@ -24,9 +24,11 @@ import hostile
 import i386
 import layouts
 import modes
+import nostop
 import output
 import residency
 import snapshot
+import stress
 import verdict
 import whatis
 from cases import CASES
@@ -34,7 +36,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, harmless, snapshot)
+           hostile, residency, holes, nostop, harmless, snapshot, stress)
 
 
 def groups():

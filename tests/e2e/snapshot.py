@@ -53,7 +53,8 @@ def without_method(name, out):
     if name == "json":
         return re.sub(rb'"method": \{.*?\}', b"", out, flags=re.S)
     if name == "text":
-        out = re.sub(rb"(snapshot, )?stopped for [0-9.]+ .?s|[0-9]+ B read in [0-9.]+ .?s$", b"", out, flags=re.M)
+        volatile = rb"(snapshot, )?stopped for [0-9.]+ .?s|[0-9.]+ .?i?B read in|[0-9.]+ .?s$"
+        out = re.sub(volatile, b"", out, flags=re.M)
         return b" ".join(out.split())
     return out
 

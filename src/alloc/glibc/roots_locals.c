@@ -167,9 +167,8 @@ static int consider_thread(struct locals *l, const struct hw_thread *thread, int
     hw_autofree uint8_t *block = malloc(l->words * word);
     if (!block)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for thread-local storage");
-    if (!thread->regs_known || !thread->tp ||
-        hw_read_all(l->target, thread->tp + (uint64_t)offset, block, l->words * word, NULL) !=
-            HW_OK) {
+    if (!thread->tp || hw_read_all(l->target, thread->tp + (uint64_t)offset, block, l->words * word,
+                                   NULL) != HW_OK) {
         l->unreadable++;
         return HW_OK;
     }

@@ -1,0 +1,174 @@
+/*
+ * A live process at one moment: its maps and threads, and whether it stands still meanwhile.
+ *
+ *     STOPPED    all threads are stopped by ptrace, and have registers        stop.c
+ *     SNAPSHOT   the same, until a copy is made of it, which is read          snapshot.c, live_copy.c
+ *     RUNNING    nothing is done to it. Its thread pointers are looked for    tcb.c
+ *                in memory, as nobody can ask a running thread for them
+ */
+#include "target/live.h"
+
+#include "target/proc.h"
+#include "target/tcb.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define STOP_LIMIT_NS INT64_C(1000000000)
+
+/* ---- what it is made of ----------------------------------------------------------------------- */
+
+int hw_live_thread(int pid)
+{
+    if (!hw_proc_thread_ended(pid, pid))
+        return pid;
+    hw_tid_vec tids = {0};
+    int found = 0;
+    if (hw_proc_tids(pid, &tids))
+        for (size_t i = 0; i < tids.count && !found; i++)
+            if (!hw_proc_thread_ended(pid, tids.data[i]))
+                found = tids.data[i];
+    hw_vec_free(&tids);
+    return found;
+}
+
+int hw_live_update_maps(struct hw_live *l, struct hw_error *err)
+{
+    int via = hw_live_thread(l->t.who.pid);
+    if (!via)
+        return hw_fail(err, HW_ERR_GONE, "pid %d has ended", l->t.who.pid);
+    if (via != l->own.pid)
+        l->own.use_mem = false; /* it may have been for want of the old one */
+    l->own.pid = via;
+    hw_map_vec maps = {0};
+    int rc = hw_proc_maps(l->own.pid, &maps, err);
+    if (rc != HW_OK)
+        return rc;
+    char byte;
+    bool same = maps.count == 0 || pread(l->own.mem, &byte, 1, (off_t)maps.data[0].start) != 0;
+    hw_target_take_maps(&l->t, &maps);
+    return same ? HW_OK
+                : hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile",
+                          l->t.who.pid);
+}
+
+/* The registers of a stopped thread, or NULL; `known` is sorted by tid. */
+static const struct hw_thread *find_thread(const struct hw_thread *known, size_t count, int tid)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (known[mid].tid == tid)
+            return &known[mid];
+        if (known[mid].tid < tid)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}
+
+/* The threads there are, with registers where they are stopped. Those of a running process may have
+ * ended; `ended_too` leaves it open, as to find out takes longer than all else here. */
+static int list_threads(struct hw_live *l, bool ended_too, hw_thread_vec *ret, struct hw_error *err)
+{
+    size_t known_count = 0;
+    const struct hw_thread *known = l->stop       ? hw_stop_threads(l->stop, &known_count)
+                                    : l->snapshot ? hw_snapshot_threads(l->snapshot, &known_count)
+                                                  : NULL;
+    int pid = l->t.who.pid;
+    hw_tid_vec tids = {0};
+    int rc = HW_OK;
+    if (!hw_proc_tids(pid, &tids))
+        rc = hw_fail_errno(err, errno == ENOMEM ? HW_ERR_NOMEM : HW_ERR_GONE,
+                           "cannot list the threads of pid %d", pid);
+    for (size_t i = 0; i < tids.count && rc == HW_OK; i++) {
+        int tid = tids.data[i];
+        const struct hw_thread *th = find_thread(known, known_count, tid);
+        if (!th && !ended_too && hw_proc_thread_ended(pid, tid))
+            continue;
+        if (!hw_vec_push(ret, th ? *th : (struct hw_thread){.tid = tid}))
+            rc = hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    }
+    hw_vec_free(&tids);
+    return rc;
+}
+
+/* Threads whose pointers were not found have ended, mostly. */
+static void drop_ended(struct hw_target *t)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < t->thread_count; i++)
+        if (t->threads[i].tp || !hw_proc_thread_ended(t->who.pid, t->threads[i].tid))
+            t->threads[kept++] = t->threads[i];
+    t->thread_count = kept;
+}
+
+int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
+{
+    hw_thread_vec threads = {0};
+    int rc = list_threads(l, l->t.moving, &threads, err);
+    if (rc == HW_OK)
+        hw_target_take_threads(&l->t, &threads);
+    hw_vec_free(&threads);
+    if (rc != HW_OK || !l->t.moving)
+        return rc;
+    rc = hw_find_thread_pointers(&l->t, HW_TCB_QUICK, err);
+    drop_ended(&l->t);
+    return rc;
+}
+
+/* ---- standing still -------------------------------------------------------------------------- */
+
+static int stop(struct hw_live *l, struct hw_error *err)
+{
+    struct hw_target *t = &l->t;
+    int rc = hw_stop_all(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->stop, err);
+    if (rc == HW_OK)
+        t->missed_threads = hw_stop_missed(l->stop);
+    return rc;
+}
+
+static int begin_snapshot(struct hw_live *l, struct hw_error *err)
+{
+    int pid = l->t.who.pid;
+    const struct hw_machine *machine = l->t.who.machine;
+    int rc = hw_snapshot_check(pid, machine, err);
+    return rc == HW_OK ? hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err) : rc;
+}
+
+int hw_live_freeze(struct hw_target *t, struct hw_error *err)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    t->missed_threads = 0;
+    t->thread_pause_ns = -1;
+    t->zombie = 0;
+    t->moving = t->mode == HW_MODE_RUNNING;
+    int rc = t->moving                     ? HW_OK
+             : t->mode == HW_MODE_SNAPSHOT ? begin_snapshot(l, err)
+                                           : stop(l, err);
+    if (rc != HW_OK)
+        return rc;
+    l->entries_count = 0; /* what was read before is out of date */
+    rc = hw_live_update_maps(l, err);
+    if (rc == HW_OK)
+        rc = hw_live_update_threads(l, err);
+    if (rc == HW_OK && l->snapshot)
+        rc = hw_live_copy_take(l, err);
+    if (rc != HW_OK)
+        hw_live_thaw(t);
+    return rc;
+}
+
+void hw_live_thaw(struct hw_target *t)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    if (l->snapshot) {
+        hw_live_copy_drop(l);
+    } else {
+        t->pause_ns = hw_stop_release(l->stop);
+        l->stop = NULL;
+    }
+    for (size_t i = 0; i < t->thread_count; i++)
+        t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
+}
