@@ -167,6 +167,8 @@ struct hw_options {
     /* STOPPED: let the process run again after so long, in nanoseconds, come what may. What was not
      * read by then is read as by RUNNING. 0: no limit. */
     int64_t max_pause_ns;
+    /* For measurements: no second thread reads ahead of the walk, as where there is one processor. */
+    bool read_alone;
 };
 
 /*

@@ -20,6 +20,7 @@ enum {
     OPT_LIBC,
     OPT_SYSROOT,
     OPT_ROOTS,
+    OPT_NO_READAHEAD,
     OPT_NO_STOP,
     OPT_SNAPSHOT,
 };
@@ -63,6 +64,8 @@ static const struct argp_option options[] = {
     {"debuginfo-path", OPT_DEBUGINFO, "PATH", 0, "Where to look for debug files", 1},
     /* For tests: symtab, table, disassembly or scan; see alloc/glibc/roots.h. */
     {"roots", OPT_ROOTS, "NAME", OPTION_HIDDEN, NULL, 1},
+    /* For measurements: one thread does it all. */
+    {"no-readahead", OPT_NO_READAHEAD, NULL, OPTION_HIDDEN, NULL, 1},
     {NULL, 0, NULL, 0, "What to show:", 2},
     {"arena", OPT_ARENA, "N", 0, "Show only arena N in lists and histograms", 2},
     {"all-arenas", OPT_ALL_ARENAS, NULL, 0, "Show every arena, not only the worst 10", 2},
@@ -260,6 +263,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_ROOTS:
         o->open.roots = arg;
+        break;
+    case OPT_NO_READAHEAD:
+        o->open.read_alone = true;
         break;
     case ARGP_KEY_ARG:
         parse_target(state, o, arg);

@@ -128,6 +128,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
     }
     s->image.target = target;
     s->image.roots = opt ? opt->roots : NULL;
+    target->read_alone = opt && opt->read_alone;
     struct hw_modules_options mopt = {0};
     if (opt)
         mopt = (struct hw_modules_options){.exe = opt->exe,
