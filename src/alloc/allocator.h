@@ -46,7 +46,7 @@ struct hw_sink {
     bool (*known)(void *ctx, unsigned arena);
     void *ctx;
     bool want_bins;  /* tell for each HW_FREE block whether it is in the unsorted bin */
-    bool want_lists; /* fill in fast[] and bins[] of arenas; else bins need not be followed */
+    bool want_lists; /* fill in bins[] of arenas; else they are proven, not followed */
 };
 
 struct hw_allocator {
@@ -57,6 +57,9 @@ struct hw_allocator {
     int (*open)(const struct hw_image *image, void **ret, struct hw_error *err);
     /* Fails with CORRUPT, FAULT, GONE, NOMEM. */
     int (*walk)(void *state, const struct hw_sink *sink, struct hw_error *err);
+    /* Frozen, at once after the freeze: true if a thread was just changing the heap, so that a walk
+     * would meet something half done. Takes less than 0.2 ms, so it may not have looked everywhere. */
+    bool (*busy)(void *state);
     void (*close)(void *state);
 };
 

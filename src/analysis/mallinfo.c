@@ -1,7 +1,6 @@
 /*
- * What mallinfo2(3) would have said. It is built from the free lists as glibc keeps them, not from
- * the walk, since that is how the process itself would count: tcache chunks are in use for it, and
- * so is every header, fence and gap.
+ * What mallinfo2(3) would have said. It counts as the process itself would: free is what fastbins,
+ * bins and top hold. Chunks of a tcache are in use for it, and so is every header, fence and gap.
  */
 #include "analysis/analysis.h"
 
@@ -14,14 +13,10 @@ static void end(void *state, struct hw_report *r)
         m.arena += (uint64_t)hw_get(a->figures, HW_M_SYSTEM_BYTES);
         m.ordblks++; /* the top, also when it was never used */
         m.fordblks += a->top.bytes;
-        for (size_t list = 0; list < HW_FAST_LISTS; list++) {
-            m.smblks += a->fast[list].chunks;
-            m.fsmblks += a->fast[list].bytes;
-        }
-        for (size_t list = 0; list < HW_BIN_LISTS; list++) {
-            m.ordblks += a->bins[list].chunks;
-            m.fordblks += a->bins[list].bytes;
-        }
+        m.smblks += (uint64_t)hw_get(a->figures, HW_M_FASTBIN_CHUNKS);
+        m.fsmblks += (uint64_t)hw_get(a->figures, HW_M_FASTBIN_BYTES);
+        m.ordblks += (uint64_t)hw_get(a->figures, HW_M_BIN_CHUNKS);
+        m.fordblks += (uint64_t)hw_get(a->figures, HW_M_BIN_BYTES);
         if (a->kind == HW_ARENA_MAIN)
             m.keepcost = a->top.bytes;
     }

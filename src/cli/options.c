@@ -182,6 +182,7 @@ static void check(struct argp_state *state, struct cli_options *o)
              strcmp(f->name, "json") != 0)
         argp_error(state, "%s answers in text or json, not %s", o->whatis ? "--whatis" : "--holes",
                    f->name);
+    o->listen.want_lists = f && strcmp(f->name, "malloc_info") == 0;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -306,7 +306,8 @@ static int walk_frozen(struct hw_session *s, const struct hw_walker *walker, str
                            .ready = on_ready,
                            .blocks = on_blocks,
                            .ctx = d,
-                           .want_bins = walker->want_bins};
+                           .want_bins = walker->want_bins,
+                           .want_lists = walker->want_lists};
     uint64_t read_before = t->bytes_read;
     int64_t start = now_ns();
     describe_target(t, r);
@@ -404,6 +405,7 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
     struct hw_walker walker = {.block = tell_listener,
                                .ctx = (void *)(uintptr_t)listener,
                                .want_bins = listener->want_bins,
+                               .want_lists = listener->want_lists,
                                .holes = listener->holes,
                                .holes_arena = listener->only_arena ? listener->arena : -1,
                                .sample_bytes = listener->sample_bytes};

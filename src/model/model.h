@@ -246,7 +246,7 @@ struct hw_arena {
     struct hw_maybe brk; /* main arena: the program break */
     uint64_t granule;    /* unit in which the top can shrink: page size, or a huge page */
     uint64_t max_system_bytes;
-    struct hw_list fast[HW_FAST_LISTS], bins[HW_BIN_LISTS];
+    struct hw_list fast[HW_FAST_LISTS], bins[HW_BIN_LISTS]; /* the latter only if lists_known */
     struct hw_figure figures[HW_METRICS_];
     struct hw_residency residency;
     struct hw_top_pins top_pins;
@@ -422,6 +422,7 @@ struct hw_report {
     int holes_arena;                   /* ... with it: only of this arena; -1: of any */
     hw_hole_vec holes;                 /* the largest first */
     HW_VEC(struct hw_verdict) verdict; /* the most important first */
+    bool lists_known; /* bins[] of arenas are filled in: the walk was asked to follow the lists */
     HW_VEC(struct hw_arena) arenas;
     HW_VEC(struct hw_thread_row) threads;
     HW_VEC(struct hw_finding) findings;    /* at most HW_FINDINGS_KEPT of each kind are kept ... */

@@ -154,7 +154,12 @@ static void put_sums(FILE *out, const struct sums *s, const struct dialect *d, b
 static int report(const struct hw_report *r, const struct hw_render_options *opt, FILE *out,
                   struct hw_error *err)
 {
-    (void)err;
+    if (!r->lists_known) {
+        hw_fail(err, HW_ERR_USAGE,
+                "malloc_info tells of each free list, and this walk followed none");
+        hw_remedy(err, "inspect with want_lists in struct hw_listener");
+        return HW_ERR_USAGE;
+    }
     const struct dialect *d = dialect_of(r);
     struct sums total = {.mmaps = hw_own_count(r->params.n_mmaps, r, HW_M_MMAPPED_CHUNKS),
                          .mmapped = hw_own_count(r->params.mmapped_bytes, r, HW_M_MMAPPED_BYTES)};

@@ -15,12 +15,8 @@ static void put_pair(FILE *out, uint64_t system, uint64_t in_use)
 /* For glibc everything is in use that is in no fastbin, bin or top. */
 static uint64_t free_bytes(const struct hw_arena *a)
 {
-    uint64_t bytes = a->top.bytes;
-    for (size_t i = 0; i < HW_FAST_LISTS; i++)
-        bytes += a->fast[i].bytes;
-    for (size_t i = 0; i < HW_BIN_LISTS; i++)
-        bytes += a->bins[i].bytes;
-    return bytes;
+    return a->top.bytes + (uint64_t)hw_get(a->figures, HW_M_FASTBIN_BYTES) +
+           (uint64_t)hw_get(a->figures, HW_M_BIN_BYTES);
 }
 
 static int report(const struct hw_report *r, const struct hw_render_options *opt, FILE *out,

@@ -99,8 +99,9 @@ static int walk_all(struct walk *w, struct hw_error *err)
     glibc_decide_links(w);
     if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
+    w->report->lists_known = w->sink->want_lists || w->sink->want_bins;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
-        if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK)
+        if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK && w->report->lists_known)
             rc = glibc_read_bins(w, i, err);
     if (rc != HW_OK)
         return rc;
@@ -167,10 +168,33 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     return rc;
 }
 
+/* Arenas to look at: each takes about a microsecond. */
+#define BUSY_ARENAS 128
+
+static bool busy(void *state)
+{
+    const struct glibc *g = state;
+    hw_addr arena = g->main_arena;
+    bool locked = false;
+    for (unsigned i = 0; i < BUSY_ARENAS && !locked; i++) {
+        struct hw_object o;
+        if (hw_object_read(&o, &g->layout, g->image.target, GLIBC_MALLOC_STATE, arena, NULL) !=
+            HW_OK)
+            return false;
+        locked = hw_fetch(&o, GLIBC_F_MUTEX, 0) != 0;
+        arena = hw_fetch(&o, GLIBC_F_NEXT, 0);
+        hw_object_deinit(&o);
+        if (arena == g->main_arena)
+            break;
+    }
+    return locked;
+}
+
 const struct hw_allocator hw_allocator_glibc = {
     .name = "glibc",
     .detect = detect,
     .open = open_glibc,
     .walk = walk_glibc,
+    .busy = busy,
     .close = close_glibc,
 };

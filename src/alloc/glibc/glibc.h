@@ -10,10 +10,12 @@
  *     verify.c   is this really an arena? called before anything is believed
  *     tcache.c   \  free lists: a chunk that a tcache or fastbin holds looks in use to its
  *     fastbin.c   > neighbour, so these are read before the linear walk
- *     bins.c     /  (links.c: how they are linked)
+ *     bins.c     /  (links.c: how they are linked; bins only where the sink wants them)
  *     regions.c  which pieces of memory the main arena consists of
  *     spans.c    where to look for memory that no list names
  *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
+ *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
+ *     proof.c    the linear walk met what bins hold, and nothing else
  *     mmapped.c  chunks with a mapping of their own
  *
  * What an arena is made of:
@@ -105,6 +107,8 @@ struct arena {
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
     struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
+    uint64_t edges;              /* of the links of the chunks walked: see proof.c */
+    bool edges_missing;          /* some links could not be read */
 };
 
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
@@ -114,6 +118,8 @@ enum link_kind { LINK_PLAIN, LINK_MANGLED };
 struct span {
     hw_addr start, end;
 };
+
+#define BATCH 256
 
 /* One walk of a frozen target. */
 struct walk {
@@ -137,7 +143,9 @@ struct walk {
     uint64_t private_bytes;        /* in all stretches: no arena can hold more */
     HW_VEC(struct arena) arenas;   /* same order as report->arenas */
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
-    bool stopped;                  /* the sink asked to stop */
+    struct hw_block batch[BATCH];  /* to be handed to the sink, of one arena */
+    size_t batched;
+    bool stopped; /* the sink asked to stop */
 };
 
 /* ---- steps of a walk; each fails only where the whole walk must (NOMEM, GONE, CORRUPT) ----------
@@ -165,6 +173,8 @@ void glibc_decide_links(struct walk *w);
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
+/* proof.c: the bins of an arena that was walked hold what the walk met, or a finding tells. */
+int glibc_prove_bins(struct walk *w, unsigned arena, struct hw_error *err);
 
 /* links.c: let the link of a list's first chunk, stored at its user pointer `at`, vote on how links
  * are stored; then decide. Links lead to `distance` bytes before user pointers. */
@@ -211,12 +221,20 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err);
 /* ---- small things shared by the steps
  * ------------------------------------------------------------ */
 
-/* Hand a block to the sink; false if the walk must stop. */
-static inline bool glibc_emit(struct walk *w, const struct hw_block *b)
+/* Hand what was collected to the sink, when enough is there or what comes is of another arena. */
+static inline void glibc_flush(struct walk *w)
 {
-    if (w->sink->blocks(w->sink->ctx, b, 1) != 0)
+    if (w->batched && !w->stopped && w->sink->blocks(w->sink->ctx, w->batch, w->batched) != 0)
         w->stopped = true;
-    return !w->stopped;
+    w->batched = 0;
+}
+
+/* A block for the sink. */
+static inline void glibc_emit(struct walk *w, const struct hw_block *b)
+{
+    w->batch[w->batched++] = *b;
+    if (w->batched == BATCH)
+        glibc_flush(w);
 }
 
 static inline void tally_add(struct tally *t, hw_addr address, uint64_t size)
@@ -226,6 +244,14 @@ static inline void tally_add(struct tally *t, hw_addr address, uint64_t size)
     t->chunks++;
     t->bytes += size;
     t->digest += x ^ (x >> 29);
+}
+
+/* A hash of the link between two neighbours in a bin. Sums of it commute, as those of tally_add(). */
+static inline uint64_t edge(hw_addr from, hw_addr to)
+{
+    uint64_t x = from * 0x9e3779b97f4a7c15u + to * 0xc2b2ae3d27d4eb4fu;
+    x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93u;
+    return x ^ (x >> 29);
 }
 
 /* Notices when following links has come back to where it was (Brent): memory of two words. */

@@ -78,17 +78,54 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
     return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
 }
 
-static int by_address(const void *a, const void *b)
+static void insert_sorted(struct cached *c, size_t count)
 {
-    const struct cached *x = a, *y = b;
-    return x->address < y->address ? -1 : x->address > y->address;
+    for (size_t i = 1; i < count; i++) {
+        struct cached moving = c[i];
+        size_t j = i;
+        for (; j > 0 && c[j - 1].address > moving.address; j--)
+            c[j] = c[j - 1];
+        c[j] = moving;
+    }
+}
+
+/*
+ * By the byte of the address at `shift`, then by those below it (a radix sort in place). There may be
+ * millions of chunks while the target stands still, and qsort(3) takes as much memory again.
+ */
+static void sort_bytes(struct cached *c, size_t count, unsigned shift)
+{
+    size_t next[256], end[256] = {0}, at = 0;
+    if (count <= 32) {
+        insert_sorted(c, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        end[c[i].address >> shift & 255]++;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        next[byte] = at;
+        end[byte] = at += end[byte];
+    }
+    for (unsigned byte = 0; byte < 256; byte++)
+        while (next[byte] < end[byte]) {
+            struct cached moving = c[next[byte]];
+            for (unsigned to; (to = moving.address >> shift & 255) != byte;) {
+                struct cached other = c[next[to]];
+                c[next[to]++] = moving;
+                moving = other;
+            }
+            c[next[byte]++] = moving;
+        }
+    for (unsigned byte = 0; byte < 256 && shift; byte++) {
+        size_t start = byte ? end[byte - 1] : 0;
+        sort_bytes(c + start, end[byte] - start, shift - 8);
+    }
 }
 
 void glibc_sort_cached(struct walk *w)
 {
     size_t kept = 0;
-    if (w->cached.count)
-        qsort(w->cached.data, w->cached.count, sizeof *w->cached.data, by_address);
+    sort_bytes(w->cached.data, w->cached.count, 56);
     for (size_t i = 0; i < w->cached.count; i++) {
         struct cached *c = &w->cached.data[i];
         if (kept && w->cached.data[kept - 1].address == c->address) {

@@ -356,6 +356,7 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
         compare(&f);
     for (size_t i = 0; i < f.found.count && rc == HW_OK && !w->stopped; i++)
         emit(w, &f.found.data[i]);
+    glibc_flush(w);
     hw_window_deinit(&f.near);
     hw_vec_free(&f.found);
     return rc;

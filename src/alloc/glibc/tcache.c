@@ -35,45 +35,85 @@ static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list
     return list == large || (r->word == 4 && list == large + 1);
 }
 
-/* One list of `count` entries. Entries are user pointers, as is the link's own place. */
-static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
-                     uint64_t count, struct hw_error *err)
+/* The chunk of an entry of list `bin`: its size, and the next entry. NULL, or what is wrong. Entries
+ * are user pointers, as is the link's own place. */
+static const char *read_entry(struct walk *w, unsigned bin, hw_addr entry, uint64_t *size,
+                              hw_addr *next)
 {
     const struct chunk_rules *r = &w->rules;
+    const uint8_t *bytes = NULL;
+    if (entry > r->header && entry % r->alignment == 0)
+        bytes = hw_seeker_at(&w->seeker, entry - r->header, r->header + r->word);
+    if (!bytes)
+        return "a link that leads nowhere";
+    *size = chunk_size(chunk_decode(r, bytes));
+    *next = glibc_next_link(w, entry, bytes + r->header);
+    return *size < r->min_size || !belongs_to(r, *size, bin) ? "a chunk of the wrong size" : NULL;
+}
+
+static int take(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
+                uint64_t size, bool *full, struct hw_error *err)
+{
+    struct cached c = {.address = entry - w->rules.header,
+                       .tid = row->tid,
+                       .bin = (uint16_t)bin,
+                       .state = HW_CACHED};
+    int rc = glibc_remember(w, &c, full, err);
+    if (*full)
+        complain(w, row->tid, c.address, "more chunks than there is memory");
+    if (*full || rc != HW_OK)
+        return rc;
+    row->tcache_chunks.n++;
+    row->tcache_bytes.n += size;
+    return HW_OK;
+}
+
+/*
+ * One list of `count` entries.
+ *
+ * The owner of a tcache takes no lock. Between its two writes, of the list's head and of its count
+ * (tcache_put and tcache_get in malloc/malloc.c), the list has one entry more or less than the count
+ * says. That is no damage; *in_act says that such a list was met. As a thread does one thing at a time
+ * there can be no second one.
+ */
+static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
+                     uint64_t count, bool *in_act, struct hw_error *err)
+{
     struct loop_guard guard = {0};
+    uint64_t size;
+    hw_addr next;
     for (uint64_t n = 0; n < count; n++) {
-        hw_addr chunk = entry - r->header;
-        const uint8_t *bytes = NULL;
-        if (loop_guard_repeats(&guard, entry)) {
-            complain(w, row->tid, entry, "a loop");
+        if (entry == 0 && n + 1 == count && !*in_act) {
+            *in_act = true;
             return HW_OK;
         }
-        if (entry > r->header && entry % r->alignment == 0)
-            bytes = hw_seeker_at(&w->seeker, chunk, r->header + r->word);
-        if (!bytes) {
-            complain(w, row->tid, entry, "a link that leads nowhere");
+        const char *what =
+            loop_guard_repeats(&guard, entry) ? "a loop" : read_entry(w, bin, entry, &size, &next);
+        if (what) {
+            complain(w, row->tid, entry, what);
             return HW_OK;
         }
-        uint64_t size = chunk_size(chunk_decode(r, bytes));
-        if (size < r->min_size || !belongs_to(r, size, bin)) {
-            complain(w, row->tid, chunk, "a chunk of the wrong size");
-            return HW_OK;
-        }
-        struct cached c = {
-            .address = chunk, .tid = row->tid, .bin = (uint16_t)bin, .state = HW_CACHED};
         bool full;
-        int rc = glibc_remember(w, &c, &full, err);
-        if (full)
-            complain(w, row->tid, chunk, "more chunks than there is memory");
+        int rc = take(w, row, bin, entry, size, &full, err);
         if (full || rc != HW_OK)
             return rc;
-        row->tcache_chunks.n++;
-        row->tcache_bytes.n += size;
-        entry = glibc_next_link(w, entry, bytes + r->header);
+        entry = next;
     }
-    if (entry != 0)
+    if (entry == 0)
+        return HW_OK;
+    if (*in_act || read_entry(w, bin, entry, &size, &next) != NULL || next != 0) {
         complain(w, row->tid, entry, "a list longer than its count");
-    return HW_OK;
+        return HW_OK;
+    }
+    *in_act = true;
+    bool full;
+    return take(w, row, bin, entry, size, &full, err);
+}
+
+static void tell_act(struct walk *w, int tid, hw_addr cache)
+{
+    hw_report_add(w->report, HW_FINDING_NOTE, -1, hw_known(cache), (struct hw_maybe){0},
+                  "thread %d was just putting a chunk into its tcache, or taking one out", tid);
 }
 
 /* How many entries list `i` has. */
@@ -104,12 +144,15 @@ static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
         return HW_OK;
     }
     int rc = HW_OK;
+    bool in_act = false;
     unsigned lists = w->layout->field[GLIBC_F_TCACHE_ENTRIES].count;
     for (unsigned i = 0; i < lists && rc == HW_OK; i++) {
         hw_addr first = hw_fetch(&tcache, GLIBC_F_TCACHE_ENTRIES, i);
         rc = walk_list(w, row, i, hw_untag(w->target->who.machine, first), entries(w, &tcache, i),
-                       err);
+                       &in_act, err);
     }
+    if (in_act)
+        tell_act(w, row->tid, cache);
     hw_object_deinit(&tcache);
     return rc;
 }

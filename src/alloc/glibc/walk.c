@@ -1,5 +1,6 @@
 /*
- * The linear walk: the one place where the state of every chunk of an arena is decided.
+ * The linear walk: the one place where the state of every chunk of an arena is decided. (plain.c
+ * decides the same about plain ones, faster.)
  *
  *     p                q = p + size(p)        q + size(q)
  *     +----------------+----------------------+---- ...
@@ -31,24 +32,11 @@
  *
  * Every step moves forward by at least MINSIZE, so a walk is bounded by the size of its region.
  */
-#include "alloc/glibc/glibc.h"
+#include "alloc/glibc/walk.h"
 
 #include <inttypes.h>
 
-/* Where the walk of one region stands. */
-struct cursor {
-    struct walk *w;
-    struct arena *a;
-    unsigned index; /* of the arena */
-    const struct region *region;
-    struct hw_heap *heap; /* its row in the report */
-    size_t next_cached;   /* the first cached chunk not below p */
-    hw_addr p;
-    struct chunk_header h; /* at p */
-};
-
-/* Once for each chunk of the target: inline, as little as it does. */
-static inline bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
+static bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
 {
     const uint8_t *bytes = NULL;
     if (p < end && end - p >= w->rules.header)
@@ -58,14 +46,15 @@ static inline bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chun
     return bytes != NULL;
 }
 
-static bool emit(struct cursor *c, enum hw_state state, hw_addr address, uint64_t bytes)
+static void emit(struct cursor *c, enum hw_state state, hw_addr address, uint64_t bytes)
 {
     struct hw_block b = {.address = address,
                          .bytes = bytes,
                          .arena = (int32_t)c->index,
                          .bin = HW_BIN_UNKNOWN,
                          .state = (uint8_t)state};
-    return bytes == 0 || glibc_emit(c->w, &b);
+    if (bytes)
+        glibc_emit(c->w, &b);
 }
 
 /* ---- damage ---------------------------------------------------------------------------------- */
@@ -142,8 +131,7 @@ static void walk_main_fence(struct cursor *c)
         bad_chunk(c, "a chunk of impossible size");
         return;
     }
-    if (!emit(c, HW_OVERHEAD, c->p, end - c->p))
-        return;
+    emit(c, HW_OVERHEAD, c->p, end - c->p);
     c->p = end;
     if (end == c->region->end)
         return;
@@ -183,8 +171,10 @@ static bool is_unsorted(const struct arena *a, hw_addr p)
     return low < a->unsorted.count && a->unsorted.data[low] == p;
 }
 
-/* Fill state and list of the chunk `b`; `n` is the header behind it. NULL, or what is wrong. */
-static const char *state_of(struct cursor *c, struct hw_block *b, struct chunk_header n)
+/* Fill state and list of the chunk `b`; `links` are its fd and bk if it is free, NULL if they cannot
+ * be read, `n` is the header behind it. NULL, or what is wrong. */
+static const char *state_of(struct cursor *c, struct hw_block *b, const struct chunk_header *links,
+                            struct chunk_header n)
 {
     struct cached *cached = find_cached(c);
     bool looks_used = n.raw & CHUNK_P;
@@ -204,6 +194,10 @@ static const char *state_of(struct cursor *c, struct hw_block *b, struct chunk_h
         b->bin =
             is_unsorted(c->a, b->address) ? 1 : (int16_t)chunk_bin_index(&c->w->rules, b->bytes);
     tally_add(&c->a->walked, b->address, b->bytes);
+    if (links)
+        add_edges(c->a, b->address, links->prev_size, links->raw);
+    else
+        c->a->edges_missing = true;
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
 }
 
@@ -213,7 +207,7 @@ static void walk_chunk(struct cursor *c)
     struct walk *w = c->w;
     hw_addr end = c->region->end;
     uint64_t size = chunk_size(c->h);
-    struct chunk_header n;
+    struct chunk_header n, links;
 
     if (size == w->rules.header && c->a->main) {
         walk_main_fence(c);
@@ -226,6 +220,8 @@ static void walk_chunk(struct cursor *c)
         return;
     }
     hw_addr q = c->p + size;
+    /* Before the next header: where that is far, the window goes there. */
+    bool linked = header_at(w, c->p + w->rules.header, q, &links);
     if (!header_at(w, q, end, &n)) {
         unreadable(c, q);
         return;
@@ -240,7 +236,7 @@ static void walk_chunk(struct cursor *c)
     }
     struct hw_block b = {
         .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
-    const char *what = state_of(c, &b, n);
+    const char *what = state_of(c, &b, linked ? &links : NULL, n);
     if (what)
         hw_report_add(w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(0),
                       "arena %u: %s at %#" PRIx64, c->index, what, c->p);
@@ -254,11 +250,13 @@ static void walk_region(struct cursor *c)
     const struct region *r = c->region;
     c->p = r->first;
     c->next_cached = glibc_cached_from(c->w, r->first);
-    if (!emit(c, HW_OVERHEAD, r->start, r->first - r->start) || c->p >= r->end)
+    emit(c, HW_OVERHEAD, r->start, r->first - r->start);
+    if (c->p >= r->end)
         return;
     if (!header_at(c->w, c->p, r->end, &c->h))
         unreadable(c, c->p);
     while (c->p < r->end && !c->w->stopped) {
+        glibc_walk_plain(c);
         if (c->p == c->a->top)
             walk_top(c);
         else
@@ -266,27 +264,10 @@ static void walk_region(struct cursor *c)
     }
 }
 
-/* Bins and linear walk must have met the same chunks. */
-static void compare(struct walk *w, unsigned index)
-{
-    const struct tally *listed = &w->arenas.data[index].listed;
-    const struct tally *walked = &w->arenas.data[index].walked;
-    if (w->stopped || (listed->chunks == walked->chunks && listed->bytes == walked->bytes &&
-                       listed->digest == walked->digest))
-        return;
-    hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, (int)index, (struct hw_maybe){0},
-                  hw_known(listed->bytes > walked->bytes ? listed->bytes - walked->bytes
-                                                         : walked->bytes - listed->bytes),
-                  "arena %u: its bins hold %" PRIu64 " chunks (%" PRIu64
-                  " bytes), the walk met %" PRIu64 " free ones (%" PRIu64 " bytes)",
-                  index, listed->chunks, listed->bytes, walked->chunks, walked->bytes);
-}
-
 int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[index];
     struct hw_arena *row = &w->report->arenas.data[index];
-    (void)err;
     for (size_t i = 0; i < a->regions.count && !w->stopped; i++) {
         struct cursor c = {.w = w,
                            .a = a,
@@ -295,6 +276,6 @@ int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
                            .heap = &row->heaps.data[i]};
         walk_region(&c);
     }
-    compare(w, index);
-    return HW_OK;
+    glibc_flush(w);
+    return w->stopped ? HW_OK : glibc_prove_bins(w, index, err);
 }

@@ -211,13 +211,25 @@ static uint64_t link_word(const struct builder *b, hw_addr place, hw_addr target
     return b->form->mangled ? (place >> 12) ^ target : target;
 }
 
-static void link_tcache(struct builder *b, const struct entry *e)
+static void count_tcache(struct builder *b, unsigned list, int n)
 {
     unsigned size = (unsigned)b->form->tcache.counter;
+    hw_addr counter = b->tcache + list * size;
+    int count = (int)(hw_word(builder_at(b, counter), 4) & (size == 1 ? 0xff : 0xffff));
+    builder_put(b, counter, (uint64_t)(b->form->tcache.slots ? count - n : count + n), size);
+}
+
+void builder_tcache_count(struct builder *b, uint64_t size, int n)
+{
+    const struct chunk_rules *r = &b->form->rules;
+    count_tcache(b, (unsigned)((size - r->min_size) / r->alignment), n);
+}
+
+static void link_tcache(struct builder *b, const struct entry *e)
+{
     hw_addr head = b->tcache + (hw_addr)b->form->tcache.entries + builder_word(b) * e->index;
-    hw_addr counter = b->tcache + e->index * size, user = e->chunk + b->form->rules.header;
-    uint64_t count = hw_word(builder_at(b, counter), 4) & (size == 1 ? 0xff : 0xffff);
-    builder_put(b, counter, b->form->tcache.slots ? count - 1 : count + 1, size);
+    hw_addr user = e->chunk + b->form->rules.header;
+    count_tcache(b, e->index, 1);
     builder_poke(b, user, link_word(b, user, builder_peek(b, head)));
     builder_poke(b, head, user);
 }

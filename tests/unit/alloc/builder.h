@@ -50,6 +50,7 @@ void builder_noncontiguous(struct builder *b);
 void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem wrong by so much */
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */
 void builder_want_bins(struct builder *b);
+void builder_no_lists(struct builder *b); /* bins are proven by the walk, not followed */
 
 /* Append one chunk of gross size `size` to the current piece; its address is returned. */
 hw_addr build_used(struct builder *b, uint64_t size);
@@ -90,12 +91,16 @@ hw_addr builder_here(struct builder *b); /* where the next chunk goes */
 hw_addr builder_main_arena(struct builder *b);
 hw_addr builder_thread_pointer(struct builder *b);
 void builder_link(struct builder *b);
+/* After that: make the tcache's count of chunks of this size wrong by so many. */
+void builder_tcache_count(struct builder *b, uint64_t size, int n);
 
 /* Link (once), walk, analyse. Roots and layout are given. */
 struct result *builder_walk(struct builder *b);
 /* The same, but the backend has to find roots, layout and thread-local storage in memory alone. */
 struct result *builder_open_and_walk(struct builder *b);
 void result_destroy(struct result *r);
+/* What the backend says without a walk. */
+bool builder_busy(struct builder *b);
 
 /* The block at an address; a static one of state HW_STATES_ if there is none. */
 const struct hw_block *block_at(const struct result *r, hw_addr address);

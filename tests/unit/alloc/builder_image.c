@@ -244,3 +244,8 @@ void builder_want_bins(struct builder *b)
 {
     b->want_bins = true;
 }
+
+void builder_no_lists(struct builder *b)
+{
+    b->no_lists = true;
+}

@@ -45,8 +45,11 @@ static int on_blocks(void *ctx, const struct hw_block *blocks, size_t count)
 {
     struct recorder *recorder = ctx;
     hw_analyses_blocks(recorder->analyzing, blocks, count);
-    for (size_t i = 0; i < count; i++)
+    must(count > 0);
+    for (size_t i = 0; i < count; i++) {
+        must(blocks[i].arena == blocks[0].arena);
         must(hw_vec_push(&recorder->result->blocks, blocks[i]));
+    }
     return 0;
 }
 
@@ -69,7 +72,7 @@ static void walk(const struct builder *b, struct result *r, void *state)
                            .ready = on_ready,
                            .blocks = on_blocks,
                            .ctx = &recorder,
-                           .want_lists = true,
+                           .want_lists = !b->no_lists,
                            .want_bins = b->want_bins};
     r->code = hw_allocator_glibc.walk(state, &sink, &r->err);
     if (r->code == HW_OK)
@@ -87,10 +90,9 @@ static struct result *end(struct result *r, struct hw_target *t)
     return r;
 }
 
-struct result *builder_walk(struct builder *b)
+/* A backend whose roots and layout are given. */
+static struct glibc known_backend(const struct builder *b, struct hw_target *t)
 {
-    struct hw_target *t;
-    struct result *r = begin(b, &t);
     struct glibc g = {.image.target = t,
                       .rules = b->form->rules,
                       .main_arena = b->arena,
@@ -104,9 +106,27 @@ struct result *builder_walk(struct builder *b)
                       .layout_source = "table"};
     must(hw_layout_init(&g.layout, &glibc_layout_desc, b->machine->word, NULL) == HW_OK);
     form_layout(b->form, &g.layout);
+    return g;
+}
+
+struct result *builder_walk(struct builder *b)
+{
+    struct hw_target *t;
+    struct result *r = begin(b, &t);
+    struct glibc g = known_backend(b, t);
     walk(b, r, &g);
     hw_layout_deinit(&g.layout);
     return end(r, t);
+}
+
+bool builder_busy(struct builder *b)
+{
+    struct hw_target *t = open_target(b);
+    struct glibc g = known_backend(b, t);
+    bool busy = hw_allocator_glibc.busy(&g);
+    hw_layout_deinit(&g.layout);
+    hw_target_close(t);
+    return busy;
 }
 
 struct result *builder_open_and_walk(struct builder *b)

@@ -22,9 +22,30 @@ static void teardown(void)
 
 TestSuite(heap_damage, .init = setup, .fini = teardown, .timeout = 20);
 
+/* Walked without following the bins first, the heap has the same findings. */
+static void expect_the_same_without_lists(void)
+{
+    builder_no_lists(b);
+    struct result *other = builder_walk(b);
+    cr_assert_eq(other->code, r->code);
+    cr_expect_eq(other->report->findings.count, r->report->findings.count);
+    for (size_t i = 0; i < other->report->findings.count; i++) {
+        const struct hw_finding *f = &other->report->findings.data[i];
+        bool found = false;
+        for (size_t j = 0; j < r->report->findings.count && !found; j++) {
+            const struct hw_finding *g = &r->report->findings.data[j];
+            found = f->kind == g->kind && f->address.n == g->address.n &&
+                    f->bytes.n == g->bytes.n && f->arena == g->arena;
+        }
+        cr_expect(found, "only without lists: %s", f->text);
+    }
+    result_destroy(other);
+}
+
 static void expect_finding(enum hw_finding_kind kind)
 {
     r = builder_walk(b);
+    expect_the_same_without_lists();
     cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
     cr_expect_eq(findings(r, kind), 1, "%lu findings of kind %s", (unsigned long)findings(r, kind),
                  hw_finding_name(kind));
@@ -69,6 +90,7 @@ Test(heap_damage, a_smashed_top)
     hw_addr top = build_top(b, 0x1000);
     builder_poke(b, top + 8, (uint64_t)-1);
     r = builder_walk(b);
+    expect_the_same_without_lists();
     cr_assert_eq(r->code, HW_OK);
     cr_expect_not(hw_report_complete(r->report));
     cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000, "no more than is left of the arena");
@@ -94,6 +116,7 @@ Test(heap_damage, a_bin_list_with_a_loop)
     builder_poke(b, first + 16, second); /* fd: back to where we came from */
     builder_poke(b, second + 24, first);
     r = builder_walk(b);
+    expect_the_same_without_lists();
     cr_assert_eq(r->code, HW_OK);
     cr_expect_geq(findings(r, HW_FINDING_BAD_LIST), 1);
 }
@@ -125,6 +148,34 @@ Test(heap_damage, a_bin_that_lists_a_chunk_in_use_instead_of_a_free_one)
     builder_poke(b, used + 24, head);
     builder_poke(b, head + 16, used);
     builder_poke(b, head + 24, used);
+    expect_finding(HW_FINDING_LIST_MISMATCH);
+}
+
+Test(heap_damage, a_free_chunk_that_does_not_point_back)
+{
+    hw_addr first = build_unsorted(b, 0x100);
+    build_used(b, 0x20);
+    build_unsorted(b, 0x200);
+    build_used(b, 0x20);
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, first + 24, 0x4141414141414141);
+    r = builder_walk(b);
+    expect_the_same_without_lists();
+    cr_expect_eq(findings(r, HW_FINDING_BAD_LIST), 1);
+    cr_expect_eq(r->report->findings.data[0].address.n, first);
+}
+
+/* Only the way back is wrong where it ends: following a list forward does not show it. */
+Test(heap_damage, the_head_of_a_bin_that_does_not_point_back)
+{
+    hw_addr chunk = build_unsorted(b, 0x100);
+    build_used(b, 0x20);
+    build_top(b, 0x1000);
+    builder_link(b);
+    hw_addr head = builder_peek(b, chunk + 24);
+    builder_poke(b, head + 24, chunk + 0x100);
+    builder_no_lists(b);
     expect_finding(HW_FINDING_LIST_MISMATCH);
 }
 

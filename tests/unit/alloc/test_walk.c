@@ -21,10 +21,25 @@ static void teardown(void)
 
 TestSuite(walk, .init = setup, .fini = teardown);
 
+/* Whether bins are followed or proven, the walk tells the same. */
 static void walk(void)
 {
     r = builder_walk(b);
     cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
+    cr_expect(r->report->lists_known);
+    builder_no_lists(b);
+    struct result *other = builder_walk(b);
+    cr_assert_eq(other->code, HW_OK, "%s", other->err.text);
+    cr_assert_eq(other->blocks.count, r->blocks.count);
+    for (size_t i = 0; i < r->blocks.count; i++) {
+        const struct hw_block *x = &r->blocks.data[i], *y = &other->blocks.data[i];
+        cr_expect_eq(x->address, y->address);
+        cr_expect_eq(x->bytes, y->bytes);
+        cr_expect_eq(x->state, y->state, "at %#lx", (unsigned long)x->address);
+        cr_expect_eq(x->arena, y->arena);
+    }
+    cr_expect_eq(other->report->findings.count, r->report->findings.count);
+    result_destroy(other);
 }
 
 /* The block at `address` has this state and size. */

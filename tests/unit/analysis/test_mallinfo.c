@@ -5,12 +5,11 @@ Test(mallinfo, sums_over_arenas_as_glibc_does)
 {
     struct hw_report *r = sample_report();
     struct hw_arena *a = sample_arena(r, 132 * KIB, 60 * KIB);
-    a->fast[1] = (struct hw_list){.chunks = 3, .bytes = 144, .from = 48, .to = 48};
-    a->bins[1] = (struct hw_list){.chunks = 2, .bytes = 4096, .raw_bytes = 4098};
-    a->bins[70] = (struct hw_list){.chunks = 1, .bytes = 2048, .raw_bytes = 2049};
+    sample_fastbins(a, 3, 144);
+    sample_bins(a, 3, 4096 + 2048);
     struct hw_arena *b = sample_arena(r, 1 * MIB, 100 * KIB);
-    b->fast[0] = (struct hw_list){.chunks = 1, .bytes = 32, .from = 32, .to = 32};
-    b->bins[126] = (struct hw_list){.chunks = 1, .bytes = 600 * KIB, .raw_bytes = 600 * KIB + 1};
+    sample_fastbins(b, 1, 32);
+    sample_bins(b, 1, 600 * KIB);
     r->params.n_mmaps = hw_known(2);
     r->params.mmapped_bytes = hw_known(409600);
 

@@ -32,6 +32,7 @@ static inline struct hw_report *sample_report(void)
     r->allocator.layout_source = "dwarf";
     r->allocator.roots_source = "symtab";
     r->allocator.main_arena = 0x7f0000000c60;
+    r->lists_known = true;
     r->method.mode = HW_MODE_STOPPED;
     r->method.pause_ns = hw_known(1234567);
     r->method.bytes_read = 135168;
@@ -81,6 +82,18 @@ static inline struct hw_arena *sample_arena(struct hw_report *r, uint64_t system
     hw_set(a.figures, HW_M_SYSTEM_BYTES, (int64_t)system);
     cr_assert(hw_vec_push(&r->arenas, a));
     return &r->arenas.data[index];
+}
+
+/* What bins and fastbins hold, as a walk that met the chunks would have it. */
+static inline void sample_bins(struct hw_arena *a, int64_t chunks, int64_t bytes)
+{
+    hw_set(a->figures, HW_M_BIN_CHUNKS, chunks);
+    hw_set(a->figures, HW_M_BIN_BYTES, bytes);
+}
+static inline void sample_fastbins(struct hw_arena *a, int64_t chunks, int64_t bytes)
+{
+    hw_set(a->figures, HW_M_FASTBIN_CHUNKS, chunks);
+    hw_set(a->figures, HW_M_FASTBIN_BYTES, bytes);
 }
 
 static inline struct hw_block sample_block(enum hw_state state, int arena, uint64_t bytes)

@@ -62,10 +62,12 @@ static inline void read_size(struct reader *in, const char *line)
     uint64_t total = attribute(line, "total"), count = attribute(line, "count");
     if (to % 2 == 0) { /* bins have the flag bit in their sizes */
         in->arena->fast[in->fasts++] = real_fast(to, count);
+        hw_add(in->arena->figures, HW_M_FASTBIN_BYTES, to * count);
         return;
     }
     size_t index = strstr(line, "<unsorted") ? 1 : in->bins++;
     in->arena->bins[index] = real_bin(from, to, total, count);
+    hw_add(in->arena->figures, HW_M_BIN_BYTES, total - count);
     in->raw_bytes += total;
 }
 

@@ -123,6 +123,20 @@ Test(malloc_info, older_versions_differ)
     expect("2.24", text);
 }
 
+Test(malloc_info, a_report_without_lists_is_refused)
+{
+    struct hw_report *r = sample_report();
+    struct hw_error err;
+    struct hw_render_options opt = {.format = "malloc_info"};
+    r->lists_known = false;
+    FILE *out = tmpfile();
+    cr_expect_eq(hw_render(r, &opt, out, &err), HW_ERR_USAGE);
+    cr_expect_eq(ftell(out), 0);
+    cr_expect_not_null(strstr(err.remedy, "want_lists"));
+    fclose(out);
+    hw_report_destroy(r);
+}
+
 Test(malloc_info, only_one_heap_and_all_totals)
 {
     struct hw_report *r = two_arenas("2.36");

@@ -6,9 +6,9 @@ Test(malloc_stats, the_text)
 {
     struct hw_report *r = sample_report();
     struct hw_arena *a = sample_arena(r, 135168, 90000);
-    a->bins[10] = (struct hw_list){.chunks = 3, .bytes = 6544, .raw_bytes = 6547};
+    sample_bins(a, 3, 6544);
     struct hw_arena *b = sample_arena(r, 195153920, 94960);
-    b->bins[1] = (struct hw_list){.chunks = 651, .bytes = 65014912};
+    sample_bins(b, 651, 65014912);
     r->params.n_mmaps = r->params.max_n_mmaps = hw_known(1);
     r->params.mmapped_bytes = r->params.max_mmapped_bytes = hw_known(503808);
     char *text = rendered(r, "malloc_stats");
