@@ -27,7 +27,7 @@ GOALS       := $(or $(MAKECMDGOALS),all)
 DEPS_GROUPS := $(strip \
     $(if $(filter-out help clean format deps check-layers,$(GOALS)),build) \
     $(if $(filter demo bench,$(GOALS)),demo) \
-    $(if $(filter check check-% victims bench lint flags,$(GOALS)),tests) \
+    $(if $(filter check check-% stress victims bench lint flags,$(GOALS)),tests) \
     $(if $(filter check-matrix,$(GOALS)),matrix) \
     $(if $(filter lint format,$(GOALS)),tools))
 
@@ -59,7 +59,7 @@ run = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);) $(3)
 remember = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all demo check check-unit check-e2e check-layers check-matrix bench install format lint deps clean help victims flags FORCE
+.PHONY: all demo check check-unit check-e2e check-layers check-matrix stress bench install format lint deps clean help victims flags FORCE
 
 all: $(BUILD)/heapwalk
 
@@ -115,6 +115,11 @@ check-e2e: all victims
 check-layers:
 	$(PYTHON) tests/layers.py
 
+# Hundreds of times at targets that never stand still; check has a short version of it.
+# STRESS='--rounds 500 --seconds 0' takes as long as it takes, STRESS=killed selects.
+stress: all victims
+	$(PYTHON) tests/stress/run.py --build $(BUILD) $(STRESS)
+
 # Under the libcs of other releases and machines, fetched once; not part of check.
 # MATRIX='-k sid -k live' selects; MATRIX=--sample takes some victims for each libc.
 check-matrix: all
@@ -129,6 +134,7 @@ $(BUILD)/demo/%: demo/%.c
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -o $@ $<)
 
+# BENCH=pause,gap selects; BENCH_GIB=8 allows for larger heaps.
 bench: all $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 	$(PYTHON) bench/run.py --build $(BUILD) $(subst $(comma), ,$(BENCH))
 
@@ -164,7 +170,8 @@ help:
 	@echo 'make demo       show the main job on a really fragmented program, live and from a core'
 	@echo 'make check      all tests; SANITIZE=1 with sanitizers, CC=clang with clang'
 	@echo 'make check-matrix  the victims under the glibcs of four Debian releases and three machines'
-	@echo 'make bench      speed and memory, as ratios to a plain read of the same bytes'
+	@echo 'make stress     hundreds of runs at busy targets, some of them killed, for about three minutes'
+	@echo 'make bench      speed, memory and pauses, as ratios to a plain read; BENCH=pause,gap selects'
 	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, layers'
 	@echo 'make format     rewrite the sources in the house style'

@@ -29,6 +29,7 @@ import nostop
 import output
 import residency
 import snapshot
+import stress
 import verdict
 import whatis
 from cases import CASES
@@ -36,7 +37,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, maxpause, nostop, harmless, snapshot)
+           hostile, residency, holes, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

@@ -1,0 +1,102 @@
+"""Looking after a target: what a tool that reads it must not leave behind."""
+
+import mmap
+import os
+import random
+import shutil
+import subprocess
+import time
+
+from process import thread_states, wait_for
+from snapshot import children, keepers
+from tool import Tool
+
+SIGNALS = ("SigBlk:", "SigIgn:", "SigCgt:")
+
+
+class Rounds:
+    """How often something is tried: so many times, or as often as the time allows; 0: no limit."""
+
+    def __init__(self, count, seconds=0):
+        self.count, self.seconds = count, seconds
+
+    def of(self, t, share=1.0):
+        """The rounds of one test. Ends early when something went wrong."""
+        count, began = max(2, int(self.count * share)), time.monotonic()
+        done = 0
+        while done < count and not t.failures:
+            if self.seconds and time.monotonic() - began > self.seconds * share:
+                break
+            yield done
+            done += 1
+        t.note(f"{done} of {count} rounds in {time.monotonic() - began:.0f} s")
+
+
+def own_tool(tool, place):
+    """heapwalk under a name of its own: so its processes are told from those of other tests."""
+    shutil.copy2(tool.path, os.path.join(place, "heapwalk"))
+    return Tool(place)
+
+
+def knows(tool, *options):
+    """Whether this heapwalk has these options."""
+    return tool.run(*options, "--version").status == 0
+
+
+def held(pid):
+    """Threads that are traced or stopped: {tid: (state, tracer)}."""
+    return {tid: state for tid, state in thread_states(pid).items()
+            if state[1] > 0 or state[0] in "tT"}
+
+
+def check_let_go(t, tool, pid, what):
+    """Nobody holds it, no thread is stopped, no copy of it is left, not even a dead one."""
+    t.check(wait_for(lambda: not keepers(tool), 20), f"{what}: keepers left: {keepers(tool)}")
+    t.check(wait_for(lambda: not held(pid)), f"{what}: still held: {held(pid)}")
+    left = wait_for(lambda: not children(pid))
+    t.check(left, f"{what}: children left: {[(c, state_of(c)) for c in children(pid)]}")
+    t.check(thread_states(pid), f"{what}: the target is gone")
+
+
+def state_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rpartition(")")[2].split()[0]
+    except OSError:
+        return "gone"
+
+
+def signals_of(pid):
+    """{tid: its signal mask and dispositions}"""
+    found = {}
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8") as f:
+            found[int(tid)] = [line.split()[1] for line in f if line.startswith(SIGNALS)]
+    return found
+
+
+def started(tool, *args):
+    """heapwalk with its standard output in a pipe."""
+    return subprocess.Popen([*tool.command, *map(str, args)], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=tool.env)
+
+
+class Page:
+    """The words that a victim shares in a file."""
+
+    def __init__(self, directory, name):
+        with open(os.path.join(directory, name), "r+b") as f:
+            self.map = mmap.mmap(f.fileno(), 0)
+        self.words = memoryview(self.map).cast("Q")
+
+    def __enter__(self):
+        return self.words
+
+    def __exit__(self, *_):
+        self.words.release()
+        self.map.close()
+
+
+def some_moment(seconds, rng=random.Random(2)):
+    """Wait for a while, of which nobody knows how long."""
+    time.sleep(rng.uniform(0, seconds))
