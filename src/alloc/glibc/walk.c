@@ -297,13 +297,11 @@ static void pass_over(struct walk *w, const struct arena *a)
 
 int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
 {
-    int rc = glibc_begin_arena(w, index, err);
-    if (rc == HW_OK && w->sink->known && w->sink->known(w->sink->ctx, index)) {
+    if (w->sink->known && w->sink->known(w->sink->ctx, index)) {
         pass_over(w, &w->arenas.data[index]);
         return HW_OK;
     }
-    if (rc == HW_OK)
-        rc = walk_regions(w, index, err);
+    int rc = walk_regions(w, index, err);
     if (rc == HW_OK && !w->stopped)
         rc = glibc_prove_bins(w, index, err);
     if (rc == HW_OK)
