@@ -428,7 +428,8 @@ struct hw_report {
     } allocator;
     struct {
         enum hw_mode mode;
-        struct hw_maybe pause_ns;
+        struct hw_maybe pause_ns;        /* the longest time in one piece */
+        struct hw_maybe stops;           /* how often it was stopped; unknown of a core */
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
         uint64_t bytes_read, walk_ns;
     } method;
