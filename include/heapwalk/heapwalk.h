@@ -165,8 +165,10 @@ struct hw_options {
      */
     enum hw_mode mode;
     /* STOPPED: let the process run again after so long, in nanoseconds, come what may. What was not
-     * read by then is read as by RUNNING. 0: no limit. */
+     * read by then is read as by RUNNING, and a note of the report says so. 0: no limit. */
     int64_t max_pause_ns;
+    /* For measurements: no second thread reads ahead of the walk, as where there is one processor. */
+    bool read_alone;
 };
 
 /*
@@ -224,7 +226,8 @@ void hw_report_destroy(struct hw_report *report);
 bool hw_report_complete(const struct hw_report *report);
 /* How the target was read. */
 enum hw_mode hw_report_mode(const struct hw_report *report);
-/* How long the target was stopped, in nanoseconds: 0 in HW_MODE_RUNNING, -1 of a core. */
+/* How long the target was stopped, in nanoseconds, at most in one piece: 0 in HW_MODE_RUNNING, -1 of
+ * a core. */
 int64_t hw_report_pause_ns(const struct hw_report *report);
 /* How long one thread of it was, once more, to clear a snapshot away; -1 in other modes. */
 int64_t hw_report_thread_pause_ns(const struct hw_report *report);

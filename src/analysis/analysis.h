@@ -1,8 +1,9 @@
 /*
  * Analyses: each sees every block of the one walk and fills its part of the report.
  *
- *     backend --> blocks, ascending within a heap    | used |free|fast|free| used | free | top |
- *     runs.c  --> runs: what malloc_trim() would            `-------------'        `----------'
+ *     backend --> blocks, ascending within a heap    |used|used|free|fast|free|used| free | top |
+ *     spans.c --> spans: neighbours that are alike   `---------'`---'`---'`---'`---'`----'`-----'
+ *     runs.c  --> runs: what malloc_trim() would                `-------------'     `-----------'
  *                 merge before it looks for pages
  *
  * An analysis knows nothing of targets or allocators: it gets plain blocks and a report, so it is
@@ -17,29 +18,40 @@
 
 #include "model/model.h"
 
-/* Free chunks next to each other, as they lie once fastbin chunks are merged with their neighbours.
+/*
+ * Blocks that are alike: of one state, and each adjoins the one before. Most of a heap is long spans
+ * of chunks in use, and what need not look into them costs nothing for each chunk. Where a span is
+ * cut in two means nothing; tops and overhead always stand alone, so none reaches over the end of a
+ * heap.
  */
-struct hw_run {
+struct hw_span {
+    const struct hw_block *blocks; /* `count` of them, in the order of addresses */
+    size_t count;
     hw_addr address;
-    uint64_t bytes;
-    int32_t arena;
-    unsigned chunks;
-    bool has_top; /* it ends with the arena's top */
-    /* What it adjoins: a chunk in use, in a tcache, or overhead. `state` is HW_STATES_ where nothing
-     * does, at the ends of a heap and where something could not be read. */
-    struct hw_block below, above;
+    uint64_t bytes; /* of all of them */
+    enum hw_state state;
 };
 
 struct hw_analysis {
     const char *name;
     size_t state_bytes; /* of its own for the time of one walk, zeroed; 0: none */
-    /* Each may be NULL. `state` is its own, of state_bytes. */
+    /* Each may be NULL. `state` is its own, of state_bytes. What it finds out about the blocks of an
+     * arena goes into the arena's row alone; sums over arenas are made at the end, since rows may
+     * have come from an earlier walk (adopt.h). */
     /* Before the first block; arenas are known, with their system bytes. */
     void (*begin)(void *state, struct hw_report *r);
-    void (*block)(void *state, struct hw_report *r, const struct hw_block *b);
-    /* After the blocks it consists of, and after the one above it. */
-    void (*run)(void *state, struct hw_report *r, const struct hw_run *run);
-    /* After the last block; analyses earlier in the table have finished. */
+    /* The blocks of an arena, some spans at a time. */
+    void (*spans)(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_span *s,
+                  size_t count);
+    /* An mmapped chunk. */
+    void (*mapped)(void *state, struct hw_report *r, const struct hw_block *b);
+    /* A run, after the blocks it consists of, and after the one above it. */
+    void (*run)(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_run *run);
+    /* After the last block of an arena that had any. */
+    void (*arena_done)(void *state, struct hw_report *r, struct hw_arena *a);
+    /* After the last block of all, while the target is still as it was. */
+    void (*blocks_done)(void *state, struct hw_report *r);
+    /* When the target may run again; analyses earlier in the table have finished. */
     void (*end)(void *state, struct hw_report *r);
 };
 
@@ -57,8 +69,11 @@ struct hw_analyzing;
 int hw_analyses_begin(struct hw_report *r, struct hw_analyzing **ret, struct hw_error *err);
 /* Some blocks of one arena, or mmapped ones. */
 void hw_analyses_blocks(struct hw_analyzing *a, const struct hw_block *b, size_t count);
-/* There are no more blocks: the last run is complete, too. For who cannot wait for the end; else
- * hw_analyses_end() does it. NULL is fine. */
+/* The arena at hand has no more blocks: its row is complete but for what hw_analyses_end() adds. The
+ * first block of another one says so, too. NULL is fine. */
+void hw_analyses_arena_done(struct hw_analyzing *a);
+/* There are no more blocks at all. For who cannot wait for the end; else hw_analyses_end() does it.
+ * NULL is fine. */
 void hw_analyses_blocks_done(struct hw_analyzing *a);
 /* After the last block; releases everything. NULL is fine. */
 void hw_analyses_end(struct hw_analyzing *a);

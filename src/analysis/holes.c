@@ -13,50 +13,74 @@
  * long ago are still one free chunk, but nobody's problem.
  *
  * Memory: as many holes as were asked for, kept as a heap (the data structure) with the least of
- * them first, so that each run is compared with that one alone and mostly dropped.
+ * them first, so that each run is compared with that one alone and mostly dropped. Each arena
+ * keeps as many, since which arenas' holes are the largest of all is only known at the end.
  */
-#include "analysis/trim.h"
+#include "analysis/analysis.h"
 
 #include <stdlib.h>
 
-/* True if `a` is the larger hole of two. No two are the same: addresses differ. */
-static bool is_larger(const struct hw_hole *a, const struct hw_hole *b)
+/* True if `a` is the larger one of two. No two are the same: addresses differ. */
+static bool is_larger(const struct hw_run *a, const struct hw_run *b)
 {
-    if (a->resident_bytes.n != b->resident_bytes.n) /* both 0 where unknown */
-        return a->resident_bytes.n > b->resident_bytes.n;
+    if (a->trim.held.resident != b->trim.held.resident) /* both 0 where unknown */
+        return a->trim.held.resident > b->trim.held.resident;
     if (a->bytes != b->bytes)
         return a->bytes > b->bytes;
     return a->address < b->address;
 }
 
-static void swap(struct hw_hole *a, struct hw_hole *b)
+static void swap(struct hw_run *a, struct hw_run *b)
 {
-    struct hw_hole c = *a;
+    struct hw_run c = *a;
     *a = *b;
     *b = c;
 }
 
 /* The last of the heap is new: let it rise to its place. */
-static void rise(struct hw_hole *heap, size_t count)
+static void rise(struct hw_run *heap, size_t count)
 {
     for (size_t i = count - 1; i > 0 && is_larger(&heap[(i - 1) / 2], &heap[i]); i = (i - 1) / 2)
         swap(&heap[i], &heap[(i - 1) / 2]);
 }
 
 /* The first of the heap is new: let it sink to its place. */
-static void sink(struct hw_hole *heap, size_t count)
+static void sink(struct hw_run *heap, size_t count)
 {
-    for (size_t i = 0, least; 2 * i + 1 < count; i = least) {
-        least = 2 * i + 1;
-        if (least + 1 < count && is_larger(&heap[least], &heap[least + 1]))
-            least++;
-        if (!is_larger(&heap[i], &heap[least]))
+    for (size_t i = 0, least = 0;; i = least) {
+        for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < count; child++)
+            if (is_larger(&heap[least], &heap[child]))
+                least = child;
+        if (least == i)
             return;
         swap(&heap[i], &heap[least]);
     }
 }
 
-static struct hw_hole measure(const struct hw_report *r, const struct hw_run *run)
+static void run(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_run *run)
+{
+    (void)state;
+    if (r->holes_wanted == 0 || (r->holes_arena >= 0 && r->holes_arena != run->arena))
+        return;
+    if (a->largest.count < r->holes_wanted && hw_vec_push(&a->largest, *run)) {
+        rise(a->largest.data, a->largest.count);
+    } else if (a->largest.count && is_larger(run, &a->largest.data[0])) {
+        /* Also without memory: the largest ones go on competing for the room there is. */
+        a->largest.data[0] = *run;
+        sink(a->largest.data, a->largest.count);
+    }
+}
+
+/* ---- of all arenas --------------------------------------------------------------------------- */
+
+static int largest_first(const void *a, const void *b)
+{
+    const struct hw_run *x = *(const struct hw_run *const *)a;
+    const struct hw_run *y = *(const struct hw_run *const *)b;
+    return is_larger(y, x) - is_larger(x, y);
+}
+
+static struct hw_hole hole_of(const struct hw_report *r, const struct hw_run *run)
 {
     struct hw_hole hole = {.arena = run->arena,
                            .address = run->address,
@@ -65,47 +89,32 @@ static struct hw_hole measure(const struct hw_report *r, const struct hw_run *ru
                            .has_top = run->has_top,
                            .below.block = run->below,
                            .above.block = run->above};
-    if (!r->pages)
-        return hole;
-    struct hw_page_bytes all = hw_pages_count(r->pages, run->address, run->address + run->bytes);
-    struct hw_page_bytes gone = hw_trim_count(r, run);
-    hole.resident_bytes = hw_known(all.resident);
-    hole.trim_bytes = hw_known(gone.resident + gone.swapped);
+    if (r->pages) {
+        hole.resident_bytes = hw_known(run->trim.held.resident);
+        hole.trim_bytes = hw_known(run->trim.given.resident + run->trim.given.swapped);
+    }
     return hole;
 }
 
-static void run(void *state, struct hw_report *r, const struct hw_run *run)
+/* Without memory for all of them there are fewer. */
+static void blocks_done(void *state, struct hw_report *r)
 {
     (void)state;
-    if (r->holes_wanted == 0 || run->arena < 0 || (size_t)run->arena >= r->arenas.count ||
-        (r->holes_arena >= 0 && r->holes_arena != run->arena))
-        return;
-    struct hw_hole hole = measure(r, run);
-    if (r->holes.count < r->holes_wanted) {
-        if (hw_vec_push(&r->holes, hole))
-            rise(r->holes.data, r->holes.count);
-        else /* the largest ones go on competing for the room there is */
-            r->holes_wanted = r->holes.count;
-    } else if (is_larger(&hole, &r->holes.data[0])) {
-        r->holes.data[0] = hole;
-        sink(r->holes.data, r->holes.count);
-    }
-}
-
-static int largest_first(const void *a, const void *b)
-{
-    return is_larger(b, a) - is_larger(a, b);
-}
-
-static void end(void *state, struct hw_report *r)
-{
-    (void)state;
-    if (r->holes.count)
-        qsort(r->holes.data, r->holes.count, sizeof *r->holes.data, largest_first);
+    HW_VEC(const struct hw_run *) all = {0};
+    bool room = true;
+    for (size_t i = 0; i < r->arenas.count; i++)
+        for (size_t k = 0; room && k < r->arenas.data[i].largest.count; k++)
+            room = hw_vec_push(&all, &r->arenas.data[i].largest.data[k]);
+    if (all.count)
+        qsort(all.data, all.count, sizeof *all.data, largest_first);
+    for (size_t i = 0; i < all.count && i < r->holes_wanted; i++)
+        if (!hw_vec_push(&r->holes, hole_of(r, all.data[i])))
+            break;
+    hw_vec_free(&all);
 }
 
 const struct hw_analysis hw_analysis_holes = {
     .name = "holes",
     .run = run,
-    .end = end,
+    .blocks_done = blocks_done,
 };

@@ -45,16 +45,23 @@
 #define NEAR_ENOUGH 8 /* all but 1/8 */
 #define WORTH_BYTES ((uint64_t)64 << 10)
 
+/* As in struct hw_top_pins. */
+struct sum {
+    uint64_t chunks, bytes, cached_chunks, cached_bytes;
+    uint64_t joins_bytes, joins_resident, joins_trim;
+};
+
 struct stretch {
     hw_addr start; /* of its run, or of its island if there is no run below that */
     size_t heap;   /* index of the heap in which that is */
     uint64_t run_bytes;
-    struct hw_top_pins sum; /* of all of it; `first` is not used */
-    struct hw_block first[HW_TOP_PINS_KEPT];
+    struct sum sum;         /* of all of it */
+    struct hw_block *first; /* of its island, room for HW_TOP_PINS_KEPT */
     size_t first_count;
 };
 
 struct state {
+    struct hw_page_cursor cursor;
     int32_t arena; /* at hand; -1: none yet */
     hw_addr next;  /* end of the block before */
     size_t heap;   /* index of the heap at hand, ... */
@@ -64,11 +71,13 @@ struct state {
     size_t count;
     struct stretch *list[STRETCHES]; /* ascending; behind `count` those that are free for use */
     struct stretch pool[STRETCHES];
+    struct hw_block first[STRETCHES]
+                         [HW_TOP_PINS_KEPT]; /* of those; apart, as it is seldom looked at */
 };
 
 /* ---- stretches ------------------------------------------------------------------------------- */
 
-static void add_sums(struct hw_top_pins *to, const struct hw_top_pins *more)
+static void add_sums(struct sum *to, const struct sum *more)
 {
     to->chunks += more->chunks;
     to->bytes += more->bytes;
@@ -76,7 +85,7 @@ static void add_sums(struct hw_top_pins *to, const struct hw_top_pins *more)
     to->cached_bytes += more->cached_bytes;
     to->joins_bytes += more->joins_bytes;
     to->joins_resident += more->joins_resident;
-    to->joins_trim.n += more->joins_trim.n;
+    to->joins_trim += more->joins_trim;
 }
 
 /* Append a stretch to the one below it. */
@@ -90,7 +99,7 @@ static void absorb(struct stretch *low, const struct stretch *high)
 /* Halve the number of boundaries. The lowest stretch keeps its own. */
 static void thin(struct state *s)
 {
-    struct stretch *gone[STRETCHES] = {0}, **list = s->list;
+    struct stretch *gone[STRETCHES / 2], **list = s->list;
     size_t kept = 1, i = 1, count = s->count;
     for (; i + 1 < count; i += 2) {
         bool second = list[i]->run_bytes < list[i + 1]->run_bytes;
@@ -114,32 +123,44 @@ static struct stretch *begin_stretch(struct state *s, hw_addr start)
     new->start = start;
     new->heap = s->heap;
     new->run_bytes = 0;
-    new->sum = (struct hw_top_pins){0};
+    new->sum = (struct sum){0};
     new->first_count = 0;
     return new;
 }
 
-static void add_free(struct state *s, const struct hw_block *b)
+static void add_free(struct state *s, const struct hw_span *span)
 {
-    struct stretch *last = s->in_run ? s->list[s->count - 1] : begin_stretch(s, b->address);
-    last->run_bytes += b->bytes;
-    last->sum.joins_bytes += b->bytes;
+    struct stretch *last = s->in_run ? s->list[s->count - 1] : begin_stretch(s, span->address);
+    last->run_bytes += span->bytes;
+    last->sum.joins_bytes += span->bytes;
     s->in_run = true;
 }
 
-static void add_pin(struct state *s, const struct hw_block *b)
+/* The run of the last stretch is complete, and not one that is merged into top. */
+static void end_run(struct state *s, const struct hw_report *r)
 {
-    struct stretch *last = s->count ? s->list[s->count - 1] : begin_stretch(s, b->address);
-    if (b->state == HW_CACHED) {
-        last->sum.cached_chunks++;
-        last->sum.cached_bytes += b->bytes;
-    } else {
-        last->sum.chunks++;
-        last->sum.bytes += b->bytes;
+    if (s->in_run && r->pages) {
+        struct stretch *last = s->list[s->count - 1];
+        struct hw_trim trim =
+            hw_trim_free(r, &s->cursor, last->start, last->start + last->run_bytes);
+        last->sum.joins_resident += trim.held.resident;
+        last->sum.joins_trim += trim.given.resident + trim.given.swapped;
     }
-    if (last->first_count < HW_TOP_PINS_KEPT)
-        last->first[last->first_count++] = *b;
     s->in_run = false;
+}
+
+static void add_pins(struct state *s, const struct hw_span *span)
+{
+    struct stretch *last = s->count ? s->list[s->count - 1] : begin_stretch(s, span->address);
+    if (span->state == HW_CACHED) {
+        last->sum.cached_chunks += span->count;
+        last->sum.cached_bytes += span->bytes;
+    } else {
+        last->sum.chunks += span->count;
+        last->sum.bytes += span->bytes;
+    }
+    for (size_t i = 0; i < span->count && last->first_count < HW_TOP_PINS_KEPT; i++)
+        last->first[last->first_count++] = span->blocks[i];
 }
 
 /* ---- the choice ------------------------------------------------------------------------------ */
@@ -159,7 +180,7 @@ static bool has_room(const struct hw_report *r, const struct hw_arena *a, const 
     return room >= least && room - least >= p->top_pad.n;
 }
 
-static bool is_cheap(const struct hw_top_pins *sum)
+static bool is_cheap(const struct sum *sum)
 {
     return sum->bytes + sum->cached_bytes <= sum->joins_bytes / COST_SHARE;
 }
@@ -167,23 +188,23 @@ static bool is_cheap(const struct hw_top_pins *sum)
 /* The index of the lowest of the stretches that would join; s->count if it is better to say nothing.
  * `sum` is that from this one on. */
 static size_t choose(const struct state *s, const struct hw_report *r, const struct hw_arena *a,
-                     struct hw_top_pins *sum)
+                     struct sum *sum)
 {
     uint64_t most = 0;
-    *sum = (struct hw_top_pins){0};
+    *sum = (struct sum){0};
     for (size_t i = s->count; i-- > 0;) {
         add_sums(sum, &s->list[i]->sum);
         if (is_cheap(sum) && has_room(r, a, s->list[i]))
             most = sum->joins_bytes; /* sums only grow */
     }
-    *sum = (struct hw_top_pins){0};
+    *sum = (struct sum){0};
     for (size_t i = s->count; most >= WORTH_BYTES && i-- > 0;) {
         add_sums(sum, &s->list[i]->sum);
         if (is_cheap(sum) && has_room(r, a, s->list[i]) &&
             sum->joins_bytes >= most - most / NEAR_ENOUGH)
             return i;
     }
-    *sum = (struct hw_top_pins){0};
+    *sum = (struct sum){0};
     return s->count;
 }
 
@@ -202,11 +223,16 @@ static void finish(struct state *s, struct hw_report *r, struct hw_arena *a)
         s->count--;
     if (s->lost || pins->known)
         return;
-    struct hw_top_pins sum = {0};
+    struct sum sum = {0};
     size_t lowest = can_be_given_back(r, a) ? choose(s, r, a, &sum) : s->count;
-    sum.known = true;
-    sum.joins_trim.known = r->pages != NULL;
-    *pins = sum;
+    *pins = (struct hw_top_pins){.known = true,
+                                 .chunks = sum.chunks,
+                                 .bytes = sum.bytes,
+                                 .cached_chunks = sum.cached_chunks,
+                                 .cached_bytes = sum.cached_bytes,
+                                 .joins_bytes = sum.joins_bytes,
+                                 .joins_resident = sum.joins_resident,
+                                 .joins_trim = {r->pages != NULL, sum.joins_trim}};
     for (size_t i = lowest; i < s->count; i++)
         for (size_t c = 0; c < s->list[i]->first_count; c++)
             if (pins->first.count == HW_TOP_PINS_KEPT ||
@@ -219,14 +245,16 @@ static void finish(struct state *s, struct hw_report *r, struct hw_arena *a)
 static void begin(void *state, struct hw_report *r)
 {
     struct state *s = state;
-    (void)r;
     s->arena = -1;
-    for (size_t i = 0; i < STRETCHES; i++)
+    s->cursor.pages = r->pages;
+    for (size_t i = 0; i < STRETCHES; i++) {
         s->list[i] = &s->pool[i];
+        s->pool[i].first = s->first[i];
+    }
 }
 
 /* Another heap begins, or something was missed. Heaps may lie next to each other, too. */
-static void jump(struct state *s, const struct hw_arena *a, hw_addr to)
+static void jump(struct state *s, const struct hw_report *r, const struct hw_arena *a, hw_addr to)
 {
     const struct hw_heap *heaps = a->heaps.data;
     size_t heap = s->heap_end ? s->heap + 1 : 0;
@@ -234,37 +262,29 @@ static void jump(struct state *s, const struct hw_arena *a, hw_addr to)
     s->lost |= !begins;
     s->heap = heap;
     s->heap_end = begins ? to + heaps[heap].bytes : 0;
-    s->in_run = false;
+    end_run(s, r);
     if (s->lost || a->kind == HW_ARENA_MAIN)
         s->count = 0;
 }
 
-static void block(void *state, struct hw_report *r, const struct hw_block *b)
+static void take(struct state *s, struct hw_report *r, struct hw_arena *a,
+                 const struct hw_span *span)
 {
-    struct state *s = state;
-    if (b->arena < 0 || (size_t)b->arena >= r->arenas.count)
-        return;
-    struct hw_arena *a = &r->arenas.data[b->arena];
-    if (s->arena != b->arena) {
-        s->arena = b->arena;
-        s->next = s->heap_end = 0;
-        s->lost = false;
-        s->count = 0;
-    }
-    if (s->next != b->address || s->next == s->heap_end)
-        jump(s, a, b->address);
-    s->next = b->address + b->bytes;
-    switch ((enum hw_state)b->state) {
+    if (s->next != span->address || s->next == s->heap_end)
+        jump(s, r, a, span->address);
+    s->next = span->address + span->bytes;
+    switch (span->state) {
     case HW_FREE:
     case HW_PARKED:
-        add_free(s, b);
+        add_free(s, span);
         break;
     case HW_USED:
     case HW_CACHED:
-        add_pin(s, b);
+        end_run(s, r);
+        add_pins(s, span);
         break;
     case HW_OVERHEAD:
-        s->in_run = false;
+        end_run(s, r);
         if (a->kind == HW_ARENA_MAIN) /* a fence, or foreign memory behind one */
             s->count = 0;
         break;
@@ -279,6 +299,20 @@ static void block(void *state, struct hw_report *r, const struct hw_block *b)
     }
 }
 
+static void spans(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_span *span,
+                  size_t count)
+{
+    struct state *s = state;
+    if (s->arena != (int32_t)a->index) {
+        s->arena = (int32_t)a->index;
+        s->next = s->heap_end = 0;
+        s->in_run = s->lost = false;
+        s->count = 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        take(s, r, a, &span[i]);
+}
+
 /* An arena that was never used has no top, and nothing to hold it back. */
 static void end(void *state, struct hw_report *r)
 {
@@ -289,24 +323,10 @@ static void end(void *state, struct hw_report *r)
                 (struct hw_top_pins){.known = true, .joins_trim = {.known = r->pages != NULL}};
 }
 
-/* It comes after the block above it, with which another stretch may have begun in another heap. */
-static void run(void *state, struct hw_report *r, const struct hw_run *run)
-{
-    struct state *s = state;
-    struct stretch *last = s->count ? s->list[s->count - 1] : NULL;
-    if (!r->pages || !last || last->start != run->address || run->has_top)
-        return;
-    struct hw_page_bytes trim = hw_trim_count(r, run);
-    last->sum.joins_resident +=
-        hw_pages_count(r->pages, run->address, run->address + run->bytes).resident;
-    last->sum.joins_trim.n += trim.resident + trim.swapped;
-}
-
 const struct hw_analysis hw_analysis_pins = {
     .name = "pins",
     .state_bytes = sizeof(struct state),
     .begin = begin,
-    .block = block,
-    .run = run,
+    .spans = spans,
     .end = end,
 };

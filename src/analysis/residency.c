@@ -15,11 +15,12 @@
 #include "analysis/analysis.h"
 
 struct state {
-    int32_t arena; /* of the page at hand */
-    hw_addr page;  /* its start; 0: none */
+    struct hw_page_cursor cursor;
+    hw_addr page;  /* the one at hand: its start; NO_PAGE: none */
     uint64_t live; /* its bytes in use so far */
     size_t heap;   /* the row of the heap at hand */
 };
+#define NO_PAGE UINT64_MAX
 
 static void add_split(struct hw_split *s, const struct hw_split *more)
 {
@@ -29,58 +30,53 @@ static void add_split(struct hw_split *s, const struct hw_split *more)
     s->returned += more->returned;
 }
 
-static struct hw_split split_of(struct hw_report *r, const struct hw_block *b)
-{
-    struct hw_page_bytes n = hw_pages_count(r->pages, b->address, b->address + b->bytes);
-    return (struct hw_split){true, n.resident, n.swapped, b->bytes - n.resident - n.swapped};
-}
-
 /* ---- fullness -------------------------------------------------------------------------------- */
 
-static void count_fullness(struct hw_report *r, int32_t arena, uint64_t live, uint64_t bytes)
+static void count_fullness(struct hw_arena *a, uint64_t page, uint64_t live, uint64_t bytes)
 {
-    uint64_t page = r->target.page_size;
     size_t i = 0;
     while (i + 1 < HW_FULLNESS && live * 100 > page * hw_fullness_percent[i])
         i++;
-    r->arenas.data[arena].residency.fullness[i] += bytes;
-    r->residency.fullness[i] += bytes;
+    a->residency.fullness[i] += bytes;
 }
 
 /* The page at hand is complete. */
-static void close_page(struct state *s, struct hw_report *r)
+static void close_page(struct state *s, struct hw_arena *a)
 {
-    if (s->page && hw_pages_at(r->pages, s->page) == HW_PAGE_RESIDENT)
-        count_fullness(r, s->arena, s->live, r->target.page_size);
-    s->page = 0;
+    uint64_t size = s->cursor.pages->page_size;
+    if (s->page != NO_PAGE)
+        count_fullness(a, size, s->live,
+                       hw_cursor_count(&s->cursor, s->page, s->page + size).resident);
+    s->page = NO_PAGE;
+    s->live = 0;
 }
 
-static void to_page(struct state *s, struct hw_report *r, const struct hw_block *b, hw_addr page)
+static void to_page(struct state *s, struct hw_arena *a, hw_addr page)
 {
-    if (s->page == page && s->arena == b->arena)
+    if (s->page == page)
         return;
-    close_page(s, r);
-    *s = (struct state){.arena = b->arena, .page = page, .heap = s->heap};
+    close_page(s, a);
+    s->page = page;
 }
 
-static void fill_pages(struct state *s, struct hw_report *r, const struct hw_block *b)
+static void fill_pages(struct state *s, struct hw_arena *a, const struct hw_span *span)
 {
-    uint64_t size = r->target.page_size;
-    bool live = b->state == HW_USED;
-    hw_addr end = b->address + b->bytes, first = b->address / size * size;
-    to_page(s, r, b, first);
+    uint64_t size = s->cursor.pages->page_size;
+    uint64_t live = span->state == HW_USED ? UINT64_MAX : 0; /* a mask */
+    hw_addr end = span->address + span->bytes, first = span->address & -size;
+    to_page(s, a, first);
     if (end <= first + size) {
-        s->live += live ? b->bytes : 0;
+        s->live += span->bytes & live;
         return;
     }
-    s->live += live ? first + size - b->address : 0;
-    hw_addr last = end / size * size; /* of which the block covers only a part, or nothing */
+    s->live += (first + size - span->address) & live;
+    hw_addr last = end & -size; /* of which the span covers only a part, or nothing */
     if (last > first + size)
-        count_fullness(r, b->arena, live ? size : 0,
-                       hw_pages_count(r->pages, first + size, last).resident);
+        count_fullness(a, size, size & live,
+                       hw_cursor_count(&s->cursor, first + size, last).resident);
     if (end > last) {
-        to_page(s, r, b, last);
-        s->live += live ? end - last : 0;
+        to_page(s, a, last);
+        s->live += (end - last) & live;
     }
 }
 
@@ -98,18 +94,8 @@ static struct hw_heap *heap_of(struct state *s, struct hw_arena *a, hw_addr addr
     return NULL;
 }
 
-static void split_free(struct state *s, struct hw_report *r, const struct hw_block *b,
-                       enum hw_free_kind kind, const struct hw_split *split)
-{
-    struct hw_arena *a = &r->arenas.data[b->arena];
-    struct hw_heap *heap = heap_of(s, a, b->address);
-    add_split(&a->residency.free[kind], split);
-    add_split(&r->residency.free[kind], split);
-    if (heap)
-        add_split(&heap->free, split);
-}
-
-static void block(void *state, struct hw_report *r, const struct hw_block *b)
+static void spans(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_span *span,
+                  size_t count)
 {
     static const int8_t kinds[HW_STATES_] = {[HW_USED] = -1,
                                              [HW_MMAPPED] = -1,
@@ -118,26 +104,39 @@ static void block(void *state, struct hw_report *r, const struct hw_block *b)
                                              [HW_FREE] = HW_FREE_BIN,
                                              [HW_TOP] = HW_FREE_TOP,
                                              [HW_OVERHEAD] = -1};
-    if (!r->pages || b->arena < 0 || (size_t)b->arena >= r->arenas.count || b->state >= HW_STATES_)
-        return;
-    fill_pages(state, r, b);
-    struct hw_split split = split_of(r, b);
-    if (kinds[b->state] >= 0)
-        split_free(state, r, b, (enum hw_free_kind)kinds[b->state], &split);
-    if (b->state == HW_USED) {
-        add_split(&r->arenas.data[b->arena].residency.in_use, &split);
-        add_split(&r->residency.in_use, &split);
+    struct state *s = state;
+    for (size_t i = 0; r->pages && i < count; i++) {
+        hw_addr start = span[i].address, bytes = span[i].bytes;
+        struct hw_page_bytes n = hw_cursor_count(&s->cursor, start, start + bytes);
+        struct hw_split split = {true, n.resident, n.swapped, bytes - n.resident - n.swapped};
+        int kind = kinds[span[i].state];
+        if (span[i].state == HW_USED)
+            add_split(&a->residency.in_use, &split);
+        if (kind >= 0) {
+            struct hw_heap *heap = heap_of(s, a, start);
+            add_split(&a->residency.free[kind], &split);
+            if (heap)
+                add_split(&heap->free, &split);
+        }
+        fill_pages(s, a, &span[i]);
     }
+}
+
+static void arena_done(void *state, struct hw_report *r, struct hw_arena *a)
+{
+    if (r->pages)
+        close_page(state, a);
 }
 
 static void begin(void *state, struct hw_report *r)
 {
-    (void)state;
+    struct state *s = state;
+    *s = (struct state){.cursor.pages = r->pages, .page = NO_PAGE};
     for (size_t i = 0; r->pages && i < r->arenas.count; i++) {
         struct hw_arena *a = &r->arenas.data[i];
         for (size_t kind = 0; kind < HW_FREE_KINDS_; kind++)
-            a->residency.free[kind].known = r->residency.free[kind].known = true;
-        a->residency.in_use.known = r->residency.in_use.known = true;
+            a->residency.free[kind].known = true;
+        a->residency.in_use.known = true;
         for (size_t h = 0; h < a->heaps.count; h++)
             a->heaps.data[h].free.known = true;
     }
@@ -170,6 +169,15 @@ static void measure_heaps(struct hw_report *r, struct hw_arena *a)
     a->top.resident_bytes = hw_known(a->residency.free[HW_FREE_TOP].resident);
 }
 
+static void add_all(struct hw_residency *to, const struct hw_residency *more)
+{
+    for (size_t kind = 0; kind < HW_FREE_KINDS_; kind++)
+        add_split(&to->free[kind], &more->free[kind]);
+    add_split(&to->in_use, &more->in_use);
+    for (size_t i = 0; i < HW_FULLNESS; i++)
+        to->fullness[i] += more->fullness[i];
+}
+
 static void pack(const struct hw_report *r, struct hw_figure *f)
 {
     uint64_t page = r->target.page_size;
@@ -180,16 +188,17 @@ static void pack(const struct hw_report *r, struct hw_figure *f)
 
 static void end(void *state, struct hw_report *r)
 {
+    (void)state;
     pack(r, r->totals);
     for (size_t i = 0; i < r->arenas.count; i++)
         pack(r, r->arenas.data[i].figures);
     if (!r->pages)
         return;
-    close_page(state, r);
     hw_set(r->totals, HW_M_RESIDENT_BYTES, 0);
     for (size_t i = 0; i < r->arenas.count; i++) {
         measure_heaps(r, &r->arenas.data[i]);
         set_figures(r->arenas.data[i].figures, &r->arenas.data[i].residency);
+        add_all(&r->residency, &r->arenas.data[i].residency);
     }
     set_figures(r->totals, &r->residency);
 }
@@ -198,6 +207,7 @@ const struct hw_analysis hw_analysis_residency = {
     .name = "residency",
     .state_bytes = sizeof(struct state),
     .begin = begin,
-    .block = block,
+    .spans = spans,
+    .arena_done = arena_done,
     .end = end,
 };

@@ -189,11 +189,12 @@ static void judge(const struct hw_report *r, struct hw_arena *a)
     a->top.reason = by_free.reason ? by_free.reason : by_trim.reason;
 }
 
-static void run(void *state, struct hw_report *r, const struct hw_run *run)
+static void run(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_run *run)
 {
     (void)state;
-    if (run->has_top && run->arena >= 0 && (size_t)run->arena < r->arenas.count)
-        r->arenas.data[run->arena].top.merged_bytes = run->bytes;
+    (void)r;
+    if (run->has_top)
+        a->top.merged_bytes = run->bytes;
 }
 
 static void end(void *state, struct hw_report *r)

@@ -18,88 +18,82 @@
  */
 #include "analysis/trim.h"
 
-static void add_stay(struct hw_report *r, int32_t arena, enum hw_stay why, uint64_t bytes)
+static void add_stay(struct hw_arena *a, enum hw_stay why, uint64_t bytes)
 {
-    struct hw_figure *own = &r->arenas.data[arena].residency.stays[why];
-    own->n += (int64_t)bytes;
-    r->residency.stays[why].n += (int64_t)bytes;
+    a->residency.stays[why].n += (int64_t)bytes;
 }
 
-static void add_trim(struct hw_report *r, int32_t arena, struct hw_page_bytes n)
-{
-    struct hw_figure *f = r->arenas.data[arena].figures;
-    hw_add(f, HW_M_TRIM_BYTES, n.resident + n.swapped);
-    hw_add(f, HW_M_TRIM_RESIDENT_BYTES, n.resident);
-    hw_add(r->totals, HW_M_TRIM_BYTES, n.resident + n.swapped);
-    hw_add(r->totals, HW_M_TRIM_RESIDENT_BYTES, n.resident);
-}
-
-static bool known_arena(const struct hw_report *r, int32_t arena)
-{
-    return r->pages && arena >= 0 && (size_t)arena < r->arenas.count;
-}
-
-/* What glibc asks for. */
-static struct hw_range wanted_range(const struct hw_report *r, const struct hw_run *run)
+/* What glibc asks for of free memory from `start` to `end`. */
+static struct hw_range asked_range(const struct hw_report *r, hw_addr start, hw_addr end)
 {
     uint64_t page = r->target.page_size, own = 6 * (uint64_t)r->target.word;
-    struct hw_range range = {0};
-    hw_addr end = run->address + run->bytes;
-    if (run->has_top) {
-        const struct hw_arena *a = &r->arenas.data[run->arena];
-        struct hw_maybe given =
-            a->kind == HW_ARENA_MAIN ? hw_systrim_bytes(r, a, run->bytes, 0) : hw_known(0);
-        range.start = end - given.n;
-        range.end = end;
-    } else if (run->bytes > page - 1 + own) {
-        range.start = (run->address + own + page - 1) / page * page;
-        range.end = end / page * page;
-    }
-    if (range.start >= range.end)
-        range = (struct hw_range){0};
-    return range;
+    if (end - start <= page - 1 + own)
+        return (struct hw_range){0};
+    struct hw_range range = {(start + own + page - 1) / page * page, end / page * page};
+    return range.start < range.end ? range : (struct hw_range){0};
+}
+
+/* The same of a top. */
+static struct hw_range asked_of_top(const struct hw_report *r, const struct hw_arena *a,
+                                    hw_addr start, hw_addr end)
+{
+    struct hw_maybe given = {0};
+    if (a->kind == HW_ARENA_MAIN)
+        given = hw_systrim_bytes(r, a, end - start, 0);
+    return given.n ? (struct hw_range){end - given.n, end} : (struct hw_range){0};
 }
 
 /* madvise() goes through a range until it comes to memory that is locked, and fails there. The break
  * moves even so. */
-struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *run)
+static struct hw_range given_range(const struct hw_report *r, struct hw_range asked)
 {
-    struct hw_range range = wanted_range(r, run);
-    if (r->pages && !run->has_top)
-        range.end = hw_pages_first_locked(r->pages, range.start, range.end);
-    return range.start < range.end ? range : (struct hw_range){0};
+    if (r->pages)
+        asked.end = hw_pages_first_locked(r->pages, asked.start, asked.end);
+    return asked.start < asked.end ? asked : (struct hw_range){0};
 }
 
-struct hw_page_bytes hw_trim_count(const struct hw_report *r, const struct hw_run *run)
+struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_arena *a,
+                              const struct hw_run *run)
 {
-    struct hw_range range = hw_trim_range(r, run);
-    return hw_pages_count(r->pages, range.start, range.end);
+    hw_addr end = run->address + run->bytes;
+    return run->has_top ? asked_of_top(r, a, run->address, end)
+                        : given_range(r, asked_range(r, run->address, end));
 }
 
-static void run(void *state, struct hw_report *r, const struct hw_run *run)
+struct hw_trim hw_trim_free(const struct hw_report *r, struct hw_page_cursor *c, hw_addr start,
+                            hw_addr end)
+{
+    struct hw_trim trim = {.held = hw_cursor_count(c, start, end)};
+    struct hw_range asked = asked_range(r, start, end);
+    if (asked.end) { /* most free memory has no whole page */
+        struct hw_range given = given_range(r, asked);
+        trim.asked = hw_cursor_count(c, asked.start, asked.end);
+        trim.given = hw_cursor_count(c, given.start, given.end);
+    }
+    return trim;
+}
+
+struct hw_trim hw_trim_top(const struct hw_report *r, const struct hw_arena *a,
+                           struct hw_page_cursor *c, hw_addr start, hw_addr end)
+{
+    struct hw_range asked = asked_of_top(r, a, start, end);
+    struct hw_page_bytes n = hw_cursor_count(c, asked.start, asked.end);
+    return (struct hw_trim){.held = hw_cursor_count(c, start, end), .asked = n, .given = n};
+}
+
+static void run(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_run *run)
 {
     (void)state;
-    if (!known_arena(r, run->arena))
+    const struct hw_trim *trim = &run->trim;
+    if (!r->pages)
         return;
-    bool main = r->arenas.data[run->arena].kind == HW_ARENA_MAIN;
-    enum hw_stay why = !run->has_top ? HW_STAY_SHARED_PAGE
-                       : main        ? HW_STAY_MAIN_TOP
-                                     : HW_STAY_THREAD_TOP;
-    struct hw_range asked = wanted_range(r, run), given = hw_trim_range(r, run);
-    struct hw_page_bytes all = hw_pages_count(r->pages, run->address, run->address + run->bytes);
-    struct hw_page_bytes wanted = hw_pages_count(r->pages, asked.start, asked.end);
-    struct hw_page_bytes gone = hw_pages_count(r->pages, given.start, given.end);
-    add_trim(r, run->arena, gone);
-    add_stay(r, run->arena, HW_STAY_OTHER, wanted.resident - gone.resident);
-    add_stay(r, run->arena, why, all.resident - wanted.resident);
-}
-
-static void block(void *state, struct hw_report *r, const struct hw_block *b)
-{
-    (void)state;
-    if (b->state == HW_CACHED && known_arena(r, b->arena))
-        add_stay(r, b->arena, HW_STAY_TCACHE,
-                 hw_pages_count(r->pages, b->address, b->address + b->bytes).resident);
+    enum hw_stay why = !run->has_top              ? HW_STAY_SHARED_PAGE
+                       : a->kind == HW_ARENA_MAIN ? HW_STAY_MAIN_TOP
+                                                  : HW_STAY_THREAD_TOP;
+    hw_add(a->figures, HW_M_TRIM_BYTES, trim->given.resident + trim->given.swapped);
+    hw_add(a->figures, HW_M_TRIM_RESIDENT_BYTES, trim->given.resident);
+    add_stay(a, HW_STAY_OTHER, trim->asked.resident - trim->given.resident);
+    add_stay(a, why, trim->held.resident - trim->asked.resident);
 }
 
 static void begin(void *state, struct hw_report *r)
@@ -111,17 +105,33 @@ static void begin(void *state, struct hw_report *r)
         for (size_t why = 0; why < HW_STAYS_; why++)
             r->arenas.data[i].residency.stays[why].known = true;
     }
-    for (size_t why = 0; r->pages && why < HW_STAYS_; why++)
+}
+
+/* Whatever is in tcaches stays, as usage and residency have counted it. */
+static void end(void *state, struct hw_report *r)
+{
+    (void)state;
+    if (!r->pages)
+        return;
+    hw_set(r->totals, HW_M_TRIM_BYTES, 0);
+    hw_set(r->totals, HW_M_TRIM_RESIDENT_BYTES, 0);
+    for (size_t why = 0; why < HW_STAYS_; why++)
         r->residency.stays[why].known = true;
-    if (r->pages) {
-        hw_set(r->totals, HW_M_TRIM_BYTES, 0);
-        hw_set(r->totals, HW_M_TRIM_RESIDENT_BYTES, 0);
+    for (size_t i = 0; i < r->arenas.count; i++) {
+        struct hw_arena *a = &r->arenas.data[i];
+        struct hw_residency *own = &a->residency;
+        own->stays[HW_STAY_TCACHE].n = (int64_t)own->free[HW_FREE_TCACHE].resident;
+        for (size_t why = 0; why < HW_STAYS_; why++)
+            r->residency.stays[why].n += own->stays[why].n;
+        hw_add(r->totals, HW_M_TRIM_BYTES, (uint64_t)hw_get(a->figures, HW_M_TRIM_BYTES));
+        hw_add(r->totals, HW_M_TRIM_RESIDENT_BYTES,
+               (uint64_t)hw_get(a->figures, HW_M_TRIM_RESIDENT_BYTES));
     }
 }
 
 const struct hw_analysis hw_analysis_trim = {
     .name = "trim",
     .begin = begin,
-    .block = block,
     .run = run,
+    .end = end,
 };

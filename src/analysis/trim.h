@@ -6,13 +6,18 @@
 
 #include "analysis/analysis.h"
 
-/* The addresses that malloc_trim(0) would give back of a run: whole pages. The run's arena must be in
- * the report, and r->pages tell what is locked. */
-struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_run *run);
+/* The addresses that malloc_trim(0) would give back of a run of arena `a`: whole pages. What is locked
+ * is left out where r->pages tell. */
+struct hw_range hw_trim_range(const struct hw_report *r, const struct hw_arena *a,
+                              const struct hw_run *run);
 
-/* What malloc_trim(0) would really give back of a run now: the pages of that range which are in RAM
- * or swapped out, unless they are locked there. Pages must be known. */
-struct hw_page_bytes hw_trim_count(const struct hw_report *r, const struct hw_run *run);
+/* How much of free memory that is, merged with its neighbours: in the pages that are in RAM or swapped
+ * out. Pages must be known. */
+struct hw_trim hw_trim_free(const struct hw_report *r, struct hw_page_cursor *c, hw_addr start,
+                            hw_addr end);
+/* The same of the top of arena `a`. */
+struct hw_trim hw_trim_top(const struct hw_report *r, const struct hw_arena *a,
+                           struct hw_page_cursor *c, hw_addr start, hw_addr end);
 
 /* How many bytes systrim() would give back of a main arena's top of `top_bytes` when `pad` bytes
  * shall stay; unknown if the break is. */

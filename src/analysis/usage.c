@@ -10,13 +10,14 @@
 
 #include <inttypes.h>
 
-/* Where a state is counted. A top is one per arena, and overhead is no chunk: only their bytes. */
+/* Where an arena's blocks of a state are counted. A top is one per arena, and overhead is no chunk:
+ * only their bytes. */
 static const struct column {
     int bytes, chunks; /* enum hw_metric, or NONE */
 } columns[HW_STATES_] = {
 #define NONE (-1)
     [HW_USED] = {HW_M_IN_USE_BYTES, HW_M_IN_USE_CHUNKS},
-    [HW_MMAPPED] = {HW_M_MMAPPED_BYTES, HW_M_MMAPPED_CHUNKS},
+    [HW_MMAPPED] = {NONE, NONE}, /* in no arena */
     [HW_CACHED] = {HW_M_TCACHE_BYTES, HW_M_TCACHE_CHUNKS},
     [HW_PARKED] = {HW_M_FASTBIN_BYTES, HW_M_FASTBIN_CHUNKS},
     [HW_FREE] = {HW_M_BIN_BYTES, HW_M_BIN_CHUNKS},
@@ -71,26 +72,35 @@ static void begin(void *state, struct hw_report *r)
     hw_set(r->totals, HW_M_MMAPPED_CHUNKS, 0);
 }
 
-static void block(void *state, struct hw_report *r, const struct hw_block *b)
+static void spans(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_span *s,
+                  size_t count)
 {
     (void)state;
-    if (b->state >= HW_STATES_)
-        return;
-    const struct column *column = &columns[b->state];
-    if (b->state == HW_MMAPPED) { /* as mapped: what mp_.mmapped_mem counts */
-        hw_add(r->totals, HW_M_MMAPPED_BYTES, hw_mapping_bytes(b));
-        hw_add(r->totals, HW_M_MMAPPED_CHUNKS, 1);
-        return;
+    (void)r;
+    uint64_t bytes[HW_STATES_] = {0}, chunks[HW_STATES_] = {0};
+    uint64_t largest = (uint64_t)a->figures[HW_M_LARGEST_FREE_BYTES].n;
+    for (size_t i = 0; i < count; i++) {
+        bool usable = s[i].state == HW_PARKED || s[i].state == HW_FREE || s[i].state == HW_TOP;
+        bytes[s[i].state] += s[i].bytes;
+        chunks[s[i].state] += s[i].count;
+        for (size_t b = 0; usable && b < s[i].count; b++)
+            largest = s[i].blocks[b].bytes > largest ? s[i].blocks[b].bytes : largest;
     }
-    if (b->arena < 0 || (size_t)b->arena >= r->arenas.count)
-        return;
-    struct hw_figure *f = r->arenas.data[b->arena].figures;
-    hw_add(f, (enum hw_metric)column->bytes, b->bytes);
-    if (column->chunks != NONE)
-        hw_add(f, (enum hw_metric)column->chunks, 1);
-    bool usable = b->state == HW_PARKED || b->state == HW_FREE || b->state == HW_TOP;
-    if (usable && b->bytes > (uint64_t)f[HW_M_LARGEST_FREE_BYTES].n)
-        hw_set(f, HW_M_LARGEST_FREE_BYTES, (int64_t)b->bytes);
+    a->figures[HW_M_LARGEST_FREE_BYTES].n = (int64_t)largest;
+    for (size_t i = 0; i < COUNT(columns); i++) {
+        if (columns[i].bytes != NONE)
+            hw_add(a->figures, (enum hw_metric)columns[i].bytes, bytes[i]);
+        if (columns[i].chunks != NONE)
+            hw_add(a->figures, (enum hw_metric)columns[i].chunks, chunks[i]);
+    }
+}
+
+/* As mapped: what mp_.mmapped_mem counts. */
+static void mapped(void *state, struct hw_report *r, const struct hw_block *b)
+{
+    (void)state;
+    hw_add(r->totals, HW_M_MMAPPED_BYTES, hw_mapping_bytes(b));
+    hw_add(r->totals, HW_M_MMAPPED_CHUNKS, 1);
 }
 
 static void finish_arena(struct hw_figure *f)
@@ -150,6 +160,7 @@ static void end(void *state, struct hw_report *r)
 const struct hw_analysis hw_analysis_usage = {
     .name = "usage",
     .begin = begin,
-    .block = block,
+    .spans = spans,
+    .mapped = mapped,
     .end = end,
 };

@@ -188,6 +188,22 @@ struct hw_page_bytes hw_pages_count(const struct hw_pages *p, hw_addr start, hw_
     return n;
 }
 
+/* Where the range ends is where the next one is likely to be. How far its run of pages goes is asked
+ * once for many ranges, but not for so many that the answer takes long. */
+#define CURSOR_REACH ((uint64_t)64 << 20)
+
+struct hw_page_bytes hw_cursor_count_anew(struct hw_page_cursor *c, hw_addr start, hw_addr end)
+{
+    if (start >= end)
+        return (struct hw_page_bytes){0};
+    hw_addr last = (end - 1) & -c->pages->page_size;
+    c->start = last;
+    c->end = hw_pages_run_end(c->pages, last,
+                              last < UINT64_MAX - CURSOR_REACH ? last + CURSOR_REACH : UINT64_MAX);
+    c->state = hw_pages_at(c->pages, last);
+    return hw_pages_count(c->pages, start, end);
+}
+
 /* ---- locks ----------------------------------------------------------------------------------- */
 
 int hw_pages_lock(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_error *err)

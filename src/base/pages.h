@@ -9,7 +9,7 @@
  * touched, was given back, or is the kernel's shared page of zeros, which costs nobody anything.
  *
  * Lookups change nothing, not even a note of where the last one was: any number of threads may ask,
- * while nobody sets. Who asks for neighbours over and over should keep the end of the run.
+ * while nobody sets. Who asks for neighbours over and over does so through a cursor of its own.
  */
 #ifndef HW_BASE_PAGES_H
 #define HW_BASE_PAGES_H
@@ -64,6 +64,24 @@ struct hw_page_bytes {
     uint64_t resident, swapped;
 };
 struct hw_page_bytes hw_pages_count(const struct hw_pages *p, hw_addr start, hw_addr end);
+
+/* The same for who asks for one range after the other, close together: most lie where the last one
+ * did, in one long run of pages in RAM. Start from {.pages = ...}; for one thread. */
+struct hw_page_cursor {
+    const struct hw_pages *pages;
+    hw_addr start, end; /* pages that are all in one state */
+    enum hw_page_state state;
+};
+struct hw_page_bytes hw_cursor_count_anew(struct hw_page_cursor *c, hw_addr start, hw_addr end);
+
+static inline struct hw_page_bytes hw_cursor_count(struct hw_page_cursor *c, hw_addr start,
+                                                   hw_addr end)
+{
+    if (start < c->start || end > c->end || start > end)
+        return hw_cursor_count_anew(c, start, end);
+    return (struct hw_page_bytes){.resident = c->state == HW_PAGE_RESIDENT ? end - start : 0,
+                                  .swapped = c->state == HW_PAGE_SWAPPED ? end - start : 0};
+}
 
 /* Note that [start, end) is locked in RAM. Ranges must come in ascending order. NOMEM. */
 int hw_pages_lock(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_error *err);

@@ -20,9 +20,14 @@ enum {
     OPT_LIBC,
     OPT_SYSROOT,
     OPT_ROOTS,
+    OPT_NO_READAHEAD,
     OPT_NO_STOP,
+    OPT_MAX_PAUSE,
     OPT_SNAPSHOT,
 };
+
+#define MAX_PAUSE_MS INT64_C(1000)
+#define NS_PER_MS    INT64_C(1000000)
 
 const char *argp_program_version = "heapwalk " HW_VERSION_STRING;
 error_t argp_err_exit_status = EXIT_USAGE;
@@ -35,6 +40,7 @@ static const char doc[] =
     "Examples:\n"
     "  heapwalk -p 1234                     a live process\n"
     "  heapwalk -p 1234 --no-stop           the same, not stopped at all\n"
+    "  heapwalk -p 1234 --max-pause 50      the same, stopped for 50 ms at most\n"
     "  heapwalk -p 1234 --snapshot          the same, stopped only for the time of a fork()\n"
     "  heapwalk core.1234                   a core file\n"
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
@@ -55,6 +61,10 @@ static const struct argp_option options[] = {
     {"no-stop", OPT_NO_STOP, NULL, 0,
      "Do not stop the process at all: what changes while it is read is about right, and is named",
      1},
+    {"max-pause", OPT_MAX_PAUSE, "MS", 0,
+     "Let the process run again after so many milliseconds (1000 by default), and read the rest "
+     "as by --no-stop; none: stop it for as long as it takes",
+     1},
     {"snapshot", OPT_SNAPSHOT, NULL, 0,
      "Stop the process only for a fork() of it, and read the copy while it runs on; refused where "
      "that could harm it",
@@ -63,6 +73,8 @@ static const struct argp_option options[] = {
     {"debuginfo-path", OPT_DEBUGINFO, "PATH", 0, "Where to look for debug files", 1},
     /* For tests: symtab, table, disassembly or scan; see alloc/glibc/roots.h. */
     {"roots", OPT_ROOTS, "NAME", OPTION_HIDDEN, NULL, 1},
+    /* For measurements: one thread does it all. */
+    {"no-readahead", OPT_NO_READAHEAD, NULL, OPTION_HIDDEN, NULL, 1},
     {NULL, 0, NULL, 0, "What to show:", 2},
     {"arena", OPT_ARENA, "N", 0, "Show only arena N in lists and histograms", 2},
     {"all-arenas", OPT_ALL_ARENAS, NULL, 0, "Show every arena, not only the worst 10", 2},
@@ -148,6 +160,14 @@ static void parse_target(struct argp_state *state, struct cli_options *o, char *
         argp_error(state, "too many arguments: '%s'", arg);
 }
 
+static void parse_max_pause(struct argp_state *state, struct cli_options *o, const char *text)
+{
+    o->max_pause_given = true;
+    o->open.max_pause_ns = strcmp(text, "none") == 0
+                               ? 0
+                               : parse_number(state, "--max-pause", text, 1, INT_MAX) * NS_PER_MS;
+}
+
 /* What only all options together can tell. */
 static void check(struct argp_state *state, struct cli_options *o)
 {
@@ -160,6 +180,12 @@ static void check(struct argp_state *state, struct cli_options *o)
     if (o->core && o->open.mode != HW_MODE_STOPPED)
         argp_error(state, "%s is for live processes: a core stands still anyway",
                    o->open.mode == HW_MODE_SNAPSHOT ? "--snapshot" : "--no-stop");
+    if (o->max_pause_given && o->core)
+        argp_error(state, "--max-pause is for live processes");
+    if (o->max_pause_given && o->open.mode != HW_MODE_STOPPED)
+        argp_error(state, "--max-pause is of no use with %s",
+                   o->open.mode == HW_MODE_SNAPSHOT ? "--snapshot: a fork() cannot be cut short"
+                                                    : "--no-stop: nothing is stopped");
     if (o->chunks && o->whatis)
         argp_error(state, "either --chunks or --whatis, not both");
     if (o->listen.holes && (o->chunks || o->whatis))
@@ -255,11 +281,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_NO_STOP:
         set_mode(state, o, HW_MODE_RUNNING);
         break;
+    case OPT_MAX_PAUSE:
+        parse_max_pause(state, o, arg);
+        break;
     case OPT_SNAPSHOT:
         set_mode(state, o, HW_MODE_SNAPSHOT);
         break;
     case OPT_ROOTS:
         o->open.roots = arg;
+        break;
+    case OPT_NO_READAHEAD:
+        o->open.read_alone = true;
         break;
     case ARGP_KEY_ARG:
         parse_target(state, o, arg);
@@ -278,7 +310,7 @@ static const struct argp parser = {options, parse, "-p PID\nCORE [EXE]", doc, NU
 void cli_parse(int argc, char **argv, struct cli_options *ret)
 {
     static char name[] = "heapwalk";
-    *ret = (struct cli_options){0};
+    *ret = (struct cli_options){.open.max_pause_ns = MAX_PAUSE_MS * NS_PER_MS};
     if (argc > 0)
         argv[0] = name; /* messages begin like all others, however we were called */
     argp_parse(&parser, argc, argv, 0, NULL, ret);

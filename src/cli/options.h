@@ -22,6 +22,7 @@ struct cli_options {
     bool chunks;
     bool whatis;
     hw_addr whatis_address;
+    bool max_pause_given;
     enum cli_color color;
     bool quiet, verbose;
 };

@@ -53,9 +53,11 @@ static uint64_t take(struct hw_ledger *l, hw_addr start, hw_addr end)
     return all;
 }
 
-void hw_ledger_block(struct hw_ledger *l, const struct hw_block *b)
+void hw_ledger_blocks(struct hw_ledger *l, const struct hw_block *b, size_t count)
 {
-    if (l->maps && b->state == HW_MMAPPED)
+    if (!l->maps || count == 0 || b->state != HW_MMAPPED)
+        return;
+    for (const struct hw_block *end = b + count; b < end; b++)
         l->chunk_bytes += take(l, b->address - b->lead, b->address + b->bytes + b->tail);
 }
 

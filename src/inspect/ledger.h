@@ -22,8 +22,8 @@ struct hw_ledger {
 /* Begin, while the target is frozen and its pages are known; where they are not, nothing will be
  * reported. NOMEM. */
 int hw_ledger_begin(struct hw_ledger *l, struct hw_target *t, struct hw_error *err);
-/* One block of the walk; only mmapped chunks are of interest. */
-void hw_ledger_block(struct hw_ledger *l, const struct hw_block *b);
+/* Some blocks of the walk, of one arena or mmapped; only mmapped chunks are of interest. */
+void hw_ledger_blocks(struct hw_ledger *l, const struct hw_block *b, size_t count);
 /* Fill r->rss. Opens files of the target, which need not stand still for it. */
 void hw_ledger_end(struct hw_ledger *l, struct hw_report *r);
 void hw_ledger_deinit(struct hw_ledger *l);

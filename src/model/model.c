@@ -75,6 +75,7 @@ void hw_report_destroy(struct hw_report *r)
         hw_vec_free(&r->arenas.data[i].tids);
         hw_vec_free(&r->arenas.data[i].heaps);
         hw_vec_free(&r->arenas.data[i].top_pins.first);
+        hw_vec_free(&r->arenas.data[i].largest);
     }
     hw_vec_free(&r->arenas);
     hw_vec_free(&r->threads);

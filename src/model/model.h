@@ -150,6 +150,26 @@ struct hw_pin {
     unsigned sample_bytes;
 };
 
+/* Where free memory is, and what of it malloc_trim(0) would ask the kernel to take back, and what of
+ * that the kernel would take. */
+struct hw_trim {
+    struct hw_page_bytes held, asked, given;
+};
+
+/* Free chunks next to each other, as they lie once fastbin chunks are merged with their neighbours.
+ */
+struct hw_run {
+    hw_addr address;
+    uint64_t bytes;
+    int32_t arena;
+    unsigned chunks;
+    bool has_top; /* it ends with the arena's top */
+    /* What it adjoins: a chunk in use, in a tcache, or overhead. `state` is HW_STATES_ where nothing
+     * does, at the ends of a heap and where something could not be read. */
+    struct hw_block below, above;
+    struct hw_trim trim; /* 0 where pages are not known */
+};
+
 /* One of the largest free runs (--holes): free chunks next to each other. */
 struct hw_hole {
     int arena;
@@ -251,6 +271,11 @@ struct hw_arena {
     struct hw_residency residency;
     struct hw_top_pins top_pins;
     struct hw_histogram histogram; /* free chunks in fastbins and bins */
+    struct hw_histogram in_use_histogram;
+    uint64_t smallest_in_use; /* how many of them have the least size that there is */
+    HW_VEC(struct hw_run)
+    largest; /* the largest of its free runs, in no order, as many as holes are
+                                      wanted */
 };
 
 /* ---- the whole process ----------------------------------------------------------------------- */
@@ -403,7 +428,8 @@ struct hw_report {
     } allocator;
     struct {
         enum hw_mode mode;
-        struct hw_maybe pause_ns;
+        struct hw_maybe pause_ns;        /* the longest time in one piece */
+        struct hw_maybe stops;           /* how often it was stopped; unknown of a core */
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
         uint64_t bytes_read, walk_ns;
     } method;
@@ -411,9 +437,8 @@ struct hw_report {
     struct hw_mallinfo2 mallinfo2;
     struct hw_figure totals[HW_METRICS_];
     struct hw_residency residency;
-    const struct hw_pages
-        *pages; /* for the time of the walk: where the target's pages are; NULL: unknown
-                             */
+    const struct hw_pages *pages; /* where the target's pages are, for the time of the walk; NULL:
+                                     unknown */
     struct hw_histogram histogram, in_use_histogram;
     struct hw_chunk_costs in_use_costs;
     struct hw_rss rss;

@@ -174,6 +174,7 @@ static json_t *method(struct doc *d)
     json_t *o = json_object();
     put(d, o, "mode", json_string(hw_mode_name(r->method.mode)));
     put(d, o, "pause_ns", maybe(r->method.pause_ns));
+    put(d, o, "stops", maybe(r->method.stops));
     put(d, o, "thread_pause_ns", maybe(r->method.thread_pause_ns));
     put(d, o, "bytes_read", integer(r->method.bytes_read));
     put(d, o, "walk_ns", integer(r->method.walk_ns));

@@ -123,7 +123,9 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
 static int stop(struct hw_live *l, struct hw_error *err)
 {
     struct hw_target *t = &l->t;
-    int rc = hw_stop_all(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->stop, err);
+    struct hw_stop_limits limits = {
+        .wait_ns = STOP_LIMIT_NS, .pause_ns = t->max_pause_ns, .let_go = &t->moving};
+    int rc = hw_stop_all(t->who.pid, t->who.machine, limits, &l->stop, err);
     if (rc == HW_OK)
         t->missed_threads = hw_stop_missed(l->stop);
     return rc;

@@ -9,6 +9,9 @@
  *       ... reads memory ...                             stand still
  *     hw_stop_release -> DETACH each, end ------------>  run on
  *
+ * When the pause has lasted as long as it may, the keeper lets go by itself: whatever keeps the caller,
+ * a slow disk or an endless list, it is not the target that waits for it.
+ *
  * Why a thread of our own: a thread that sleeps uninterruptibly in the kernel does not trap, and
  * what has not trapped cannot be detached. It would trap later, when nobody is there any more to
  * let it go. But when a tracer ends, the kernel drops all that it traces, in whatever state. In
@@ -29,10 +32,12 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <time.h>
 
 struct hw_stop {
     struct hw_tracees tracees;
-    int64_t limit_ns;
+    struct hw_stop_limits limits;
+    sigset_t unblock; /* by the release */
     pthread_t keeper;
     sem_t stopped; /* posted by the keeper: rc and error are set */
     sem_t release; /* posted by the caller */
@@ -45,16 +50,32 @@ struct hw_stop {
 
 /* ---- the keeper ------------------------------------------------------------------------------ */
 
+/* Wait until the caller is done, or the time is up. False for the latter. */
+static bool wait_release(struct hw_stop *s)
+{
+    if (s->limits.pause_ns == 0) {
+        while (sem_wait(&s->release) != 0 && errno == EINTR)
+            ;
+        return true;
+    }
+    int64_t end = s->tracees.since_ns + s->limits.pause_ns;
+    struct timespec until = {end / 1000000000, end % 1000000000};
+    int rc;
+    while ((rc = sem_clockwait(&s->release, CLOCK_MONOTONIC, &until)) != 0 && errno == EINTR)
+        ;
+    return rc == 0;
+}
+
 static void *keep(void *arg)
 {
     struct hw_stop *s = arg;
-    s->rc = hw_tracees_stop(&s->tracees, s->limit_ns, &s->threads, &s->error);
+    s->rc = hw_tracees_stop(&s->tracees, s->limits.wait_ns, &s->threads, &s->error);
     if (s->rc != HW_OK)
         hw_tracees_let_go(&s->tracees);
     sem_post(&s->stopped);
     if (s->rc == HW_OK) {
-        while (sem_wait(&s->release) != 0 && errno == EINTR)
-            ;
+        if (!wait_release(s))
+            *s->limits.let_go = true;
         s->pause_ns = hw_tracees_let_go(&s->tracees);
     }
     return NULL; /* the kernel lets go of the rest */
@@ -64,6 +85,7 @@ static void *keep(void *arg)
 
 static void destroy(struct hw_stop *s)
 {
+    pthread_sigmask(SIG_UNBLOCK, &s->unblock, NULL);
     sem_destroy(&s->stopped);
     sem_destroy(&s->release);
     hw_tracees_free(&s->tracees);
@@ -82,8 +104,37 @@ static int start_keeper(struct hw_stop *s)
     return failed;
 }
 
-int hw_stop_all(int pid, const struct hw_machine *machine, int64_t limit_ns, struct hw_stop **ret,
-                struct hw_error *err)
+/* Signals that stop us are to wait. */
+static void hold_stop_signals(sigset_t *unblock)
+{
+    static const int signals[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+    sigset_t old;
+    sigemptyset(unblock);
+    pthread_sigmask(SIG_SETMASK, NULL, &old);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (!sigismember(&old, signals[i]))
+            sigaddset(unblock, signals[i]);
+    pthread_sigmask(SIG_BLOCK, unblock, NULL);
+}
+
+static struct hw_stop *create(int pid, const struct hw_machine *machine,
+                              struct hw_stop_limits limits)
+{
+    struct hw_stop *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->tracees = (struct hw_tracees){.pid = pid, .machine = machine};
+    s->limits = limits;
+    if (limits.pause_ns > 0 && limits.wait_ns > limits.pause_ns)
+        s->limits.wait_ns = limits.pause_ns;
+    sem_init(&s->stopped, 0, 0);
+    sem_init(&s->release, 0, 0);
+    hold_stop_signals(&s->unblock);
+    return s;
+}
+
+int hw_stop_all(int pid, const struct hw_machine *machine, struct hw_stop_limits limits,
+                struct hw_stop **ret, struct hw_error *err)
 {
     *ret = NULL;
     if (pid == getpid()) {
@@ -92,13 +143,9 @@ int hw_stop_all(int pid, const struct hw_machine *machine, int64_t limit_ns, str
         hw_remedy(err, "inspect it from another process");
         return HW_ERR_PERMISSION;
     }
-    struct hw_stop *s = calloc(1, sizeof *s);
+    struct hw_stop *s = create(pid, machine, limits);
     if (!s)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
-    s->tracees = (struct hw_tracees){.pid = pid, .machine = machine};
-    s->limit_ns = limit_ns > 0 ? limit_ns : 0;
-    sem_init(&s->stopped, 0, 0);
-    sem_init(&s->release, 0, 0);
     int failed = start_keeper(s);
     if (failed) {
         destroy(s);

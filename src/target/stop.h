@@ -18,16 +18,31 @@
 
 struct hw_stop;
 
+struct hw_stop_limits {
+    /* How long to wait for threads to stop: one that does not by then (it sleeps uninterruptibly in
+     * the kernel) is counted in hw_stop_missed(). */
+    int64_t wait_ns;
+    /* When so long has passed since the first thread was told to stop, all of them run again, whatever
+     * the caller is doing; 0: no limit. */
+    int64_t pause_ns;
+    /* Set right before that happens, by another thread. What was read before it is still false when
+     * looked at was read of a process that stood still. NULL where pause_ns is 0. */
+    _Atomic bool *let_go;
+};
+
 /*
- * Stop all threads of `pid`. On success *ret holds them until hw_stop_release(); on failure all are
- * running again. `machine` is what the process runs on: registers of a thread that runs code for
- * another one are not known. `limit_ns` bounds the wait: a thread that does not stop by then (it sleeps
- * uninterruptibly in the kernel) is counted in hw_stop_missed().
+ * Stop all threads of `pid`. On success *ret holds them until hw_stop_release(), which the same
+ * thread has to call; on failure all are running again. `machine` is what the process runs on:
+ * registers of a thread that runs code for another one are not known.
+ *
+ * Until the release the calling thread takes no stop signals from a terminal (SIGTSTP and its like):
+ * with us a process would stand still that nobody wanted to stop.
+ *
  * Fails with NO_PROCESS, GONE, PERMISSION (cause and remedy: other uid, CAP_SYS_PTRACE, Yama,
  * not dumpable, already traced by PID N), NOMEM, SYSTEM.
  */
-int hw_stop_all(int pid, const struct hw_machine *machine, int64_t limit_ns, struct hw_stop **ret,
-                struct hw_error *err);
+int hw_stop_all(int pid, const struct hw_machine *machine, struct hw_stop_limits limits,
+                struct hw_stop **ret, struct hw_error *err);
 
 /* The stopped threads with their registers, sorted by tid; owned by `stop`. */
 const struct hw_thread *hw_stop_threads(const struct hw_stop *stop, size_t *count);

@@ -49,13 +49,14 @@ static const struct {
 #define DTV_PEEK   63                  /* among the first slots are those of the program's start */
 #define STACK_NEAR ((hw_addr)1 << 20)
 #define END_NEAR   ((hw_addr)16 << 10) /* struct pthread has 2.3 KiB, and some TLS is beside it */
-#define SMALL_MAP  ((hw_addr)256 << 10)
+#define STACKS_MAX ((hw_addr)16 << 20) /* a map that may be stacks without guard pages */
 
 /* Bytes of memory to look through; and for how many other steps count. */
-#define WHOLE_MAX (UINT64_C(4) << 30)
-#define QUICK_MAX (UINT64_C(16) << 20)
-#define DTV_COST  1024 /* a look at a vector */
-#define NAME_COST 4096 /* to look for a name at one place */
+#define WHOLE_MAX   (UINT64_C(4) << 30)
+#define QUICK_MAX   (UINT64_C(16) << 20)
+#define QUICK_PAGES (UINT64_C(1) << 18) /* of which it is asked whether there is anything */
+#define DTV_COST    1024                /* a look at a vector */
+#define NAME_COST   4096                /* to look for a name at one place */
 
 #define SEVERAL UINT64_MAX /* instead of one thread pointer */
 
@@ -63,7 +64,7 @@ struct search {
     struct hw_target *t;
     enum hw_tcb_search how;
     struct hw_window window;
-    uint64_t budget;
+    uint64_t budget, pages;
     size_t missing;  /* threads for which there is no block yet */
     hw_addr unnamed; /* a block that names no thread; 0: none, or SEVERAL */
 };
@@ -239,19 +240,26 @@ static bool done(const struct search *s)
     return s->how == HW_TCB_QUICK && s->missing == 0;
 }
 
+/* Where to go on from `at`: where there is something to read that may be read; `to` if nowhere. */
+static hw_addr go_on(struct search *s, hw_addr at, hw_addr to)
+{
+    uint64_t page = s->t->who.page_size;
+    if (s->how == HW_TCB_WHOLE || at % page != 0)
+        return at;
+    at = hw_next_data(s->t, at, to, &s->pages);
+    return at < to && spend(s, page) == page ? at : to;
+}
+
 /* Every step goes forward, and the budget bounds how far. */
 static void look_through(struct search *s, hw_addr from, hw_addr to)
 {
     size_t len = 3 * word_of(s);
-    uint64_t page = s->t->who.page_size;
-    to = from + spend(s, to - from);
+    if (s->how == HW_TCB_WHOLE)
+        to = from + spend(s, to - from);
     if (to > UINT64_MAX / TCB_ALIGN * TCB_ALIGN) /* no step from below it can wrap */
         to = UINT64_MAX / TCB_ALIGN * TCB_ALIGN;
-    for (hw_addr at = from; at < to && !done(s);) {
+    for (hw_addr at = from; at < to && !done(s) && (at = go_on(s, at, to)) < to;) {
         uint64_t segments = UINT32_MAX;
-        if (s->how == HW_TCB_QUICK && at % page == 0 &&
-            (at = hw_next_data(s->t, at, to, &segments)) >= to)
-            break;
         const uint8_t *words = at % TCB_ALIGN ? NULL : hw_window_at(&s->window, at, len, to);
         struct naming n = words ? consider(s, at, words) : (struct naming){0};
         if (n.first)
@@ -286,19 +294,27 @@ static void look_everywhere(struct search *s)
 
 /* Where first blocks usually are. The kernel puts new maps below the old: the first stacks and the
  * pages of the dynamic linker are above most others. */
-static void look_at_ends(struct search *s, bool small_maps)
+static void look_at_ends(struct search *s)
 {
     for (size_t i = s->t->map_count; i-- > 0 && !done(s);) {
         const struct hw_map *map = &s->t->maps[i];
         hw_addr bytes = map->end - map->start, near = bytes < END_NEAR ? bytes : END_NEAR;
         if (!(map->flags & HW_MAP_WRITE) || !hw_map_is_anonymous(map))
             continue;
-        if (small_maps && bytes <= SMALL_MAP)
-            look_through(s, map->start, map->end - near);
-        else if (!small_maps && map->path && strcmp(map->path, "[heap]") == 0)
+        if (map->path && strcmp(map->path, "[heap]") == 0)
             look_through(s, map->start, map->start + near);
-        else if (!small_maps)
+        else
             look_through(s, map->end - near, map->end);
+    }
+}
+
+/* Stacks without guard pages become one map, and the one at its end may be of none that lives. */
+static void look_at_small_maps(struct search *s)
+{
+    for (size_t i = s->t->map_count; i-- > 0 && !done(s);) {
+        const struct hw_map *map = &s->t->maps[i];
+        if (map->flags & HW_MAP_WRITE && !map->path && map->end - map->start <= STACKS_MAX)
+            look_through(s, map->start, map->end);
     }
 }
 
@@ -318,7 +334,8 @@ static void decide(struct search *s)
 int hw_find_thread_pointers(struct hw_target *t, enum hw_tcb_search how, struct hw_error *err)
 {
     bool quick = how == HW_TCB_QUICK;
-    struct search s = {.t = t, .how = how, .budget = quick ? QUICK_MAX : WHOLE_MAX};
+    struct search s = {
+        .t = t, .how = how, .budget = quick ? QUICK_MAX : WHOLE_MAX, .pages = QUICK_PAGES};
     for (size_t i = 0; i < t->thread_count; i++)
         s.missing += t->threads[i].tp == 0;
     if (quick)
@@ -329,8 +346,8 @@ int hw_find_thread_pointers(struct hw_target *t, enum hw_tcb_search how, struct 
     if (rc != HW_OK)
         return rc;
     if (quick) {
-        look_at_ends(&s, false);
-        look_at_ends(&s, true);
+        look_at_ends(&s);
+        look_at_small_maps(&s);
     } else {
         look_at_stacks(&s);
         if (s.missing)

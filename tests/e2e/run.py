@@ -23,6 +23,7 @@ import holes
 import hostile
 import i386
 import layouts
+import maxpause
 import modes
 import nostop
 import output
@@ -36,7 +37,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, nostop, harmless, snapshot, stress)
+           hostile, residency, holes, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

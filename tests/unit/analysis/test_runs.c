@@ -1,4 +1,5 @@
 #include "analysis/runs.h"
+#include "analysis/spans.h"
 #include "model/sample.h"
 
 #define MOST 16
@@ -19,6 +20,8 @@ static struct told start(void)
 
 static void keep(struct told *t, const struct hw_run *run)
 {
+    if (!run)
+        return;
     cr_assert_lt(t->count, (size_t)MOST);
     t->blocks_before[t->count] = t->blocks;
     t->runs[t->count++] = *run;
@@ -27,19 +30,19 @@ static void keep(struct told *t, const struct hw_run *run)
 static void block(struct told *t, enum hw_state state, uint64_t bytes)
 {
     struct hw_block b = sample_block(state, t->arena, bytes);
-    struct hw_run run;
     b.address = t->at;
     t->blocks++;
-    if (hw_runs_block(&t->builder, &b, &run))
-        keep(t, &run);
+    keep(t, hw_runs_span(&t->builder, &(struct hw_span){.blocks = &b,
+                                                        .count = 1,
+                                                        .address = b.address,
+                                                        .bytes = b.bytes,
+                                                        .state = state}));
     t->at += bytes;
 }
 
 static void end(struct told *t)
 {
-    struct hw_run run;
-    if (hw_runs_end(&t->builder, &run))
-        keep(t, &run);
+    keep(t, hw_runs_end(&t->builder));
 }
 
 static void expect_run(const struct told *t, size_t i, hw_addr address, uint64_t bytes,
@@ -172,6 +175,7 @@ Test(runs, arenas_never_share_one)
 {
     struct told t = start();
     block(&t, HW_FREE, 64);
+    end(&t);
     t.arena = 1; /* right behind it */
     block(&t, HW_FREE, 64);
     block(&t, HW_USED, 32);
@@ -183,17 +187,24 @@ Test(runs, arenas_never_share_one)
     expect_neighbours(&t, 1, HW_STATES_, HW_USED);
 }
 
-Test(runs, an_mmapped_chunk_is_nobodys_neighbour)
+Test(runs, spans_may_be_long)
 {
     struct told t = start();
-    block(&t, HW_TOP, 4096);
-    block(&t, HW_MMAPPED, 4096);
-    block(&t, HW_FREE, 64); /* cannot be, but is not merged */
-    end(&t);
-    cr_assert_eq(t.count, 2);
-    expect_run(&t, 0, 0x10000, 4096, 1);
-    expect_run(&t, 1, 0x12000, 64, 1);
-    expect_neighbours(&t, 0, HW_STATES_, HW_STATES_);
+    struct hw_block b[] = {sample_block(HW_USED, 0, 32),   sample_block(HW_USED, 0, 48),
+                           sample_block(HW_PARKED, 0, 64), sample_block(HW_PARKED, 0, 80),
+                           sample_block(HW_USED, 0, 96),   sample_block(HW_USED, 0, 112)};
+    struct hw_span spans[sizeof b / sizeof *b];
+    for (size_t i = 0; i < sizeof b / sizeof *b; t.at += b[i++].bytes)
+        b[i].address = t.at;
+    size_t count = hw_spans(b, sizeof b / sizeof *b, spans);
+    cr_assert_eq(count, 3);
+    for (size_t i = 0; i < count; i++)
+        keep(&t, hw_runs_span(&t.builder, &spans[i]));
+    cr_assert_eq(t.count, 1);
+    expect_run(&t, 0, 0x10050, 144, 2);
+    expect_neighbours(&t, 0, HW_USED, HW_USED);
+    cr_expect_eq(t.runs[0].below.bytes, 48);
+    cr_expect_eq(t.runs[0].above.bytes, 96);
 }
 
 Test(runs, a_walk_without_free_memory_has_none)

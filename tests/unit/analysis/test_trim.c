@@ -11,7 +11,7 @@ static struct hw_range range_of(struct hw_report *r, int arena, hw_addr start, h
 {
     struct hw_run run = {
         .address = start, .bytes = end - start, .arena = arena, .chunks = 1, .has_top = has_top};
-    return hw_trim_range(r, &run);
+    return hw_trim_range(r, &r->arenas.data[arena], &run);
 }
 
 static void expect_range(struct hw_range got, hw_addr start, hw_addr end)

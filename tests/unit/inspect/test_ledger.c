@@ -68,7 +68,7 @@ static void chunk(struct made *m, hw_addr address, uint64_t lead, uint64_t bytes
     b.address = address;
     b.lead = lead;
     b.tail = tail;
-    hw_ledger_block(&m->ledger, &b);
+    hw_ledger_blocks(&m->ledger, &b, 1);
 }
 
 /* In pages. */
@@ -196,7 +196,7 @@ Test(ledger, blocks_in_no_map_are_nothing)
     chunk(&m, 1019 * PAGE, 0, 100 * PAGE, 0); /* one page of it is mapped */
     struct hw_block b = sample_block(HW_USED, 0, PAGE);
     b.address = 1000 * PAGE;
-    hw_ledger_block(&m.ledger, &b);
+    hw_ledger_blocks(&m.ledger, &b, 1);
     expect_rss(&m, 0, 1, 0, 0, 0, 19, 0);
 }
 

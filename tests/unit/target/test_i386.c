@@ -221,8 +221,9 @@ Test(i386, registers_of_the_wrong_machine_are_not_known, .timeout = 60)
     struct hw_stop *s;
     struct hw_error err = {0};
     pid_t pid = start(dir);
-    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64), INT64_C(1000000000), &s, &err), HW_OK,
-                 "%s", err.text);
+    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64),
+                             (struct hw_stop_limits){.wait_ns = 1000000000}, &s, &err),
+                 HW_OK, "%s", err.text);
     size_t count;
     const struct hw_thread *th = hw_stop_threads(s, &count);
     cr_assert_eq(count, 3);

@@ -138,7 +138,8 @@ static int try_open(pid_t pid, struct hw_error *err)
 static int try_stop(pid_t pid, struct hw_error *err)
 {
     struct hw_stop *s;
-    int rc = hw_stop_all(pid, hw_machine(HW_X86_64), 100000000, &s, err);
+    int rc = hw_stop_all(pid, hw_machine(HW_X86_64), (struct hw_stop_limits){.wait_ns = 100000000},
+                         &s, err);
     hw_stop_release(s);
     return rc;
 }

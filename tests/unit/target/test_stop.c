@@ -36,7 +36,9 @@ static struct hw_stop *stop_it(pid_t pid)
 {
     struct hw_stop *s;
     struct hw_error err = {0};
-    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64), SECOND, &s, &err), HW_OK, "%s", err.text);
+    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64), (struct hw_stop_limits){.wait_ns = SECOND},
+                             &s, &err),
+                 HW_OK, "%s", err.text);
     return s;
 }
 
@@ -332,7 +334,8 @@ Test(stop, a_process_that_ends_in_the_middle, .timeout = 60)
             ;
         struct hw_stop *s;
         struct hw_error err;
-        int rc = hw_stop_all(pid, hw_machine(HW_X86_64), SECOND, &s, &err);
+        int rc = hw_stop_all(pid, hw_machine(HW_X86_64), (struct hw_stop_limits){.wait_ns = SECOND},
+                             &s, &err);
         cr_assert(rc == HW_OK || rc == HW_ERR_GONE, "%s", err.text);
         stopped += rc == HW_OK;
         hw_stop_release(s);
@@ -349,9 +352,13 @@ Test(stop, nobody_to_stop)
     child_end(pid);
     struct hw_stop *s;
     struct hw_error err;
-    cr_expect_eq(hw_stop_all(pid, hw_machine(HW_X86_64), SECOND, &s, &err), HW_ERR_NO_PROCESS);
+    cr_expect_eq(hw_stop_all(pid, hw_machine(HW_X86_64), (struct hw_stop_limits){.wait_ns = SECOND},
+                             &s, &err),
+                 HW_ERR_NO_PROCESS);
     cr_expect_null(s);
-    cr_expect_eq(hw_stop_all(getpid(), hw_machine(HW_X86_64), SECOND, &s, &err), HW_ERR_PERMISSION);
+    cr_expect_eq(hw_stop_all(getpid(), hw_machine(HW_X86_64),
+                             (struct hw_stop_limits){.wait_ns = SECOND}, &s, &err),
+                 HW_ERR_PERMISSION);
     cr_expect_eq(hw_stop_release(NULL), 0);
 }
 
@@ -380,8 +387,9 @@ Test(stop, a_thread_that_cannot_be_stopped_is_counted_and_let_go, .timeout = 60)
     cr_assert(reaches_state(pid, 'D'));
     struct hw_stop *s;
     struct hw_error err;
-    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64), 20000000, &s, &err), HW_OK, "%s",
-                 err.text);
+    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64),
+                             (struct hw_stop_limits){.wait_ns = 20000000}, &s, &err),
+                 HW_OK, "%s", err.text);
     cr_expect_eq(hw_stop_missed(s), 1);
     hw_stop_release(s);
     for (int i = 0; i < 1000 && status_number(pid, "TracerPid:") != 0; i++)
@@ -412,7 +420,9 @@ Test(stop, says_who_traces_already, .timeout = 60)
     cr_assert_eq(sh->signals, 1);
     struct hw_stop *s;
     struct hw_error err;
-    cr_expect_eq(hw_stop_all(pid, hw_machine(HW_X86_64), SECOND, &s, &err), HW_ERR_PERMISSION);
+    cr_expect_eq(hw_stop_all(pid, hw_machine(HW_X86_64), (struct hw_stop_limits){.wait_ns = SECOND},
+                             &s, &err),
+                 HW_ERR_PERMISSION);
     char text[128];
     snprintf(text, sizeof text,
              "cannot trace pid %d: it is already traced by pid %d (other tracer)", pid, other);

@@ -1,0 +1,51 @@
+#include "inspect/blame.h"
+
+/* Whatever seems to be wrong with a core that was cut off, that is the cause. */
+void hw_blame_truncation(const struct hw_target *t, struct hw_error *err)
+{
+    if (!t->truncated || !err)
+        return;
+    struct hw_error why = *err;
+    hw_fail(err, why.code,
+            "the core file is truncated, and what is needed is missing from it (%.380s)", why.text);
+    hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
+}
+
+#define NAME_LIBC                                                                                  \
+    "name the libc that the target runs with by --libc, or a copy of its file system by --sysroot"
+
+/* libc, if its own file could not be used: it has what a debug file or a scan cannot tell. */
+static const struct hw_module *libc_without_file(struct hw_modules *modules)
+{
+    for (size_t i = 0; i < hw_modules_count(modules); i++) {
+        const struct hw_module *mod = hw_modules_get(modules, i);
+        if (hw_is_libc_name(mod->name))
+            return mod->problem ? mod : NULL;
+    }
+    return NULL;
+}
+
+void hw_blame_missing_file(struct hw_modules *modules, struct hw_error *err)
+{
+    const struct hw_module *libc = libc_without_file(modules);
+    if (libc) {
+        hw_fail(err, HW_ERR_NO_SYMBOLS, "%s", libc->problem);
+        hw_remedy(err, NAME_LIBC);
+    }
+}
+
+void hw_report_missing_file(struct hw_modules *modules, struct hw_report *r)
+{
+    const struct hw_module *libc = libc_without_file(modules);
+    if (libc && !hw_report_complete(r))
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "%.150s; " NAME_LIBC, libc->problem);
+}
+
+bool hw_names_no_files(const struct hw_target *t)
+{
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].path)
+            return false;
+    return t->who.kind == HW_TARGET_CORE;
+}

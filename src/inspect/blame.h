@@ -1,0 +1,19 @@
+/*
+ * What is to blame for a failure, where its own text would not tell.
+ */
+#ifndef HW_INSPECT_BLAME_H
+#define HW_INSPECT_BLAME_H
+
+#include "model/model.h"
+#include "symbols/modules.h"
+
+/* Whatever seems to be wrong with a core that was cut off, that is the cause: put it into `err`. */
+void hw_blame_truncation(const struct hw_target *t, struct hw_error *err);
+/* No symbols, as libc's own file could not be used: why, and what to do. */
+void hw_blame_missing_file(struct hw_modules *modules, struct hw_error *err);
+/* The same as a note in an incomplete report. */
+void hw_report_missing_file(struct hw_modules *modules, struct hw_report *r);
+/* A core that does not tell which files were mapped. */
+bool hw_names_no_files(const struct hw_target *t);
+
+#endif

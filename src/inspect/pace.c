@@ -1,0 +1,95 @@
+/*
+ * How a live target is walked without keeping it for long.
+ *
+ * A quiet moment. Some thread may just be inside malloc when the target is stopped: what it is
+ * changing is then half done. The backend sees that by the locks of its arenas; it is let go and
+ * stopped again a moment later, some times. In a program that is never quiet, the last stop has to do.
+ */
+#include "inspect/walk.h"
+
+#include "inspect/blame.h"
+
+#include <time.h>
+
+#define TRIES       8
+#define NAP_MIN_NS  200000
+#define NAP_MORE_NS 1800000
+
+/* What was done to a live target so far. */
+struct pauses {
+    uint64_t stops;
+    int64_t all_ns, longest_ns;
+};
+
+static void thaw(struct hw_target *t, struct pauses *p)
+{
+    hw_target_thaw(t);
+    p->all_ns += t->pause_ns;
+    if (t->pause_ns > p->longest_ns)
+        p->longest_ns = t->pause_ns;
+}
+
+/* Not at regular intervals: the program may have the same ones. */
+static void nap(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    nanosleep(&(struct timespec){.tv_nsec = NAP_MIN_NS + now.tv_nsec % NAP_MORE_NS}, NULL);
+}
+
+/* To look for a quiet moment may take a part of the time that there is. */
+static bool may_try_again(const struct hw_target *t, const struct pauses *p)
+{
+    return p->stops < TRIES && (t->max_pause_ns == 0 || p->all_ns < t->max_pause_ns / 8);
+}
+
+/* Freeze the target, at a quiet moment if there is any. */
+static int freeze(struct hw_session *s, struct pauses *p, struct hw_error *err)
+{
+    struct hw_target *t = s->image.target;
+    bool stops = t->who.kind == HW_TARGET_LIVE && t->mode == HW_MODE_STOPPED;
+    for (;;) {
+        int rc = hw_target_freeze(t, err);
+        if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE)
+            return rc;
+        p->stops += t->mode != HW_MODE_RUNNING;
+        if (!stops || !s->allocator->busy || !may_try_again(t, p) ||
+            !s->allocator->busy(s->backend))
+            return HW_OK;
+        thaw(t, p);
+        nap();
+    }
+}
+
+static void tell_pauses(const struct hw_target *t, const struct pauses *p, struct hw_report *r)
+{
+    if (t->who.kind != HW_TARGET_LIVE)
+        return;
+    r->method.pause_ns = hw_known((uint64_t)p->longest_ns);
+    r->method.stops = hw_known(p->stops);
+}
+
+int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
+                    struct hw_error *err)
+{
+    struct hw_target *t = s->image.target;
+    struct hw_walking w;
+    struct pauses pauses = {0};
+    *ret = NULL;
+    int rc = hw_walking_begin(&w, s, walker, err);
+    if (rc != HW_OK)
+        return rc;
+    rc = freeze(s, &pauses, err);
+    if (rc == HW_OK) {
+        rc = hw_walking_run(&w, err);
+        thaw(t, &pauses);
+    }
+    if (rc != HW_OK) {
+        hw_walking_drop(&w);
+        hw_blame_truncation(t, err);
+        return rc;
+    }
+    tell_pauses(t, &pauses, w.report);
+    *ret = hw_walking_finish(&w);
+    return HW_OK;
+}

@@ -1,0 +1,212 @@
+/*
+ * From what the backend streams to a report: see walk.h.
+ */
+#include "inspect/walk.h"
+
+#include "analysis/verdict.h"
+#include "inspect/blame.h"
+#include "inspect/limits.h"
+#include "inspect/pins.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void on_ready(void *ctx)
+{
+    struct hw_walking *w = ctx;
+    w->code = hw_analyses_begin(w->report, &w->analyzing, w->err);
+    if (w->code == HW_OK && w->walker->ready)
+        w->walker->ready(w->walker->ctx, w->report);
+}
+
+static int on_blocks(void *ctx, const struct hw_block *b, size_t count)
+{
+    struct hw_walking *w = ctx;
+    if (w->code != HW_OK)
+        return w->code;
+    hw_analyses_blocks(w->analyzing, b, count);
+    hw_ledger_blocks(&w->ledger, b, count);
+    int rc = 0;
+    for (size_t i = 0; w->walker->block && i < count && rc == 0; i++)
+        rc = w->walker->block(w->walker->ctx, w->report, &b[i]);
+    return rc;
+}
+
+static char *copy(const char *s)
+{
+    return s ? strdup(s) : NULL;
+}
+
+static void describe_target(const struct hw_target *t, struct hw_report *r)
+{
+    r->target.live = t->who.kind == HW_TARGET_LIVE;
+    r->target.pid = t->who.pid;
+    r->target.comm = copy(t->who.comm);
+    r->target.exe = copy(t->who.exe);
+    r->target.core = copy(t->who.core);
+    r->target.arch = copy(t->who.machine->name);
+    r->target.word = t->who.machine->word;
+    r->target.threads = t->thread_count;
+    r->target.page_size = t->who.page_size;
+}
+
+/* What there is to say of a copy that was read. */
+static void report_copy(const struct hw_target *t, struct hw_report *r)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < t->map_count; i++)
+        if (t->maps[i].flags & HW_MAP_UNCOPIED)
+            bytes += t->maps[i].end - t->maps[i].start;
+    if (bytes)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, hw_known(bytes),
+                      "%" PRIu64 " bytes that the program keeps out of copies of itself "
+                      "(MADV_DONTFORK, MADV_WIPEONFORK) were not read",
+                      bytes);
+    if (t->zombie)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the copy is ended, but it stays in the list of processes as %d, a zombie, "
+                      "until the process ends",
+                      t->zombie);
+}
+
+/* What the target itself knows to be missing. */
+static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
+{
+    if (t->missed_threads)
+        hw_report_add(r, HW_FINDING_THREAD_MISSED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "%zu threads did not stop in time (they sleep in the kernel); what their "
+                      "tcaches hold is counted as in use",
+                      t->missed_threads);
+    if (t->truncated)
+        hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the core file ends before its segments do: it was truncated when it was "
+                      "written");
+}
+
+/* A process that is killed while we read it turns into one big hole. */
+static int check_alive(struct hw_target *t, const struct hw_report *r, struct hw_error *err)
+{
+    char byte;
+    ssize_t n = hw_read(t, r->allocator.main_arena, &byte, 1, err);
+    return n < 0 ? (int)n : HW_OK;
+}
+
+/* Where the pages are, before the first of them is read. */
+static void find_pages(struct hw_target *t, struct hw_report *r)
+{
+    struct hw_error why;
+    if (t->who.kind != HW_TARGET_LIVE)
+        return;
+    if (hw_target_find_pages(t, &why) != HW_OK) {
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "what is in RAM is not known: %.180s", why.text);
+        return;
+    }
+    r->pages = &t->pages;
+    r->target.locked_bytes = hw_known(t->memory.locked_bytes);
+    r->target.anon_bytes = hw_known(t->memory.anon_bytes);
+    r->target.some_locked = !t->memory.locks_known;
+    if (r->target.some_locked)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0},
+                      hw_known(t->memory.locked_bytes),
+                      "some memory is locked in RAM: malloc_trim() may give back less");
+}
+
+/* What was read before it was let go is of one moment, the rest is not. */
+static void report_let_go(const struct hw_target *t, struct hw_report *r)
+{
+    if (t->mode == HW_MODE_STOPPED && t->moving)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the process was let go after %" PRId64
+                      " ms, as it was not to be stopped for "
+                      "longer; the rest was read while it ran",
+                      t->pause_ns / 1000000);
+}
+
+int hw_walking_begin(struct hw_walking *w, struct hw_session *s, const struct hw_walker *walker,
+                     struct hw_error *err)
+{
+    *w = (struct hw_walking){.session = s, .walker = walker, .report = hw_report_create()};
+    if (!w->report)
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for a report");
+    w->report->holes_wanted = walker->holes;
+    w->report->holes_arena = walker->holes_arena;
+    return HW_OK;
+}
+
+int hw_walking_run(struct hw_walking *w, struct hw_error *err)
+{
+    struct hw_session *s = w->session;
+    struct hw_target *t = s->image.target;
+    struct hw_report *r = w->report;
+    struct hw_sink sink = {.report = r,
+                           .ready = on_ready,
+                           .blocks = on_blocks,
+                           .ctx = w,
+                           .want_bins = w->walker->want_bins,
+                           .want_lists = w->walker->want_lists};
+    uint64_t read_before = t->bytes_read;
+    int64_t start = now_ns();
+    w->err = err;
+    describe_target(t, r);
+    find_pages(t, r);
+    int rc = hw_ledger_begin(&w->ledger, t, err);
+    if (rc == HW_OK)
+        rc = s->allocator->walk(s->backend, &sink, err);
+    if (rc == HW_OK)
+        rc = w->code;
+    if (rc == HW_OK && r->holes_wanted) { /* now, before what the chunks hold changes */
+        hw_analyses_blocks_done(w->analyzing);
+        hw_pins_read(t, r, w->walker->sample_bytes);
+    }
+    r->method.walk_ns = (uint64_t)(now_ns() - start);
+    r->method.bytes_read = t->bytes_read - read_before;
+    if (rc == HW_OK)
+        rc = check_alive(t, r, err);
+    if (rc == HW_OK && w->walker->standing)
+        w->walker->standing(w->walker->ctx, r);
+    return rc;
+}
+
+struct hw_report *hw_walking_finish(struct hw_walking *w)
+{
+    struct hw_session *s = w->session;
+    struct hw_target *t = s->image.target;
+    struct hw_report *r = w->report;
+    bool live = t->who.kind == HW_TARGET_LIVE;
+    r->method.mode = live ? t->mode : HW_MODE_CORE;
+    if (live && !r->method.pause_ns.known)
+        r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
+    if (live && t->thread_pause_ns >= 0)
+        r->method.thread_pause_ns = hw_known((uint64_t)t->thread_pause_ns);
+    report_target_flaws(t, r);
+    report_copy(t, r);
+    report_let_go(t, r);
+    hw_ledger_end(&w->ledger, r);
+    hw_ledger_deinit(&w->ledger);
+    if (live)
+        hw_limits_ask(t->who.pid, r);
+    hw_analyses_end(w->analyzing);
+    r->pages = NULL;
+    if (r->holes_wanted)
+        hw_pins_name(s->image.modules, r);
+    hw_foreign_report(&s->foreign, &s->image, r);
+    hw_report_missing_file(s->image.modules, r);
+    hw_judge(r);
+    return r;
+}
+
+void hw_walking_drop(struct hw_walking *w)
+{
+    hw_analyses_drop(w->analyzing);
+    hw_ledger_deinit(&w->ledger);
+    hw_report_destroy(w->report);
+}

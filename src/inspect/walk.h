@@ -1,0 +1,34 @@
+/*
+ * One walk of the heap, on its way to a report:
+ *
+ *     hw_walking_begin()                          an empty report
+ *     [freeze]  hw_walking_run()   [thaw]         the backend streams, the analyses listen
+ *     hw_walking_finish()                         what needs no more than the report
+ */
+#ifndef HW_INSPECT_WALK_H
+#define HW_INSPECT_WALK_H
+
+#include "analysis/analysis.h"
+#include "inspect/ledger.h"
+#include "inspect/session.h"
+
+struct hw_walking {
+    struct hw_session *session;
+    const struct hw_walker *walker;
+    struct hw_report *report;
+    struct hw_analyzing *analyzing; /* once the report has its arenas */
+    struct hw_ledger ledger;
+    struct hw_error *err;
+    int code; /* of a failure in a callback */
+};
+
+/* NOMEM. On success end it with hw_walking_finish() or hw_walking_drop(). */
+int hw_walking_begin(struct hw_walking *w, struct hw_session *s, const struct hw_walker *walker,
+                     struct hw_error *err);
+/* Walk; the target is frozen. Errors as hw_inspect(). */
+int hw_walking_run(struct hw_walking *w, struct hw_error *err);
+/* After the thaw. The report, which belongs to the caller. */
+struct hw_report *hw_walking_finish(struct hw_walking *w);
+void hw_walking_drop(struct hw_walking *w);
+
+#endif

@@ -1,0 +1,131 @@
+"""--max-pause: the process runs again by then, and what was read later is what it would have been."""
+
+import mmap
+import os
+import signal
+import time
+
+from harmless import Ticker
+from modes import good
+from process import Victim, thread_states, wait_for, workplace
+from report_checks import check_schema, without_volatile
+
+MIB, BUDGET_MS = 384, 20
+# What letting go takes, on a machine that has other things to do: the best of some rounds counts.
+SLACK_NS, ROUNDS = 5_000_000, 8
+LET_GO = "the process was let go after"
+
+
+def notes(report):
+    return [f["text"] for f in report["findings"] if f["kind"] == "note"]
+
+
+class Clocked:
+    """A heap of many small blocks, and a thread that measures the longest time it stood still."""
+
+    def __init__(self, build, directory, mib=MIB):
+        self.victim = Victim(build, directory, "fork-gap", (mib,))
+        self.pid = self.victim.pid
+        with open(os.path.join(directory, "gap"), "r+b") as f:
+            self.page = mmap.mmap(f.fileno(), 32)
+        self.word = memoryview(self.page).cast("Q")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.word.release()
+        self.page.close()
+        self.victim.close()
+
+    def gap(self, tool, *options):
+        """The longest gap in nanoseconds while heapwalk was at work, and what it said."""
+        self.word[0] = 0
+        ran = tool.run("-J", *options, "-p", self.pid)
+        return self.word[0], ran
+
+
+def runs_again(t, tool):
+    budget = BUDGET_MS * 1_000_000
+    with workplace() as place, Clocked(tool.build, place) as target:
+        whole, ran = target.gap(tool, "--max-pause", "none")
+        if not good(t, ran):
+            return
+        want, gaps = ran.json(), []
+        t.check(whole > 2 * budget, f"it stood still for {whole} ns only: this shows nothing")
+        t.check(not any(LET_GO in n for n in notes(want)), "let go without a limit")
+        for _ in range(ROUNDS):
+            gap, ran = target.gap(tool, "--max-pause", BUDGET_MS)
+            if not good(t, ran):
+                return
+            report = ran.json()
+            check_schema(t, report)
+            pause = report["method"]["pause_ns"]
+            gaps.append(max(gap, pause))
+            if gaps[-1] <= budget + SLACK_NS:
+                break
+        t.note(f"gap without a limit {whole / 1e6:.0f} ms, with {BUDGET_MS} ms "
+               f"{min(gaps) / 1e6:.1f} ms")
+        t.check(min(gaps) <= budget + SLACK_NS, f"it stood still for {gaps} ns")
+        t.equal("totals", report["totals"], want["totals"])
+        for key in ("method", "findings", "finding_counts"):
+            report[key] = want[key]
+        t.equal("report", without_volatile(report), without_volatile(want))
+
+
+def told(t, tool):
+    """In the report and, with -v, on standard error."""
+    with workplace() as place, Clocked(tool.build, place) as target:
+        ran = tool.run("-J", "-v", "--chunks", "-o", "/dev/null", "--max-pause", "1", "-p",
+                       target.pid)
+        t.check(ran.status in (0, 1), str(ran))
+        t.check(LET_GO.encode() in ran.err, str(ran))
+
+
+def small_heap(t, tool):
+    """The limit that is set anyway does not show where a pause is short."""
+    with workplace() as place, Victim(tool.build, place, "mixed") as victim:
+        ran = tool.run("-J", "-p", victim.pid)
+        if good(t, ran):
+            method = ran.json()["method"]
+            t.check(method["pause_ns"] < 1_000_000_000, f"{method}")
+            t.equal("stops", method["stops"], 1)
+            t.equal("notes", notes(ran.json()), [])
+
+
+def terminal_stop(t, tool):
+    """^Z at the wrong moment: the process that we hold must not stand still with us."""
+    with workplace() as place, Ticker(tool.build, place) as ticker:
+        caught = 0
+        for _ in range(5):
+            process = tool.start("-J", "-p", ticker.pid)
+            held = wait_for(lambda: not ticker.untraced() or process.poll() is not None, 20)
+            process.send_signal(signal.SIGTSTP)
+            caught += bool(held) and process.poll() is None
+            t.check(wait_for(ticker.untraced, 10), "still held")
+            t.check(ticker.all_count(), "it does not run on")
+            end = time.monotonic() + 30
+            while process.poll() is None and time.monotonic() < end:
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.02)
+            t.equal("status", process.wait(timeout=30), 0)
+        t.check(caught > 0, "never caught in the act: this shows nothing")
+        t.check(all(p == 0 for _, p in thread_states(ticker.pid).values()), "traced")
+
+
+def refused(t, tool):
+    for args in (("--max-pause", "0", "-p", "1"), ("--max-pause", "-5", "-p", "1"),
+                 ("--max-pause", "soon", "-p", "1"), ("--max-pause", "5", "/dev/null"),
+                 ("--max-pause", "5", "--no-stop", "-p", "1"),
+                 ("--max-pause", "none", "--snapshot", "-p", "1")):
+        ran = tool.run(*args)
+        t.equal(str(ran), ran.status, 64)
+        t.check(b"--max-pause" in ran.err, str(ran))
+
+
+def run(suite, tool, _args):
+    suite.run("maxpause/runs-again", runs_again, tool)
+    suite.run("maxpause/told", told, tool)
+    suite.run("maxpause/small-heap", small_heap, tool)
+    suite.run("maxpause/terminal-stop", terminal_stop, tool)
+    suite.run("maxpause/refused", refused, tool)
