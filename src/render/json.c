@@ -58,52 +58,6 @@ static json_t *address_or_null(hw_addr a)
     return a ? address(a) : json_null();
 }
 
-/* Bytes of the UTF-8 character at `s`; 0 if there is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t least;
-    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    for (size_t more = 0; more < 4; more++) {
-        if ((s[0] & forms[more].mask) != forms[more].lead)
-            continue;
-        uint32_t c = s[0] & (unsigned char)~forms[more].mask;
-        for (size_t i = 1; i <= more; i++) {
-            if ((s[i] & 0xc0) != 0x80) /* also at the end of the string */
-                return 0;
-            c = c << 6 | (s[i] & 0x3f);
-        }
-        bool valid = c >= forms[more].least && c <= 0x10ffff && !(c >= 0xd800 && c <= 0xdfff);
-        return valid ? more + 1 : 0;
-    }
-    return 0;
-}
-
-static json_t *text(const char *s)
-{
-    if (!s)
-        return json_null();
-    json_t *clean = json_string(s);
-    if (clean)
-        return clean;
-    size_t len = strlen(s);
-    if (len > (SIZE_MAX - 1) / 3)
-        return NULL;
-    char *copy = malloc(3 * len + 1), *out = copy;
-    if (!copy)
-        return NULL;
-    while (*s) {
-        size_t n = utf8_length((const unsigned char *)s);
-        memcpy(out, n ? s : "\xef\xbf\xbd", n ? n : 3);
-        out += n ? n : 3;
-        s += n ? n : 1;
-    }
-    clean = json_stringn(copy, (size_t)(out - copy));
-    free(copy);
-    return clean;
-}
-
 static json_t *figure(const struct hw_figure *f, enum hw_unit unit)
 {
     if (!f->known)
@@ -121,10 +75,10 @@ static json_t *target(struct doc *d)
     json_t *o = json_object();
     put(d, o, "kind", json_string(r->target.live ? "live" : "core"));
     put(d, o, "pid", r->target.pid > 0 ? json_integer(r->target.pid) : json_null());
-    put(d, o, "comm", text(r->target.comm));
-    put(d, o, "exe", text(r->target.exe));
-    put(d, o, "core", text(r->target.core));
-    put(d, o, "arch", text(r->target.arch));
+    put(d, o, "comm", hw_json_text(r->target.comm));
+    put(d, o, "exe", hw_json_text(r->target.exe));
+    put(d, o, "core", hw_json_text(r->target.core));
+    put(d, o, "arch", hw_json_text(r->target.arch));
     put(d, o, "threads", integer(r->target.threads));
     put(d, o, "page_size", r->target.page_size ? integer(r->target.page_size) : json_null());
     return o;
@@ -132,7 +86,7 @@ static json_t *target(struct doc *d)
 
 static json_t *text_or_null(const char *s)
 {
-    return *s ? text(s) : json_null();
+    return *s ? hw_json_text(s) : json_null();
 }
 
 static json_t *others(struct doc *d)
@@ -141,10 +95,10 @@ static json_t *others(struct doc *d)
     for (size_t i = 0; i < d->r->allocator.others.count; i++) {
         const struct hw_other *other = &d->r->allocator.others.data[i];
         json_t *o = json_object();
-        put(d, o, "name", text(other->name));
+        put(d, o, "name", hw_json_text(other->name));
         put(d, o, "version", text_or_null(other->version));
         put(d, o, "file", text_or_null(other->file));
-        put(d, o, "evidence", text(other->evidence));
+        put(d, o, "evidence", hw_json_text(other->evidence));
         put(d, o, "serves_malloc", json_boolean(other->serves_malloc));
         append(d, list, o);
     }
@@ -155,13 +109,13 @@ static json_t *allocator(struct doc *d)
 {
     const struct hw_report *r = d->r;
     json_t *o = json_object(), *libc = json_object();
-    put(d, libc, "path", text(r->allocator.libc_path));
-    put(d, libc, "build_id", text(r->allocator.libc_build_id));
-    put(d, o, "name", text(r->allocator.name));
-    put(d, o, "version", text(r->allocator.version));
+    put(d, libc, "path", hw_json_text(r->allocator.libc_path));
+    put(d, libc, "build_id", hw_json_text(r->allocator.libc_build_id));
+    put(d, o, "name", hw_json_text(r->allocator.name));
+    put(d, o, "version", hw_json_text(r->allocator.version));
     put(d, o, "libc", libc);
-    put(d, o, "layout_source", text(r->allocator.layout_source));
-    put(d, o, "roots_source", text(r->allocator.roots_source));
+    put(d, o, "layout_source", hw_json_text(r->allocator.layout_source));
+    put(d, o, "roots_source", hw_json_text(r->allocator.roots_source));
     put(d, o, "main_arena", address_or_null(r->allocator.main_arena));
     put(d, o, "unused", json_boolean(r->allocator.unused));
     put(d, o, "others", others(d));
@@ -191,7 +145,7 @@ static json_t *findings(struct doc *d)
         put(d, o, "arena", f->arena >= 0 ? json_integer(f->arena) : json_null());
         put(d, o, "address", f->address.known ? address(f->address.n) : json_null());
         put(d, o, "bytes", maybe(f->bytes));
-        put(d, o, "text", text(f->text));
+        put(d, o, "text", hw_json_text(f->text));
         append(d, list, o);
     }
     return list;
@@ -358,7 +312,7 @@ static json_t *top(struct doc *d, const struct hw_top *t)
     put(d, o, "resident_bytes", maybe(t->resident_bytes));
     put(d, o, "trimmable_bytes", maybe(t->trimmable_bytes));
     put(d, o, "malloc_trim_bytes", maybe(t->malloc_trim_bytes));
-    put(d, o, "reason", text(hw_trim_reason_name(t->reason)));
+    put(d, o, "reason", hw_json_text(hw_trim_reason_name(t->reason)));
     return o;
 }
 

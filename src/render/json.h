@@ -9,6 +9,9 @@
 
 #include <jansson.h>
 
+/* A text of any bytes: what is not UTF-8 in it is replaced. NULL is null. */
+json_t *hw_json_text(const char *s);
+
 /* "holes": null where nobody asked for them. */
 json_t *hw_json_holes(const struct hw_report *r);
 
