@@ -15,6 +15,7 @@ json_t *hw_json_maybe(struct hw_maybe m);
 json_t *hw_json_address(hw_addr a);
 /* Null for 0, and for NULL. */
 json_t *hw_json_address_or_null(hw_addr a);
+/* Bytes that are not UTF-8 are replaced. */
 json_t *hw_json_text(const char *s);
 json_t *hw_json_figure(const struct hw_figure *f, enum hw_unit unit);
 
