@@ -211,6 +211,7 @@ const struct hw_allocator hw_allocator_glibc = {
     .name = "glibc",
     .detect = detect,
     .open = open_glibc,
+    .foresee = glibc_foresee,
     .walk = walk_glibc,
     .busy = busy,
     .close = close_glibc,

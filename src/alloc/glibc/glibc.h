@@ -67,6 +67,10 @@ struct glibc {
 
 /* NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. On success release with glibc_release_roots(). */
 int glibc_find_roots(struct glibc *g, struct hw_error *err);
+/* The first step of it: which module malloc lives in, and of which version it is, from files alone. *why
+ * says what stood in the way of its file. NO_HEAP, NOMEM. */
+int glibc_identify(struct glibc *g, struct hw_error *why, struct hw_error *err);
+void glibc_foresee(const struct hw_image *image, struct hw_dryrun_allocator *ret);
 /* What only values can tell, at the beginning of a walk, when the target stands: where no symbols
  * say so, the thread-local pointers and the form of tcaches. NOMEM. */
 int glibc_settle_roots(struct glibc *g, struct hw_report *report, struct hw_error *err);
