@@ -25,7 +25,7 @@ static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk
             return HW_OK;
         }
         if ((chunk + r->header) % r->alignment == 0)
-            bytes = hw_seeker_at(&w->seeker, chunk, r->header + r->word);
+            bytes = glibc_fast_chunk(w, arena, chunk);
         if (!bytes) {
             complain(w, arena, bin, chunk, "a link that leads nowhere");
             return HW_OK;
