@@ -141,7 +141,7 @@ hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr ga
     /* Foreign memory may have been taken and given back, and then the word is not fresh. */
     s = begin_search(w, a);
     p = find_first(&s, gap, end, false);
-    if (p)
+    if (p && !glibc_excuse(w, &w->arenas.data[0], 0))
         hw_report_add(w->report, HW_FINDING_REGION_NOT_FOUND, 0, hw_known(p), (struct hw_maybe){0},
                       "main arena: chunks seem to go on at %#" PRIx64
                       " behind a foreign sbrk gap, but that is a guess",
@@ -267,7 +267,7 @@ static int find_noncontiguous(struct walk *w, struct hw_error *err)
     }
     if (left)
         settle_gaps(w, &left);
-    if (left)
+    if (left && !glibc_excuse(w, a, left))
         hw_report_add(
             w->report, HW_FINDING_REGION_NOT_FOUND, 0, (struct hw_maybe){0}, hw_known(left),
             "main arena: no region found for %" PRIu64 " of its %" PRIu64 " system bytes%s", left,
@@ -291,12 +291,14 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
         a->system_bytes = top_end - start;
     hw_addr end = start + a->system_bytes, first = chunk_first(&w->rules, start);
     if (end < start || first < start || first > end) {
+        if (glibc_excuse(w, a, a->system_bytes))
+            return HW_OK;
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(start),
                       hw_known(a->system_bytes),
                       "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
         return HW_OK;
     }
-    if (top_end != end)
+    if (top_end != end && !glibc_moving(w)) /* else it is looked at again */
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
                       "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
                       a->top);
