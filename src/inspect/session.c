@@ -131,7 +131,7 @@ static int tell_listener(void *ctx, const struct hw_report *r, const struct hw_b
 {
     const struct hw_listener *listener = ctx;
     (void)r;
-    return listener->block ? listener->block(b, listener->arg) : 0;
+    return listener->block(b, listener->arg);
 }
 
 int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct hw_report **ret,
@@ -145,7 +145,7 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
         return hw_fail(err, HW_ERR_USAGE, "at most %d holes, and %d bytes of a chunk", HW_HOLES_MAX,
                        HW_SAMPLE_MAX);
     }
-    struct hw_walker walker = {.block = tell_listener,
+    struct hw_walker walker = {.block = listener->block ? tell_listener : NULL,
                                .ctx = (void *)(uintptr_t)listener,
                                .want_bins = listener->want_bins,
                                .want_lists = listener->want_lists,

@@ -3,6 +3,7 @@
  */
 #include "inspect/walk.h"
 
+#include "analysis/adopt.h"
 #include "analysis/verdict.h"
 #include "inspect/blame.h"
 #include "inspect/limits.h"
@@ -38,6 +39,14 @@ static int on_blocks(void *ctx, const struct hw_block *b, size_t count)
     for (size_t i = 0; w->walker->block && i < count && rc == 0; i++)
         rc = w->walker->block(w->walker->ctx, w->report, &b[i]);
     return rc;
+}
+
+static bool on_known(void *ctx, unsigned arena)
+{
+    struct hw_walking *w = ctx;
+    bool adopted = w->code == HW_OK && hw_report_adopt(w->report, w->earlier, arena);
+    w->adopted += adopted;
+    return adopted;
 }
 
 static char *copy(const char *s)
@@ -91,6 +100,17 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
                       "written");
 }
 
+/* Not all is of the moment at which it stood still. */
+static void report_adopted(const struct hw_walking *w, struct hw_report *r)
+{
+    if (w->earlier)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "read while the process ran, and then, for what had changed, while it was "
+                      "stopped: %zu of %zu arenas had not; what is in RAM is as it was before the "
+                      "stop",
+                      w->adopted, r->arenas.count);
+}
+
 /* A process that is killed while we read it turns into one big hole. */
 static int check_alive(struct hw_target *t, const struct hw_report *r, struct hw_error *err)
 {
@@ -105,7 +125,7 @@ static void find_pages(struct hw_target *t, struct hw_report *r)
     struct hw_error why;
     if (t->who.kind != HW_TARGET_LIVE)
         return;
-    if (hw_target_find_pages(t, &why) != HW_OK) {
+    if (!t->pages_known && hw_target_find_pages(t, &why) != HW_OK) {
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "what is in RAM is not known: %.180s", why.text);
         return;
@@ -150,6 +170,7 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
     struct hw_sink sink = {.report = r,
                            .ready = on_ready,
                            .blocks = on_blocks,
+                           .known = w->earlier ? on_known : NULL,
                            .ctx = w,
                            .want_bins = w->walker->want_bins,
                            .want_lists = w->walker->want_lists};
@@ -163,10 +184,10 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
         rc = s->allocator->walk(s->backend, &sink, err);
     if (rc == HW_OK)
         rc = w->code;
-    if (rc == HW_OK && r->holes_wanted) { /* now, before what the chunks hold changes */
+    if (rc == HW_OK && (r->holes_wanted || w->ahead))
         hw_analyses_blocks_done(w->analyzing);
+    if (rc == HW_OK && r->holes_wanted && !w->ahead) /* now, before what the chunks hold changes */
         hw_pins_read(t, r, w->walker->sample_bytes);
-    }
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     if (rc == HW_OK)
@@ -190,6 +211,7 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     report_target_flaws(t, r);
     report_copy(t, r);
     report_let_go(t, r);
+    report_adopted(w, r);
     hw_ledger_end(&w->ledger, r);
     hw_ledger_deinit(&w->ledger);
     if (live)
