@@ -56,7 +56,7 @@ int64_t hw_pace_expected_ns(const struct hw_target *t, uint64_t bytes)
 
 bool hw_pace_needs_two(const struct hw_target *t, uint64_t bytes)
 {
-    return t->max_pause_ns > 0 && hw_pace_expected_ns(t, bytes) > t->max_pause_ns;
+    return t->max_pause_ns > 0 && hw_pace_expected_ns(t, bytes) > t->max_pause_ns / 2;
 }
 
 /* ---- a quiet moment -------------------------------------------------------------------------- */

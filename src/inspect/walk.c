@@ -20,23 +20,58 @@ static int64_t now_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* ---- progress -------------------------------------------------------------------------------- */
+
+#define TELL_EVERY (UINT64_C(4) << 20)
+
+static void expect(struct hw_walking *w)
+{
+    const struct hw_report *r = w->report;
+    for (size_t i = 0; i < r->arenas.count; i++)
+        w->expected += (uint64_t)hw_get(r->arenas.data[i].figures, HW_M_SYSTEM_BYTES);
+    if (r->params.mmapped_bytes.known)
+        w->expected += r->params.mmapped_bytes.n;
+}
+
+static void proceed(struct hw_walking *w, uint64_t bytes)
+{
+    const struct hw_session *s = w->session;
+    w->done += bytes;
+    if (!s->progress || w->done - w->told < TELL_EVERY)
+        return;
+    w->told = w->done;
+    s->progress(s->progress_arg, w->done, w->done < w->expected ? w->expected : w->done);
+}
+
+static void count(struct hw_walking *w, const struct hw_block *b, size_t n)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; w->session->progress && i < n; i++)
+        bytes += b[i].bytes;
+    proceed(w, bytes);
+}
+
+/* ---- what the backend calls ------------------------------------------------------------------ */
+
 static void on_ready(void *ctx)
 {
     struct hw_walking *w = ctx;
+    expect(w);
     w->code = hw_analyses_begin(w->report, &w->analyzing, w->err);
     if (w->code == HW_OK && w->walker->ready)
         w->walker->ready(w->walker->ctx, w->report);
 }
 
-static int on_blocks(void *ctx, const struct hw_block *b, size_t count)
+static int on_blocks(void *ctx, const struct hw_block *b, size_t n)
 {
     struct hw_walking *w = ctx;
     if (w->code != HW_OK)
         return w->code;
-    hw_analyses_blocks(w->analyzing, b, count);
-    hw_ledger_blocks(&w->ledger, b, count);
+    hw_analyses_blocks(w->analyzing, b, n);
+    hw_ledger_blocks(&w->ledger, b, n);
+    count(w, b, n);
     int rc = 0;
-    for (size_t i = 0; w->walker->block && i < count && rc == 0; i++)
+    for (size_t i = 0; w->walker->block && i < n && rc == 0; i++)
         rc = w->walker->block(w->walker->ctx, w->report, &b[i]);
     return rc;
 }
@@ -46,8 +81,12 @@ static bool on_known(void *ctx, unsigned arena)
     struct hw_walking *w = ctx;
     bool adopted = w->code == HW_OK && hw_report_adopt(w->report, w->earlier, arena);
     w->adopted += adopted;
+    if (adopted)
+        proceed(w, (uint64_t)hw_get(w->report->arenas.data[arena].figures, HW_M_SYSTEM_BYTES));
     return adopted;
 }
+
+/* ---- what else there is to say --------------------------------------------------------------- */
 
 static char *copy(const char *s)
 {
@@ -150,6 +189,8 @@ static void report_let_go(const struct hw_target *t, struct hw_report *r)
                       "longer; the rest was read while it ran",
                       t->pause_ns / 1000000);
 }
+
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 int hw_walking_begin(struct hw_walking *w, struct hw_session *s, const struct hw_walker *walker,
                      struct hw_error *err)
