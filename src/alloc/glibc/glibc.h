@@ -123,7 +123,8 @@ struct arena {
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
     uint64_t lost;               /* bytes of its regions that no block has */
-    uint64_t top_bytes;          /* that were given out as top */
+    uint64_t top_bytes;          /* that were given out as top, ... */
+    uint64_t cached_bytes;       /* ... and as chunks of tcaches and fastbins */
     /* See motion.c. */
     struct motion motion;
     bool raced; /* the target was running before the walk of this arena ended */

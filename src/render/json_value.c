@@ -1,10 +1,35 @@
 /*
- * Texts that come from outside, as JSON wants them.
+ * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names and
+ * paths of the target may be any bytes: what is not UTF-8 in them is replaced.
  */
 #include "render/json.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+json_t *hw_json_integer(uint64_t n)
+{
+    return json_integer(n <= INT64_MAX ? (json_int_t)n : INT64_MAX);
+}
+
+json_t *hw_json_maybe(struct hw_maybe m)
+{
+    return m.known ? hw_json_integer(m.n) : json_null();
+}
+
+json_t *hw_json_address(hw_addr a)
+{
+    char text[24];
+    snprintf(text, sizeof text, "0x%" PRIx64, a);
+    return json_string(text);
+}
+
+json_t *hw_json_address_or_null(hw_addr a)
+{
+    return a ? hw_json_address(a) : json_null();
+}
 
 /* Bytes of the UTF-8 character at `s`; 0 if there is none. */
 static size_t utf8_length(const unsigned char *s)
@@ -50,4 +75,13 @@ json_t *hw_json_text(const char *s)
     clean = json_stringn(copy, (size_t)(out - copy));
     free(copy);
     return clean;
+}
+
+json_t *hw_json_figure(const struct hw_figure *f, enum hw_unit unit)
+{
+    if (!f->known)
+        return json_null();
+    if (unit == HW_UNIT_RATIO)
+        return isfinite(f->ratio) ? json_real(f->ratio) : json_null();
+    return json_integer(f->n);
 }
