@@ -146,7 +146,7 @@ install: all
 	install -D -m 755 $(BUILD)/heapwalk $(DESTDIR)$(PREFIX)/bin/heapwalk
 	install -D -m 644 $(BUILD)/libheapwalk.a $(DESTDIR)$(PREFIX)/lib/libheapwalk.a
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/heapwalk include/heapwalk/heapwalk.h include/heapwalk/metrics.def
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/heapwalk README.md LICENSE docs/report.schema.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/heapwalk README.md LICENSE docs/report.schema.json docs/dryrun.schema.json
 
 format:
 	clang-format -i $(C_FILES)

@@ -1,13 +1,14 @@
 /*
  * A heap to measure on, a clock, and a yardstick for pauses.
  *
- * usage: filler BYTES SIZE FREED [THREADS]
+ * usage: filler BYTES SIZE FREED LISTS [THREADS]
  *
  *     BYTES     how much to allocate, all threads together
  *     SIZE      gross bytes of each chunk; 0: mixed, as programs are: log-normal, 16 B to 32 KiB, half
  *               of them up to 250 B
- *     FREED     how many of 100 chunks are freed, chosen at random and freed in random order. Half of
- *               them are sorted into bins, the others lie in fastbins and the unsorted bin
+ *     FREED     how many of 100 chunks are freed, chosen at random and freed in random order
+ *     LISTS     "bins": half of them are sorted into bins, half lie in the unsorted bin, as in programs
+ *               that now and then ask for a KiB or more; "fastbins": half of those up to 128 B lie there
  *     THREADS   each allocates in an arena of its own (default: the main arena alone)
  *
  * Says "ready CHUNKS", the number allocated. Then it obeys orders from stdin, a letter each, and
@@ -38,6 +39,7 @@
 
 static struct {
     size_t bytes, size, freed, threads;
+    bool empty_fastbins;
     pthread_barrier_t filled;
     size_t chunks;   /* of all threads */
     int64_t longest; /* gap between two ticks, since it was asked for */
@@ -143,6 +145,8 @@ static size_t fill(size_t bytes, uint64_t seed)
         free_some(chunks, half);
         sort_unsorted(half);
         free_some(chunks + half, half);
+        if (self.empty_fastbins) /* any request of at least 1 KiB does */
+            free(malloc(LARGEST));
     }
     munmap(chunks, room);
     return count;
@@ -220,22 +224,26 @@ static int64_t time_of_fork(void)
 
 static bool parse(int argc, char **argv)
 {
-    if (argc < 4 || argc > 5)
+    if (argc < 5 || argc > 6)
         return false;
     self.bytes = strtoull(argv[1], NULL, 10);
     self.size = strtoull(argv[2], NULL, 10);
     self.freed = strtoull(argv[3], NULL, 10);
-    self.threads = argc > 4 ? strtoull(argv[4], NULL, 10) : 0;
-    return self.bytes && (!self.size || self.size >= 32) && self.size <= 100000 &&
-           self.freed <= 100 && self.threads <= 1000;
+    self.empty_fastbins = strcmp(argv[4], "bins") == 0;
+    self.threads = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
+    return (self.empty_fastbins || strcmp(argv[4], "fastbins") == 0) && self.bytes &&
+           (!self.size || self.size >= 32) && self.size <= 100000 && self.freed <= 100 &&
+           self.threads <= 1000;
 }
 
 int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
-        fprintf(stderr, "usage: filler BYTES SIZE FREED [THREADS]\n");
+        fprintf(stderr, "usage: filler BYTES SIZE FREED bins|fastbins [THREADS]\n");
         return 64;
     }
+    static char buffer[256]; /* stdio would allocate one */
+    setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
     if (self.threads)

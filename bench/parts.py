@@ -71,17 +71,20 @@ def one_heap(bench, what, *filler):
 
 def rows_of_chunks(bench):
     size = int(min(0.5, bench.sizes[0]) * GIB)
-    return [one_heap(bench, f"{chunk:,} B, {'a third freed' if freed else 'none freed'}", size,
-                     chunk, freed)
-            for chunk in (32, 112, 1024, 65536) for freed in (0, 33)]
+    ways = {"none freed": (0, "bins"), "a third freed": (33, "bins"),
+            "a third freed, half of it in fastbins": (33, "fastbins")}
+    return [one_heap(bench, f"{chunk:,} B, {what}", size, chunk, *way)
+            for chunk in (32, 112, 1024, 65536) for what, way in ways.items()
+            if way[1] == "bins" or chunk <= 128]
 
 
 def rows_of_growth(bench):
     chunk = 96
     most = bench.sizes[0] * GIB / chunk  # no bigger than the others
-    rows = [one_heap(bench, f"{n:,} chunks", n * chunk, chunk, 33)
+    rows = [one_heap(bench, f"{n:,} chunks", n * chunk, chunk)
             for n in (10 ** 5, 10 ** 6, 10 ** 7) if n <= most]
-    return rows + [one_heap(bench, f"{arenas:,} arena{'s' * (arenas > 1)}", 128 * MIB, chunk, 33, arenas)
+    return rows + [one_heap(bench, f"{arenas:,} arena{'s' * (arenas > 1)}", 128 * MIB, chunk, 33,
+                            "bins", arenas)
                    for arenas in (1, 8, 64, 512)]
 
 
@@ -147,7 +150,8 @@ WHOLE = (("plain read", "plain", milliseconds), ("command", "whole", millisecond
          ("ratio", "whole_ratio", ratio), ("peak RSS", "rss", mebibytes))
 EACH = (("chunks", "chunks", count), ("plain read", "plain", milliseconds),
         ("pause", "pause", milliseconds), ("ratio", "pause_ratio", ratio),
-        ("per chunk", "each", nanoseconds))
+        ("per chunk", "each", nanoseconds), ("peak RSS", "rss", mebibytes))
+BEYOND = ("less 16 B per chunk in a tcache or fastbin", "rss_beyond", mebibytes)
 
 PARTS = (
     Part("pause", "A live process of mixed chunks, a third of them freed, against a plain "
@@ -157,11 +161,10 @@ PARTS = (
     Part("core", "A core of the same heap against one read() of the file, both in the page cache",
          rows_of_core, (("core", "what", str), ("chunks", "chunks", count), *WHOLE)),
     Part("chunks", "Chunks of one size in half a GiB: what each costs", rows_of_chunks,
-         (("chunks of", "what", str), *EACH, ("per second", "rate", millions))),
+         (("chunks of", "what", str), *EACH, BEYOND, ("per second", "rate", millions))),
     Part("growth", "As the heap grows, and as the same 128 MiB are spread over more arenas",
          rows_of_growth,
-         (("heap", "what", str), *EACH, ("peak RSS", "rss", mebibytes),
-          ("less 16 B per chunk in a tcache or fastbin", "rss_beyond", mebibytes))),
+         (("heap", "what", str), *EACH, BEYOND)),
     Part("gap", "What the process feels: the longest gap of a thread that ticks every 100 us",
          rows_of_gap,
          (("heap, and what is done", "what", str), ("longest gap", "gap", milliseconds),

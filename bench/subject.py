@@ -5,6 +5,7 @@ import os
 import subprocess
 
 GIB, MIB = 1 << 30, 1 << 20
+NO_LIMIT = ["--max-pause", "1000000"]
 
 
 class Failure(Exception):
@@ -24,8 +25,8 @@ def run(command, **kwargs):
 class Filler:
     """A running bench/filler.c. Use as a context manager: it ends with it, or with us."""
 
-    def __init__(self, build, size, chunk_bytes=0, freed=33, threads=0):
-        command = [os.path.join(build, "bench", "filler"), size, chunk_bytes, freed, threads]
+    def __init__(self, build, size, chunk_bytes=0, freed=33, lists="bins", threads=0):
+        command = [os.path.join(build, "bench", "filler"), size, chunk_bytes, freed, lists, threads]
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid
@@ -81,7 +82,7 @@ class Subject:
 
     def without_limit(self):
         """What keeps a process stopped until all is read."""
-        return ["--max-pause", "0"] if self.knows("--max-pause", "0") else []
+        return NO_LIMIT if self.knows(*NO_LIMIT) else []
 
     def core(self, pid):
         """A core of a process, made by gdb. It goes with the scratch directory."""

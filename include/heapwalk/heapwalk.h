@@ -268,6 +268,18 @@ int hw_render(const struct hw_report *report, const struct hw_render_options *op
               struct hw_error *err);
 
 /*
+ * Say what opening and inspecting would do, how long it would stop a process for, and whether it
+ * would work at all (*works). The process is left alone: nothing of its memory is read, no thread is
+ * traced; what is told is what files and /proc tell. Formats: text, json. Fails where there is nothing to
+ * say: NO_PROCESS, NOT_CORE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
+ */
+int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render_options *render,
+                   FILE *out, bool *works, struct hw_error *err);
+int hw_dry_run_core(const char *path, const struct hw_options *opt,
+                    const struct hw_render_options *render, FILE *out, bool *works,
+                    struct hw_error *err);
+
+/*
  * Walk like hw_inspect() and write every chunk (of opt->arena where that is asked for) while the
  * walk goes on; nothing is kept. Formats: text, csv, json (JSON Lines).
  */

@@ -14,7 +14,7 @@
 #ifndef HW_ALLOC_ALLOCATOR_H
 #define HW_ALLOC_ALLOCATOR_H
 
-#include "model/model.h"
+#include "model/dryrun.h"
 #include "symbols/modules.h"
 #include "target/target.h"
 
@@ -55,6 +55,9 @@ struct hw_allocator {
     bool (*detect)(const struct hw_image *image);
     /* Fails with NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. */
     int (*open)(const struct hw_image *image, void **ret, struct hw_error *err);
+    /* What open() would find, from files alone: the image may be an outline, of which nothing is
+     * read. What stands in the way goes into ret->why_not. */
+    void (*foresee)(const struct hw_image *image, struct hw_dryrun_allocator *ret);
     /* Fails with CORRUPT, FAULT, GONE, NOMEM. */
     int (*walk)(void *state, const struct hw_sink *sink, struct hw_error *err);
     /* Frozen, at once after the freeze: true if a thread was just changing the heap, so that a walk

@@ -125,12 +125,15 @@ static void sum_known(struct hw_report *r, enum hw_metric metric)
     hw_set(r->totals, metric, (int64_t)total);
 }
 
-/* The backend names what it could not explain. If it missed something, complete it must not be. */
+/* The backend names what it could not explain. If it missed something, complete it must not be. What
+ * changed while it was read need not add up, and the backend has said so. */
 static void check_identity(struct hw_report *r)
 {
-    if (!hw_report_complete(r))
+    if (hw_report_flawed(r))
         return;
     for (size_t a = 0; a < r->arenas.count; a++) {
+        if (r->arenas.data[a].moved)
+            continue;
         int64_t left = hw_get(r->arenas.data[a].figures, HW_M_UNACCOUNTED_BYTES);
         if (left > 0)
             hw_report_add(r, HW_FINDING_REGION_NOT_FOUND, (int)a, (struct hw_maybe){0},

@@ -14,7 +14,7 @@ struct rule {
 struct judging {
     struct hw_case c;
     struct hw_report *r;
-    bool answered, final;
+    bool cautioned, answered, final;
 };
 
 static bool is_asked(const struct judging *j, const struct rule *rule)
@@ -27,7 +27,7 @@ static bool is_asked(const struct judging *j, const struct rule *rule)
     case HINT:
         return !j->final && j->r->verdict.count < HW_VERDICTS_MAX;
     case ALL_WELL:
-        return j->r->verdict.count == 0;
+        return j->r->verdict.count == j->cautioned && !hw_report_flawed(j->r);
     }
     return false;
 }
@@ -37,6 +37,7 @@ static void ask(struct judging *j, const struct rule *rule)
     struct hw_verdict v = {.rule = rule->name};
     if (!is_asked(j, rule) || !rule->fires(&j->c, &v) || !hw_vec_push(&j->r->verdict, v))
         return;
+    j->cautioned |= rule->kind == CAVEAT;
     j->answered |= rule->kind == ANSWER;
     j->final |= rule->final;
 }

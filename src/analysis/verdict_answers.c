@@ -222,27 +222,6 @@ bool hw_rule_live_data(const struct hw_case *c, struct hw_verdict *v)
     return true;
 }
 
-/* Whoever reads only the verdict must not take half a heap for the whole. */
-bool hw_rule_incomplete(const struct hw_case *c, struct hw_verdict *v)
-{
-    const struct hw_figure *missing = &c->r->totals[HW_M_UNACCOUNTED_BYTES];
-    char text[HW_SIZE_TEXT], whole[HW_SIZE_TEXT];
-    if (hw_report_complete(c->r))
-        return false;
-    if (missing->known && missing->n > 0) {
-        hw_say(v, "Incomplete: %s of %s could not be made sense of; the findings below say where. ",
-               hw_format_size(text, (uint64_t)missing->n, false),
-               hw_format_size(whole, (uint64_t)hw_get(c->r->totals, HW_M_SYSTEM_BYTES), false));
-        hw_prove(v, "unaccounted_bytes", (uint64_t)missing->n, HW_UNIT_BYTES);
-    } else {
-        hw_say(v,
-               "Incomplete: not all could be read, or something contradicts itself; the findings "
-               "below say what. ");
-    }
-    hw_say(v, "These figures may be wrong.");
-    return true;
-}
-
 bool hw_rule_healthy(const struct hw_case *c, struct hw_verdict *v)
 {
     char held[HW_SIZE_TEXT], whole[HW_SIZE_TEXT];

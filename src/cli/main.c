@@ -111,6 +111,24 @@ static int run(const struct cli_options *o, struct hw_session *s)
     return status;
 }
 
+static int dry_run(const struct cli_options *o)
+{
+    struct hw_error err = {0};
+    struct output out;
+    bool works;
+    if (output_open(&out, o->output, &err) != HW_OK)
+        return complain(&err);
+    int rc = o->pid ? hw_dry_run_pid(o->pid, &o->open, &o->render, out.stream, &works, &err)
+                    : hw_dry_run_core(o->core, &o->open, &o->render, out.stream, &works, &err);
+    if (rc == HW_OK)
+        rc = output_commit(&out, &err);
+    else
+        output_discard(&out);
+    if (rc != HW_OK)
+        return complain(&err);
+    return works ? EXIT_COMPLETE : EXIT_NOTHING;
+}
+
 int main(int argc, char **argv)
 {
     struct cli_options o;
@@ -120,6 +138,8 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     cli_parse(argc, argv, &o);
     adapt_to_terminal(&o);
+    if (o.dry_run)
+        return dry_run(&o);
     if (open_session(&o, &s, &err) != HW_OK)
         return complain(&err);
     int status = run(&o, s);

@@ -12,6 +12,7 @@ enum {
     OPT_ALL_ARENAS,
     OPT_HISTOGRAM,
     OPT_CHUNKS,
+    OPT_DRY_RUN,
     OPT_HOLES,
     OPT_SAMPLE,
     OPT_WHATIS,
@@ -42,6 +43,7 @@ static const char doc[] =
     "  heapwalk -p 1234 --no-stop           the same, not stopped at all\n"
     "  heapwalk -p 1234 --max-pause 50      the same, stopped for 50 ms at most\n"
     "  heapwalk -p 1234 --snapshot          the same, stopped only for the time of a fork()\n"
+    "  heapwalk -p 1234 --dry-run           what would be done\n"
     "  heapwalk core.1234                   a core file\n"
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
     "  heapwalk -p 1234 --chunks -f csv     every chunk\n"
@@ -50,7 +52,8 @@ static const char doc[] =
     "Exit status:\n"
     "  0   the report is complete\n"
     "  1   partial: something was unreadable, inconsistent or skipped, and is named\n"
-    "  2   nothing could be reported (no process, no permission, no glibc, no core)\n"
+    "  2   nothing could be reported (no process, no permission, no glibc, no core);\n"
+    "      of a --dry-run: that would be so\n"
     "  64  usage error";
 
 static const struct argp_option options[] = {
@@ -85,6 +88,10 @@ static const struct argp_option options[] = {
     {"sample", OPT_SAMPLE, "BYTES", OPTION_ARG_OPTIONAL,
      "With --holes: also the first bytes (16, at most 64) of these chunks, which are private", 2},
     {"whatis", OPT_WHATIS, "ADDR", 0, "Say what is at an address", 2},
+    {"dry-run", OPT_DRY_RUN, NULL, 0,
+     "Say what would be done, how long the process would be stopped for and whether it is allowed; "
+     "nothing is done to it",
+     2},
     {NULL, 0, NULL, 0, "How to show it:", 3},
     {"format", 'f', "NAME", 0, "text (default), json, malloc_info, malloc_stats or csv", 3},
     {"json", 'J', NULL, 0, "Same as --format json", 3},
@@ -190,6 +197,11 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "either --chunks or --whatis, not both");
     if (o->listen.holes && (o->chunks || o->whatis))
         argp_error(state, "either --holes or %s, not both", o->chunks ? "--chunks" : "--whatis");
+    if (o->dry_run && (o->chunks || o->whatis || o->listen.holes))
+        argp_error(state, "either --dry-run or %s, not both",
+                   o->chunks   ? "--chunks"
+                   : o->whatis ? "--whatis"
+                               : "--holes");
     if (o->listen.sample_bytes && !o->listen.holes)
         argp_error(state, "--sample needs --holes");
     o->listen.only_arena = o->render.only_arena;
@@ -204,9 +216,12 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "unknown format '%s'", o->render.format);
     else if (o->chunks && !f->lists_chunks)
         argp_error(state, "--chunks cannot be written as %s: use text, csv or json", f->name);
-    else if ((o->whatis || o->listen.holes) && strcmp(f->name, "text") != 0 &&
+    else if ((o->whatis || o->listen.holes || o->dry_run) && strcmp(f->name, "text") != 0 &&
              strcmp(f->name, "json") != 0)
-        argp_error(state, "%s answers in text or json, not %s", o->whatis ? "--whatis" : "--holes",
+        argp_error(state, "%s answers in text or json, not %s",
+                   o->whatis    ? "--whatis"
+                   : o->dry_run ? "--dry-run"
+                                : "--holes",
                    f->name);
     o->listen.want_lists = f && strcmp(f->name, "malloc_info") == 0;
 }
@@ -254,6 +269,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_CHUNKS:
         o->chunks = true;
+        break;
+    case OPT_DRY_RUN:
+        o->dry_run = true;
         break;
     case OPT_HOLES:
         o->listen.holes = (size_t)parse_number(state, "--holes", arg, 1, HW_HOLES_MAX);

@@ -19,6 +19,7 @@ struct cli_options {
     struct hw_options open;
     struct hw_render_options render;
     struct hw_listener listen; /* what to look for on the way */
+    bool dry_run;
     bool chunks;
     bool whatis;
     hw_addr whatis_address;

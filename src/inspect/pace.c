@@ -5,15 +5,51 @@
  * changing is then half done. The backend sees that by the locks of its arenas; it is let go and
  * stopped again a moment later, some times. In a program that is never quiet, the last stop has to do.
  */
-#include "inspect/walk.h"
+#include "inspect/pace.h"
 
 #include "inspect/blame.h"
+#include "inspect/walk.h"
+#include "target/proc.h"
 
 #include <time.h>
 
 #define TRIES       8
 #define NAP_MIN_NS  200000
 #define NAP_MORE_NS 1800000
+
+/* What is read in a second at least, by a machine that has other things to do, too. */
+#define BYTES_PER_S INT64_C(2500000000)
+/* What stopping takes, and what is asked of each thread. */
+#define STOP_NS   INT64_C(500000)
+#define THREAD_NS INT64_C(20000)
+/* Of a fork(), which needs to copy page tables. */
+#define FORK_BYTES_PER_S INT64_C(50000000000)
+
+/* ---- how long it takes ----------------------------------------------------------------------- */
+
+struct hw_maybe hw_pace_bytes(const struct hw_target *t)
+{
+    struct hw_memory memory;
+    if (!hw_proc_memory(t->who.pid, &memory))
+        return (struct hw_maybe){0};
+    return hw_known(memory.anon_bytes);
+}
+
+int64_t hw_pace_expected_ns(const struct hw_target *t, uint64_t bytes)
+{
+    int64_t speed = t->mode == HW_MODE_SNAPSHOT ? FORK_BYTES_PER_S : BYTES_PER_S;
+    double reading = (double)bytes / (double)speed * 1e9;
+    if (t->mode == HW_MODE_RUNNING)
+        return 0;
+    return STOP_NS + THREAD_NS * (int64_t)t->thread_count + (int64_t)reading;
+}
+
+bool hw_pace_needs_two(const struct hw_target *t, uint64_t bytes)
+{
+    return t->max_pause_ns > 0 && hw_pace_expected_ns(t, bytes) > t->max_pause_ns;
+}
+
+/* ---- a quiet moment -------------------------------------------------------------------------- */
 
 /* What was done to a live target so far. */
 struct pauses {

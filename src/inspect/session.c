@@ -52,6 +52,16 @@ static int open_allocator(struct hw_session *s, struct hw_error *err)
     return rc;
 }
 
+struct hw_modules_options hw_session_files(const struct hw_options *opt)
+{
+    if (!opt)
+        return (struct hw_modules_options){0};
+    return (struct hw_modules_options){.exe = opt->exe,
+                                       .libc = opt->libc,
+                                       .sysroot = opt->sysroot,
+                                       .debuginfo_path = opt->debuginfo_path};
+}
+
 /* Takes over `target`, also on failure. */
 static int open_session(struct hw_target *target, const struct hw_options *opt,
                         struct hw_session **ret, struct hw_error *err)
@@ -64,12 +74,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
     s->image.target = target;
     s->image.roots = opt ? opt->roots : NULL;
     target->read_alone = opt && opt->read_alone;
-    struct hw_modules_options mopt = {0};
-    if (opt)
-        mopt = (struct hw_modules_options){.exe = opt->exe,
-                                           .libc = opt->libc,
-                                           .sysroot = opt->sysroot,
-                                           .debuginfo_path = opt->debuginfo_path};
+    struct hw_modules_options mopt = hw_session_files(opt);
     int rc = hw_modules_open(target, &mopt, &s->image.modules, err);
     if (rc == HW_OK)
         rc = open_allocator(s, err);
@@ -82,7 +87,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
     return rc;
 }
 
-static int set_mode(struct hw_target *t, const struct hw_options *opt, struct hw_error *err)
+int hw_session_set_mode(struct hw_target *t, const struct hw_options *opt, struct hw_error *err)
 {
     if (opt && opt->mode == HW_MODE_CORE)
         return hw_fail(err, HW_ERR_USAGE, "a live process cannot be read in mode '%s'",
@@ -102,7 +107,7 @@ int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
     int rc = hw_target_open_live(pid, &target, err);
     if (rc != HW_OK)
         return rc;
-    rc = set_mode(target, opt, err);
+    rc = hw_session_set_mode(target, opt, err);
     if (rc == HW_OK && target->mode == HW_MODE_SNAPSHOT) /* before the slow work on symbols */
         rc = hw_snapshot_check(pid, target->who.machine, err);
     if (rc == HW_OK)
@@ -126,7 +131,7 @@ static int tell_listener(void *ctx, const struct hw_report *r, const struct hw_b
 {
     const struct hw_listener *listener = ctx;
     (void)r;
-    return listener->block ? listener->block(b, listener->arg) : 0;
+    return listener->block(b, listener->arg);
 }
 
 int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct hw_report **ret,
@@ -140,7 +145,7 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
         return hw_fail(err, HW_ERR_USAGE, "at most %d holes, and %d bytes of a chunk", HW_HOLES_MAX,
                        HW_SAMPLE_MAX);
     }
-    struct hw_walker walker = {.block = tell_listener,
+    struct hw_walker walker = {.block = listener->block ? tell_listener : NULL,
                                .ctx = (void *)(uintptr_t)listener,
                                .want_bins = listener->want_bins,
                                .want_lists = listener->want_lists,

@@ -34,4 +34,10 @@ struct hw_walker {
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
                     struct hw_error *err);
 
+/* Have a live target read as the options ask for. USAGE. */
+int hw_session_set_mode(struct hw_target *t, const struct hw_options *opt, struct hw_error *err);
+
+/* What the listing of modules needs of the options; NULL is fine. */
+struct hw_modules_options hw_session_files(const struct hw_options *opt);
+
 #endif

@@ -163,12 +163,17 @@ void hw_report_add(struct hw_report *r, enum hw_finding_kind kind, int arena,
 
 /* ---- public accessors ------------------------------------------------------------------------ */
 
-bool hw_report_complete(const struct hw_report *r)
+bool hw_report_flawed(const struct hw_report *r)
 {
     for (size_t kind = 0; kind < HW_FINDINGS_; kind++)
-        if (kind != HW_FINDING_NOTE && r->finding_counts[kind])
-            return false;
-    return true;
+        if (kind != HW_FINDING_NOTE && kind != HW_FINDING_MOVED && r->finding_counts[kind])
+            return true;
+    return false;
+}
+
+bool hw_report_complete(const struct hw_report *r)
+{
+    return !hw_report_flawed(r) && r->finding_counts[HW_FINDING_MOVED] == 0;
 }
 
 int64_t hw_report_thread_pause_ns(const struct hw_report *r)

@@ -526,6 +526,10 @@ static inline int64_t hw_get(const struct hw_figure *figures, enum hw_metric m)
 {
     return figures[m].known ? figures[m].n : 0;
 }
+/* Whether anything was unreadable, inconsistent or skipped; what only changed while it was read is
+ * none of these. */
+bool hw_report_flawed(const struct hw_report *r);
+
 /* What the allocator itself counts, where that is known, else what the walk found. */
 static inline uint64_t hw_own_count(struct hw_maybe own, const struct hw_report *r,
                                     enum hw_metric found)

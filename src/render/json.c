@@ -1,18 +1,10 @@
 /*
  * The report as one JSON object, the chunks as JSON Lines. docs/report.schema.json describes it and
- * is to be changed together with it: keys are only ever added.
- *
- * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names
- * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
+ * is to be changed together with it: keys are only ever added. json_value.c has how values look.
  */
 #include "render/json.h"
 #include "render/json_verdict.h"
 #include "render/row.h"
-
-#include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* jansson answers NULL when memory is out, and takes NULL for a failed value: one flag for all. */
 struct doc {
@@ -33,86 +25,6 @@ static void append(struct doc *d, json_t *array, json_t *value)
         d->nomem = true;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
-
-/* JSON integers end at 2^63 - 1 here; glibc's "never" (a threshold of -1) lies beyond that. */
-static json_t *integer(uint64_t n)
-{
-    return json_integer(n <= INT64_MAX ? (json_int_t)n : INT64_MAX);
-}
-
-static json_t *maybe(struct hw_maybe m)
-{
-    return m.known ? integer(m.n) : json_null();
-}
-
-static json_t *address(hw_addr a)
-{
-    char text[24];
-    snprintf(text, sizeof text, "0x%" PRIx64, a);
-    return json_string(text);
-}
-
-static json_t *address_or_null(hw_addr a)
-{
-    return a ? address(a) : json_null();
-}
-
-/* Bytes of the UTF-8 character at `s`; 0 if there is none. */
-static size_t utf8_length(const unsigned char *s)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t least;
-    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-    for (size_t more = 0; more < 4; more++) {
-        if ((s[0] & forms[more].mask) != forms[more].lead)
-            continue;
-        uint32_t c = s[0] & (unsigned char)~forms[more].mask;
-        for (size_t i = 1; i <= more; i++) {
-            if ((s[i] & 0xc0) != 0x80) /* also at the end of the string */
-                return 0;
-            c = c << 6 | (s[i] & 0x3f);
-        }
-        bool valid = c >= forms[more].least && c <= 0x10ffff && !(c >= 0xd800 && c <= 0xdfff);
-        return valid ? more + 1 : 0;
-    }
-    return 0;
-}
-
-static json_t *text(const char *s)
-{
-    if (!s)
-        return json_null();
-    json_t *clean = json_string(s);
-    if (clean)
-        return clean;
-    size_t len = strlen(s);
-    if (len > (SIZE_MAX - 1) / 3)
-        return NULL;
-    char *copy = malloc(3 * len + 1), *out = copy;
-    if (!copy)
-        return NULL;
-    while (*s) {
-        size_t n = utf8_length((const unsigned char *)s);
-        memcpy(out, n ? s : "\xef\xbf\xbd", n ? n : 3);
-        out += n ? n : 3;
-        s += n ? n : 1;
-    }
-    clean = json_stringn(copy, (size_t)(out - copy));
-    free(copy);
-    return clean;
-}
-
-static json_t *figure(const struct hw_figure *f, enum hw_unit unit)
-{
-    if (!f->known)
-        return json_null();
-    if (unit == HW_UNIT_RATIO)
-        return isfinite(f->ratio) ? json_real(f->ratio) : json_null();
-    return json_integer(f->n);
-}
-
 /* ---- where it comes from --------------------------------------------------------------------- */
 
 static json_t *target(struct doc *d)
@@ -121,18 +33,19 @@ static json_t *target(struct doc *d)
     json_t *o = json_object();
     put(d, o, "kind", json_string(r->target.live ? "live" : "core"));
     put(d, o, "pid", r->target.pid > 0 ? json_integer(r->target.pid) : json_null());
-    put(d, o, "comm", text(r->target.comm));
-    put(d, o, "exe", text(r->target.exe));
-    put(d, o, "core", text(r->target.core));
-    put(d, o, "arch", text(r->target.arch));
-    put(d, o, "threads", integer(r->target.threads));
-    put(d, o, "page_size", r->target.page_size ? integer(r->target.page_size) : json_null());
+    put(d, o, "comm", hw_json_text(r->target.comm));
+    put(d, o, "exe", hw_json_text(r->target.exe));
+    put(d, o, "core", hw_json_text(r->target.core));
+    put(d, o, "arch", hw_json_text(r->target.arch));
+    put(d, o, "threads", hw_json_integer(r->target.threads));
+    put(d, o, "page_size",
+        r->target.page_size ? hw_json_integer(r->target.page_size) : json_null());
     return o;
 }
 
 static json_t *text_or_null(const char *s)
 {
-    return *s ? text(s) : json_null();
+    return *s ? hw_json_text(s) : json_null();
 }
 
 static json_t *others(struct doc *d)
@@ -141,10 +54,10 @@ static json_t *others(struct doc *d)
     for (size_t i = 0; i < d->r->allocator.others.count; i++) {
         const struct hw_other *other = &d->r->allocator.others.data[i];
         json_t *o = json_object();
-        put(d, o, "name", text(other->name));
+        put(d, o, "name", hw_json_text(other->name));
         put(d, o, "version", text_or_null(other->version));
         put(d, o, "file", text_or_null(other->file));
-        put(d, o, "evidence", text(other->evidence));
+        put(d, o, "evidence", hw_json_text(other->evidence));
         put(d, o, "serves_malloc", json_boolean(other->serves_malloc));
         append(d, list, o);
     }
@@ -155,14 +68,14 @@ static json_t *allocator(struct doc *d)
 {
     const struct hw_report *r = d->r;
     json_t *o = json_object(), *libc = json_object();
-    put(d, libc, "path", text(r->allocator.libc_path));
-    put(d, libc, "build_id", text(r->allocator.libc_build_id));
-    put(d, o, "name", text(r->allocator.name));
-    put(d, o, "version", text(r->allocator.version));
+    put(d, libc, "path", hw_json_text(r->allocator.libc_path));
+    put(d, libc, "build_id", hw_json_text(r->allocator.libc_build_id));
+    put(d, o, "name", hw_json_text(r->allocator.name));
+    put(d, o, "version", hw_json_text(r->allocator.version));
     put(d, o, "libc", libc);
-    put(d, o, "layout_source", text(r->allocator.layout_source));
-    put(d, o, "roots_source", text(r->allocator.roots_source));
-    put(d, o, "main_arena", address_or_null(r->allocator.main_arena));
+    put(d, o, "layout_source", hw_json_text(r->allocator.layout_source));
+    put(d, o, "roots_source", hw_json_text(r->allocator.roots_source));
+    put(d, o, "main_arena", hw_json_address_or_null(r->allocator.main_arena));
     put(d, o, "unused", json_boolean(r->allocator.unused));
     put(d, o, "others", others(d));
     return o;
@@ -173,11 +86,11 @@ static json_t *method(struct doc *d)
     const struct hw_report *r = d->r;
     json_t *o = json_object();
     put(d, o, "mode", json_string(hw_mode_name(r->method.mode)));
-    put(d, o, "pause_ns", maybe(r->method.pause_ns));
-    put(d, o, "stops", maybe(r->method.stops));
-    put(d, o, "thread_pause_ns", maybe(r->method.thread_pause_ns));
-    put(d, o, "bytes_read", integer(r->method.bytes_read));
-    put(d, o, "walk_ns", integer(r->method.walk_ns));
+    put(d, o, "pause_ns", hw_json_maybe(r->method.pause_ns));
+    put(d, o, "stops", hw_json_maybe(r->method.stops));
+    put(d, o, "thread_pause_ns", hw_json_maybe(r->method.thread_pause_ns));
+    put(d, o, "bytes_read", hw_json_integer(r->method.bytes_read));
+    put(d, o, "walk_ns", hw_json_integer(r->method.walk_ns));
     return o;
 }
 
@@ -189,9 +102,9 @@ static json_t *findings(struct doc *d)
         json_t *o = json_object();
         put(d, o, "kind", json_string(hw_finding_name(f->kind)));
         put(d, o, "arena", f->arena >= 0 ? json_integer(f->arena) : json_null());
-        put(d, o, "address", f->address.known ? address(f->address.n) : json_null());
-        put(d, o, "bytes", maybe(f->bytes));
-        put(d, o, "text", text(f->text));
+        put(d, o, "address", f->address.known ? hw_json_address(f->address.n) : json_null());
+        put(d, o, "bytes", hw_json_maybe(f->bytes));
+        put(d, o, "text", hw_json_text(f->text));
         append(d, list, o);
     }
     return list;
@@ -204,7 +117,7 @@ static json_t *finding_counts(struct doc *d)
     for (size_t kind = 0; kind < HW_FINDINGS_; kind++)
         if (d->r->finding_counts[kind])
             put(d, o, hw_finding_name((enum hw_finding_kind)kind),
-                integer(d->r->finding_counts[kind]));
+                hw_json_integer(d->r->finding_counts[kind]));
     return o;
 }
 
@@ -215,7 +128,8 @@ static json_t *params(struct doc *d)
     json_t *o = json_object();
 #define PUT_PARAM_(field)                                                                          \
     put(d, o, #field,                                                                              \
-        &p->field == yes_or_no && p->field.known ? json_boolean(p->field.n) : maybe(p->field));
+        &p->field == yes_or_no && p->field.known ? json_boolean(p->field.n)                        \
+                                                 : hw_json_maybe(p->field));
     HW_PARAMS(PUT_PARAM_)
 #undef PUT_PARAM_
     return o;
@@ -224,7 +138,7 @@ static json_t *params(struct doc *d)
 static json_t *mallinfo2(struct doc *d)
 {
     json_t *o = json_object();
-#define PUT_FIELD_(field) put(d, o, #field, integer(d->r->mallinfo2.field));
+#define PUT_FIELD_(field) put(d, o, #field, hw_json_integer(d->r->mallinfo2.field));
     HW_MALLINFO2(PUT_FIELD_)
 #undef PUT_FIELD_
     return o;
@@ -235,7 +149,8 @@ static json_t *mallinfo2(struct doc *d)
 static json_t *stays(struct doc *d, const struct hw_residency *res)
 {
     json_t *o = json_object();
-#define PUT_STAY_(id, name) put(d, o, name, figure(&res->stays[HW_STAY_##id], HW_UNIT_BYTES));
+#define PUT_STAY_(id, name)                                                                        \
+    put(d, o, name, hw_json_figure(&res->stays[HW_STAY_##id], HW_UNIT_BYTES));
     HW_STAYS(PUT_STAY_)
 #undef PUT_STAY_
     return o;
@@ -244,9 +159,9 @@ static json_t *stays(struct doc *d, const struct hw_residency *res)
 static json_t *split(struct doc *d, const struct hw_split *s)
 {
     json_t *o = json_object();
-    put(d, o, "resident_bytes", s->known ? integer(s->resident) : json_null());
-    put(d, o, "swapped_bytes", s->known ? integer(s->swapped) : json_null());
-    put(d, o, "returned_bytes", s->known ? integer(s->returned) : json_null());
+    put(d, o, "resident_bytes", s->known ? hw_json_integer(s->resident) : json_null());
+    put(d, o, "swapped_bytes", s->known ? hw_json_integer(s->swapped) : json_null());
+    put(d, o, "returned_bytes", s->known ? hw_json_integer(s->returned) : json_null());
     return o;
 }
 
@@ -268,9 +183,9 @@ static json_t *fullness(struct doc *d, const struct hw_residency *res)
     json_t *list = json_array();
     for (size_t i = 0; i < HW_FULLNESS; i++) {
         json_t *o = json_object();
-        put(d, o, "from_percent", integer(i ? hw_fullness_percent[i - 1] : 0));
-        put(d, o, "to_percent", integer(hw_fullness_percent[i]));
-        put(d, o, "bytes", integer(res->fullness[i]));
+        put(d, o, "from_percent", hw_json_integer(i ? hw_fullness_percent[i - 1] : 0));
+        put(d, o, "to_percent", hw_json_integer(hw_fullness_percent[i]));
+        put(d, o, "bytes", hw_json_integer(res->fullness[i]));
         append(d, list, o);
     }
     return list;
@@ -288,7 +203,7 @@ static json_t *rss(struct doc *d)
 {
     const struct hw_rss *rss = &d->r->rss;
     json_t *o = json_object();
-#define PUT_RSS_(field) put(d, o, #field, rss->known ? integer(rss->field) : json_null());
+#define PUT_RSS_(field) put(d, o, #field, rss->known ? hw_json_integer(rss->field) : json_null());
     HW_RSS(PUT_RSS_)
 #undef PUT_RSS_
     put(d, o, "unexplained_bytes", rss->known ? json_integer(rss->unexplained_bytes) : json_null());
@@ -300,7 +215,7 @@ static json_t *totals(struct doc *d)
     json_t *o = json_object();
     for (size_t m = 0; m < HW_METRICS_; m++) {
         const struct hw_metric_info *info = hw_metric_info((enum hw_metric)m);
-        put(d, o, info->name, figure(&d->r->totals[m], info->unit));
+        put(d, o, info->name, hw_json_figure(&d->r->totals[m], info->unit));
     }
     put_residency(d, o, &d->r->residency);
     return o;
@@ -319,13 +234,13 @@ static json_t *histogram(struct doc *d, const struct hw_histogram *h,
     for (size_t i = from; i < to; i++) {
         uint64_t least = (uint64_t)1 << i;
         json_t *o = json_object();
-        put(d, o, "from", integer(least));
-        put(d, o, "to", integer(least + (least - 1)));
-        put(d, o, "chunks", integer(h->chunks[i]));
-        put(d, o, "bytes", integer(h->bytes[i]));
+        put(d, o, "from", hw_json_integer(least));
+        put(d, o, "to", hw_json_integer(least + (least - 1)));
+        put(d, o, "chunks", hw_json_integer(h->chunks[i]));
+        put(d, o, "bytes", hw_json_integer(h->bytes[i]));
         if (costs) {
-            put(d, o, "header_bytes", integer(costs->header_bytes[i]));
-            put(d, o, "rounding_max_bytes", integer(costs->rounding_max_bytes[i]));
+            put(d, o, "header_bytes", hw_json_integer(costs->header_bytes[i]));
+            put(d, o, "rounding_max_bytes", hw_json_integer(costs->rounding_max_bytes[i]));
         }
         append(d, list, o);
     }
@@ -340,10 +255,10 @@ static json_t *heaps(struct doc *d, const struct hw_arena *a)
     for (size_t i = 0; i < a->heaps.count; i++) {
         const struct hw_heap *heap = &a->heaps.data[i];
         json_t *o = json_object();
-        put(d, o, "address", address(heap->address));
-        put(d, o, "bytes", integer(heap->bytes));
-        put(d, o, "mprotect_bytes", maybe(heap->mprotect_bytes));
-        put(d, o, "resident_bytes", maybe(heap->resident_bytes));
+        put(d, o, "address", hw_json_address(heap->address));
+        put(d, o, "bytes", hw_json_integer(heap->bytes));
+        put(d, o, "mprotect_bytes", hw_json_maybe(heap->mprotect_bytes));
+        put(d, o, "resident_bytes", hw_json_maybe(heap->resident_bytes));
         put(d, o, "free", split(d, &heap->free));
         append(d, list, o);
     }
@@ -353,12 +268,12 @@ static json_t *heaps(struct doc *d, const struct hw_arena *a)
 static json_t *top(struct doc *d, const struct hw_top *t)
 {
     json_t *o = json_object();
-    put(d, o, "address", address_or_null(t->address));
-    put(d, o, "bytes", integer(t->bytes));
-    put(d, o, "resident_bytes", maybe(t->resident_bytes));
-    put(d, o, "trimmable_bytes", maybe(t->trimmable_bytes));
-    put(d, o, "malloc_trim_bytes", maybe(t->malloc_trim_bytes));
-    put(d, o, "reason", text(hw_trim_reason_name(t->reason)));
+    put(d, o, "address", hw_json_address_or_null(t->address));
+    put(d, o, "bytes", hw_json_integer(t->bytes));
+    put(d, o, "resident_bytes", hw_json_maybe(t->resident_bytes));
+    put(d, o, "trimmable_bytes", hw_json_maybe(t->trimmable_bytes));
+    put(d, o, "malloc_trim_bytes", hw_json_maybe(t->malloc_trim_bytes));
+    put(d, o, "reason", hw_json_text(hw_trim_reason_name(t->reason)));
     return o;
 }
 
@@ -369,23 +284,24 @@ static json_t *arena(struct doc *d, const struct hw_arena *a)
     for (size_t i = 0; i < a->tids.count; i++)
         append(d, tids, json_integer(a->tids.data[i]));
     put(d, o, "index", json_integer(a->index));
-    put(d, o, "address", address(a->address));
+    put(d, o, "address", hw_json_address(a->address));
     put(d, o, "kind", json_string(main ? "main" : "thread"));
     put(d, o, "locked", json_boolean(a->locked));
-    put(d, o, "attached_threads", maybe(a->attached_threads));
+    put(d, o, "moved", json_boolean(a->moved));
+    put(d, o, "attached_threads", hw_json_maybe(a->attached_threads));
     put(d, o, "tids", tids);
     put(d, o, "heaps", heaps(d, a));
     put(d, o, "top", top(d, &a->top));
-    put(d, o, "max_system_bytes", integer(a->max_system_bytes));
+    put(d, o, "max_system_bytes", hw_json_integer(a->max_system_bytes));
     for (size_t m = 0; m < HW_METRICS_; m++) {
         const struct hw_metric_info *info = hw_metric_info((enum hw_metric)m);
         if (info->scope == HW_SCOPE_EVERY)
-            put(d, o, info->name, figure(&a->figures[m], info->unit));
+            put(d, o, info->name, hw_json_figure(&a->figures[m], info->unit));
     }
     put_residency(d, o, &a->residency);
     put(d, o, "histogram", histogram(d, &a->histogram, NULL));
     put(d, o, "contiguous", main ? json_boolean(a->contiguous) : json_null());
-    put(d, o, "brk", a->brk.known ? address(a->brk.n) : json_null());
+    put(d, o, "brk", a->brk.known ? hw_json_address(a->brk.n) : json_null());
     put(d, o, "top_pins", hw_json_top_pins(d->r, a));
     return o;
 }
@@ -407,8 +323,8 @@ static json_t *threads(struct doc *d)
         json_t *o = json_object();
         put(d, o, "tid", json_integer(t->tid));
         put(d, o, "arena", t->arena >= 0 ? json_integer(t->arena) : json_null());
-        put(d, o, "tcache_bytes", maybe(t->tcache_bytes));
-        put(d, o, "tcache_chunks", maybe(t->tcache_chunks));
+        put(d, o, "tcache_bytes", hw_json_maybe(t->tcache_bytes));
+        put(d, o, "tcache_chunks", hw_json_maybe(t->tcache_chunks));
         append(d, list, o);
     }
     return list;

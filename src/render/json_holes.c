@@ -3,22 +3,7 @@
  */
 #include "render/json.h"
 
-#include <inttypes.h>
-
-static json_t *integer(uint64_t n)
-{
-    return json_integer(n <= INT64_MAX ? (json_int_t)n : INT64_MAX);
-}
-
-static json_t *maybe(struct hw_maybe m)
-{
-    return m.known ? integer(m.n) : json_null();
-}
-
-static json_t *address(hw_addr a)
-{
-    return json_sprintf("0x%" PRIx64, a);
-}
+#include <stdio.h>
 
 static json_t *hex(const struct hw_pin *p)
 {
@@ -33,9 +18,10 @@ static json_t *pin(const struct hw_report *r, const struct hw_pin *p)
     const struct hw_block *b = &p->block;
     if (b->state == HW_STATES_)
         return json_null();
-    return json_pack("{so so so ss so so so}", "address", address(b->address), "pointer",
-                     hw_has_pointer(b) ? address(b->address + hw_header_bytes(r)) : json_null(),
-                     "bytes", integer(b->bytes), "state", hw_state_name(b->state), "tid",
+    return json_pack("{so so so ss so so so}", "address", hw_json_address(b->address), "pointer",
+                     hw_has_pointer(b) ? hw_json_address(b->address + hw_header_bytes(r))
+                                       : json_null(),
+                     "bytes", hw_json_integer(b->bytes), "state", hw_state_name(b->state), "tid",
                      b->tid ? json_integer(b->tid) : json_null(), "symbol",
                      *p->symbol ? json_string(p->symbol) : json_null(), "sample", hex(p));
 }
@@ -43,10 +29,10 @@ static json_t *pin(const struct hw_report *r, const struct hw_pin *p)
 static json_t *hole(const struct hw_report *r, const struct hw_hole *h)
 {
     return json_pack("{si so so so sb so so so so}", "arena", h->arena, "address",
-                     address(h->address), "bytes", integer(h->bytes), "chunks", integer(h->chunks),
-                     "has_top", h->has_top, "resident_bytes", maybe(h->resident_bytes),
-                     "trim_bytes", maybe(h->trim_bytes), "below", pin(r, &h->below), "above",
-                     pin(r, &h->above));
+                     hw_json_address(h->address), "bytes", hw_json_integer(h->bytes), "chunks",
+                     hw_json_integer(h->chunks), "has_top", h->has_top, "resident_bytes",
+                     hw_json_maybe(h->resident_bytes), "trim_bytes", hw_json_maybe(h->trim_bytes),
+                     "below", pin(r, &h->below), "above", pin(r, &h->above));
 }
 
 /* Append, or make the whole NULL: jansson takes NULL for a value that failed. */
@@ -76,10 +62,10 @@ json_t *hw_json_top_pins(const struct hw_report *r, const struct hw_arena *a)
     json_t *first = json_array();
     for (size_t i = 0; first && i < p->first.count; i++)
         first = with(first, pin(r, &p->first.data[i]));
-    return json_pack("{so so so so so so so so}", "chunks", integer(p->chunks), "bytes",
-                     integer(p->bytes), "tcache_chunks", integer(p->cached_chunks), "tcache_bytes",
-                     integer(p->cached_bytes), "joins_bytes", integer(p->joins_bytes),
-                     "joins_resident_bytes",
-                     p->joins_trim.known ? integer(p->joins_resident) : json_null(),
-                     "joins_trim_bytes", maybe(p->joins_trim), "first", first);
+    return json_pack("{so so so so so so so so}", "chunks", hw_json_integer(p->chunks), "bytes",
+                     hw_json_integer(p->bytes), "tcache_chunks", hw_json_integer(p->cached_chunks),
+                     "tcache_bytes", hw_json_integer(p->cached_bytes), "joins_bytes",
+                     hw_json_integer(p->joins_bytes), "joins_resident_bytes",
+                     p->joins_trim.known ? hw_json_integer(p->joins_resident) : json_null(),
+                     "joins_trim_bytes", hw_json_maybe(p->joins_trim), "first", first);
 }

@@ -3,29 +3,16 @@
  */
 #include "render/json_verdict.h"
 
-#include <math.h>
-
-static json_t *maybe(struct hw_maybe m)
-{
-    return m.known ? json_integer(m.n <= INT64_MAX ? (json_int_t)m.n : INT64_MAX) : json_null();
-}
+#include "render/json.h"
 
 /* ---- verdict --------------------------------------------------------------------------------- */
-
-static json_t *number(const struct hw_evidence *e)
-{
-    if (!e->value.known)
-        return json_null();
-    if (e->unit != HW_UNIT_RATIO)
-        return json_integer(e->value.n);
-    return isfinite(e->value.ratio) ? json_real(e->value.ratio) : json_null();
-}
 
 static json_t *evidence(const struct hw_verdict *v)
 {
     json_t *o = json_object();
     for (size_t i = 0; o && i < v->evidence_count; i++)
-        if (json_object_set_new(o, v->evidence[i].name, number(&v->evidence[i])) != 0) {
+        if (json_object_set_new(o, v->evidence[i].name,
+                                hw_json_figure(&v->evidence[i].value, v->evidence[i].unit)) != 0) {
             json_decref(o);
             o = NULL;
         }
@@ -69,8 +56,9 @@ static json_t *settings(const struct hw_limits *l)
 json_t *hw_json_limits(const struct hw_report *r)
 {
     const struct hw_limits *l = &r->limits;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "cores", maybe(l->cores), "cgroup_cpus",
-                     maybe(l->cgroup_cpus), "arenas", maybe(l->arenas), "idle_arenas",
-                     maybe(l->idle_arenas), "most_threads_per_arena", maybe(l->most_threads),
-                     "environment", r->target.live ? settings(l) : json_null());
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "cores", hw_json_maybe(l->cores),
+                     "cgroup_cpus", hw_json_maybe(l->cgroup_cpus), "arenas",
+                     hw_json_maybe(l->arenas), "idle_arenas", hw_json_maybe(l->idle_arenas),
+                     "most_threads_per_arena", hw_json_maybe(l->most_threads), "environment",
+                     r->target.live ? settings(l) : json_null());
 }

@@ -9,7 +9,7 @@
 #define HW_RENDER_RENDER_H
 
 #include "base/size.h"
-#include "model/model.h"
+#include "model/dryrun.h"
 
 /* What each format is called: name, extension of its files, help, whether it lists chunks. */
 #define HW_FORMAT_(...)                                                                            \
@@ -44,6 +44,10 @@ extern const struct hw_renderer hw_render_text, hw_render_json, hw_render_malloc
 /* What an address is: formats text and json. USAGE for any other, OUTPUT, NOMEM. */
 int hw_render_whatis(const struct hw_whatis *what, const struct hw_report *r,
                      const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+
+/* What would be done: formats text and json. USAGE for any other, OUTPUT, NOMEM. */
+int hw_render_dryrun(const struct hw_dryrun *d, const struct hw_render_options *opt, FILE *out,
+                     struct hw_error *err);
 
 /* ---- shared by renderers --------------------------------------------------------------------- */
 

@@ -83,6 +83,9 @@ void hw_text_top(struct hw_text *t, const struct hw_arena *a);
  * memory is out or there is none. */
 const struct hw_arena **hw_text_worst(struct hw_text *t, size_t *shown, size_t *count);
 
+/* What its name is marked with: its figures may not be what they seem. "" for most. */
+const char *hw_text_arena_mark(const struct hw_arena *a);
+
 /* "main" or the index; buf is returned. */
 #define HW_TEXT_NAME 16
 char *hw_text_arena_name(char buf[HW_TEXT_NAME], const struct hw_arena *a);

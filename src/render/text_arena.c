@@ -67,7 +67,7 @@ static void say_residency(struct hw_text *t, const struct hw_figure *figures)
 void hw_text_arena(struct hw_text *t, const struct hw_arena *a)
 {
     char title[HW_TEXT_NAME + 8], name[HW_TEXT_NAME];
-    snprintf(title, sizeof title, "ARENA %s%s", a->locked ? "*" : "", hw_text_arena_name(name, a));
+    snprintf(title, sizeof title, "ARENA %s%s", hw_text_arena_mark(a), hw_text_arena_name(name, a));
     hw_text_breakdown(t, title, a->figures);
     putc('\n', t->out);
     describe(t, a);

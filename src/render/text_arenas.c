@@ -12,6 +12,13 @@
 
 /* ---- which arenas ---------------------------------------------------------------------------- */
 
+#define MOVED_NAMED 20
+
+const char *hw_text_arena_mark(const struct hw_arena *a)
+{
+    return a->moved ? "~" : a->locked ? "*" : "";
+}
+
 char *hw_text_arena_name(char buf[HW_TEXT_NAME], const struct hw_arena *a)
 {
     if (a->kind == HW_ARENA_MAIN)
@@ -123,7 +130,7 @@ static bool name_cell(const struct cell_style *s, const struct hw_arena *a, enum
     (void)s;
     (void)metric;
     char name[HW_TEXT_NAME];
-    snprintf(buf, HW_TEXT_NUMBER, "%s%s", a->locked ? "*" : "", hw_text_arena_name(name, a));
+    snprintf(buf, HW_TEXT_NUMBER, "%s%s", hw_text_arena_mark(a), hw_text_arena_name(name, a));
     return true;
 }
 
@@ -290,6 +297,31 @@ static void say_left_out(struct hw_text *t, const struct hw_arena **rest, size_t
                 hw_text_amount(t, size, held), metric == HW_M_FREE_BYTES ? "" : " in RAM");
 }
 
+static bool is_moved(const struct hw_text *t, size_t i)
+{
+    return t->r->arenas.data[i].moved && hw_shows_arena(t->opt, (int)i);
+}
+
+/* All of them, also where they have no line: what there is of them is in the totals, too. */
+static void say_moved(struct hw_text *t, size_t moved)
+{
+    char name[HW_TEXT_NAME], number[HW_TEXT_NUMBER];
+    size_t named = moved < MOVED_NAMED ? moved : MOVED_NAMED, said = 0;
+    fputs(hw_text_on(t, HW_STYLE_WARN), t->out);
+    struct hw_flow f = hw_flow_begin(t, 2, 4, 1);
+    hw_flow_words(&f, "~ figures of arena%s", moved == 1 ? "" : "s");
+    for (size_t i = 0; i < t->r->arenas.count && said < named; i++)
+        if (is_moved(t, i))
+            hw_flow_piece(&f, "%s%s", hw_text_arena_name(name, &t->r->arenas.data[i]),
+                          ++said < named ? "," : "");
+    if (named < moved)
+        hw_flow_words(&f, "and %s more", hw_text_count(t, number, hw_text_signed(moved - named)));
+    hw_flow_words(&f, "are about right, not exact: %s read",
+                  moved == 1 ? "it changed while it was" : "they changed while they were");
+    hw_flow_end(&f);
+    fputs(hw_text_off(t), t->out);
+}
+
 static void say_locked(struct hw_text *t)
 {
     fputs(hw_text_on(t, HW_STYLE_WARN), t->out);
@@ -301,11 +333,26 @@ static void say_locked(struct hw_text *t)
 
 /* ---- section --------------------------------------------------------------------------------- */
 
+static void explain_marks(struct hw_text *t, const struct hw_arena **list, size_t shown)
+{
+    size_t moved = 0;
+    for (size_t i = 0; i < t->r->arenas.count; i++)
+        moved += is_moved(t, i);
+    if (moved)
+        say_moved(t, moved);
+    for (size_t i = 0; i < shown; i++) {
+        if (list[i]->locked && !list[i]->moved) {
+            say_locked(t);
+            break;
+        }
+    }
+}
+
 void hw_text_arenas(struct hw_text *t)
 {
     const struct hw_report *r = t->r;
     /* One arena: the totals have said it all. */
-    if (r->arenas.count == 1 && !r->arenas.data[0].locked && !t->opt->only_arena &&
+    if (r->arenas.count == 1 && !*hw_text_arena_mark(&r->arenas.data[0]) && !t->opt->only_arena &&
         !t->opt->all_arenas)
         return;
     size_t shown, count;
@@ -315,17 +362,11 @@ void hw_text_arenas(struct hw_text *t)
     putc('\n', t->out);
     if (t->opt->only_arena) {
         hw_text_arena(t, list[0]);
-        if (list[0]->locked)
-            say_locked(t);
+        explain_marks(t, list, 1);
         return;
     }
     print_table(t, list, shown);
     if (shown < count)
         say_left_out(t, list + shown, count - shown);
-    for (size_t i = 0; i < shown; i++) {
-        if (list[i]->locked) {
-            say_locked(t);
-            break;
-        }
-    }
+    explain_marks(t, list, shown);
 }

@@ -22,10 +22,12 @@ void hw_text_partial(struct hw_text *t)
     if (problems == 0)
         return;
     char buf[HW_TEXT_NUMBER];
+    bool moved = problems == t->r->finding_counts[HW_FINDING_MOVED];
     fputs(hw_text_on(t, HW_STYLE_ALARM), t->out);
-    hw_text_say(t, 0, strlen("PARTIAL: "),
-                "PARTIAL: %s finding%s, listed at the end. The figures are of what could be read.",
-                hw_text_count(t, buf, hw_text_signed(problems)), problems == 1 ? "" : "s");
+    hw_text_say(t, 0, strlen("PARTIAL: "), "PARTIAL: %s finding%s, listed at the end. %s",
+                hw_text_count(t, buf, hw_text_signed(problems)), problems == 1 ? "" : "s",
+                moved ? "What changed while it was read is about right, not exact."
+                      : "The figures are of what could be read.");
     fputs(hw_text_off(t), t->out);
 }
 

@@ -1,6 +1,7 @@
 /*
- * What the files of a live target share: live.c; live_freeze.c, for its state at one moment;
- * live_copy.c, for reading by way of a copy; live_file.c, for the files that it has mapped.
+ * What the files of a live target share: live.c; live_open.c; live_freeze.c, for its state at
+ * one moment; live_copy.c, for reading by way of a copy; live_outline.c, for what can be told without
+ * reading it; live_file.c, for the files that it has mapped.
  */
 #ifndef HW_TARGET_LIVE_H
 #define HW_TARGET_LIVE_H
@@ -33,6 +34,8 @@ struct hw_live {
 /* Open the files of a memory; those that fail are -1 (errno). Release them. */
 void hw_live_open_memory(struct hw_live_memory *m, int pid);
 void hw_live_close_memory(struct hw_live_memory *m);
+/* -1 if it may not be read. */
+int hw_live_open_pagemap(int pid);
 
 /* A thread of `pid` that still lives, the main one if it does; 0 if none. */
 int hw_live_thread(int pid);
@@ -48,8 +51,12 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err);
 int hw_live_freeze(struct hw_target *t, struct hw_error *err);
 void hw_live_thaw(struct hw_target *t);
 
-/* The open_file operation of a live target. */
+/* Operations that live targets share. */
 int hw_live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+int hw_live_find_pages(struct hw_target *t, struct hw_error *err);
+void hw_live_close(struct hw_target *t);
+
+extern const struct hw_target_ops hw_live_ops, hw_live_outline_ops;
 
 /*
  * Once all threads stand still (l->snapshot) and maps and threads are up to date: find the pages, have

@@ -21,6 +21,13 @@
 #include <fcntl.h>
 #include <string.h>
 
+int hw_live_open_pagemap(int pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/pagemap", pid);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 void hw_live_open_memory(struct hw_live_memory *m, int pid)
 {
     char path[64];
@@ -29,8 +36,7 @@ void hw_live_open_memory(struct hw_live_memory *m, int pid)
     m->mem = open(path, O_RDONLY | O_CLOEXEC);
     if (m->mem < 0)
         return;
-    snprintf(path, sizeof path, "/proc/%d/pagemap", pid);
-    m->pagemap = open(path, O_RDONLY | O_CLOEXEC); /* can be done without */
+    m->pagemap = hw_live_open_pagemap(pid); /* can be done without */
 }
 
 void hw_live_close_memory(struct hw_live_memory *m)

@@ -1,11 +1,14 @@
 #include "target/permission.h"
 
+#include "base/cleanup.h"
 #include "target/proc.h"
 #include "target/stop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,7 +43,12 @@ static void find_cause(const struct hw_access *a, bool trace, char *cause, size_
     unsigned id;
     *remedy = us->uid[1] == 0 && !privileged ? get_capability : become_root;
 
-    if (!privileged && !a->known) {
+    if (trace && a->filtered) {
+        snprintf(cause, size,
+                 "a seccomp filter, most likely that of a container, keeps heapwalk "
+                 "from ptrace()");
+        *remedy = "in Docker add --cap-add=SYS_PTRACE; --no-stop reads without it";
+    } else if (!privileged && !a->known) {
         snprintf(cause, size, "/proc is mounted so that it hides the processes of others");
     } else if (!privileged && other_id(us->uid[0], them->uid, &id)) {
         snprintf(cause, size, "it belongs to uid %u", id);
@@ -48,7 +56,9 @@ static void find_cause(const struct hw_access *a, bool trace, char *cause, size_
         snprintf(cause, size, "it runs with the rights of group %u", id);
     } else if (trace && a->tracer) {
         snprintf(cause, size, "it is already traced by pid %d (%s)", a->tracer, a->tracer_comm);
-        *remedy = "detach it first (a debugger, strace, or another heapwalk)";
+        *remedy =
+            "detach it first (a debugger, strace, or another heapwalk), or read it as it runs "
+            "with --no-stop";
     } else if (!privileged && (them->permitted & ~us->permitted)) {
         snprintf(cause, size, "it has capabilities that we lack");
     } else if (!privileged && a->proc_owner != them->uid[1]) {
@@ -124,9 +134,17 @@ static int read_ptrace_scope(void)
     return scope;
 }
 
+/* There is no process 0: a kernel that looks for it says so, a filter that forbids the call does
+ * not. */
+static bool ptrace_is_filtered(void)
+{
+    return ptrace(PTRACE_SEIZE, 0, NULL, NULL) != 0 && errno != ESRCH;
+}
+
 int hw_explain_permission(int pid, const char *what, int sys_errno, struct hw_error *err)
 {
-    struct hw_access a = {.pid = pid, .ptrace_scope = read_ptrace_scope()};
+    struct hw_access a = {
+        .pid = pid, .ptrace_scope = read_ptrace_scope(), .filtered = ptrace_is_filtered()};
     char status[16384], path[64];
     if (hw_proc_text(getpid(), "status", status, sizeof status))
         credentials(status, &a.ours);
@@ -148,4 +166,22 @@ int hw_explain_permission(int pid, const char *what, int sys_errno, struct hw_er
     a.same_user_ns =
         stat(path, &st) != 0 || stat("/proc/self/ns/user", &ours) != 0 || st.st_ino == ours.st_ino;
     return hw_access_explain(&a, what, sys_errno, err);
+}
+
+/* Opening a process's memory asks for the same rights as ptrace() does, but that only one may trace. */
+int hw_permission_check(int pid, bool trace, struct hw_error *err)
+{
+    char path[64], status[16384];
+    snprintf(path, sizeof path, "/proc/%d/mem", pid);
+    hw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
+        return hw_explain_permission(pid, "read", errno, err);
+    if (fd < 0)
+        return hw_fail_errno(err, HW_ERR_NO_PROCESS, "cannot open %s", path);
+    if (!trace || !hw_proc_text(pid, "status", status, sizeof status))
+        return HW_OK;
+    const char *tracer = hw_status_value(status, "TracerPid");
+    if (ptrace_is_filtered() || (tracer && atoi(tracer) > 0))
+        return hw_explain_permission(pid, "trace", EPERM, err);
+    return HW_OK;
 }

@@ -25,10 +25,17 @@ struct hw_access {
     int ptrace_scope;     /* Yama's; -1 where there is no Yama */
     int tracer;           /* pid of who traces it already; 0 if nobody */
     char tracer_comm[64]; /* its name */
+    bool filtered;        /* a seccomp filter keeps us from ptrace() at all */
 };
 
 /* As hw_explain_permission() in stop.h, from these facts alone. */
 int hw_access_explain(const struct hw_access *a, const char *what, int sys_errno,
                       struct hw_error *err);
+
+/*
+ * Whether process `pid` may be read and, where `trace` is set, stopped, by the kernel's own answer, without doing
+ * either. PERMISSION with cause and remedy, NO_PROCESS.
+ */
+int hw_permission_check(int pid, bool trace, struct hw_error *err);
 
 #endif

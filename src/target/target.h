@@ -148,6 +148,13 @@ struct hw_target {
 int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err);
 int hw_target_open_core(const char *path, struct hw_target **ret, struct hw_error *err);
 
+/*
+ * Open no more of a process than its outline: maps, threads, pages, and the bytes of its files where
+ * they cannot differ from what is in memory. Nothing is read of the process itself. It cannot be frozen.
+ * Errors as hw_target_open_live().
+ */
+int hw_target_open_outline(int pid, struct hw_target **ret, struct hw_error *err);
+
 /* A range of bytes for a buffer target. `bytes` is not copied and must outlive the target. */
 struct hw_buffer_range {
     hw_addr start;

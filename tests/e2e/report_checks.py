@@ -29,16 +29,16 @@ VOLATILE = ("pause_ns", "stops", "thread_pause_ns", "walk_ns", "bytes_read",
             "rss_bytes", "file_bytes", "shmem_bytes", "unexplained_bytes")
 
 
-def validator():
-    with open(SCHEMA, encoding="utf-8") as f:
+def validator(path=SCHEMA):
+    with open(path, encoding="utf-8") as f:
         schema = json.load(f)
     cls = jsonschema.validators.validator_for(schema)
     cls.check_schema(schema)
     return cls(schema)
 
 
-def check_schema(t, report):
-    for error in sorted(validator().iter_errors(report), key=str)[:3]:
+def check_schema(t, report, path=SCHEMA):
+    for error in sorted(validator(path).iter_errors(report), key=str)[:3]:
         t.check(False, f"schema: {error.json_path}: {error.message[:300]}")
 
 

@@ -15,6 +15,7 @@ import time
 import badinput
 import busy
 import damage
+import dryrun
 import everyday
 import foreign
 import harmless
@@ -37,7 +38,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, maxpause, nostop, harmless, snapshot, stress)
+           hostile, residency, holes, dryrun, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

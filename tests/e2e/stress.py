@@ -12,10 +12,13 @@ import waits  # noqa: E402
 from watch import Rounds  # noqa: E402
 
 
-def run_all(suite, tool, rounds, seconds=0):
+SECONDS = 10  # for each of them
+
+
+def run_all(suite, tool, rounds, seconds):
     for module in (attach, waits, moving):
         module.run(suite, tool, Rounds(rounds, seconds))
 
 
 def run(suite, tool, args):
-    run_all(suite, tool, max(2, args.rounds // 5))
+    run_all(suite, tool, max(2, args.rounds // 5), SECONDS)

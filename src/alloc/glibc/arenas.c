@@ -107,6 +107,27 @@ static void reverse_heaps(struct arena *a, struct hw_arena *row)
     }
 }
 
+/* More of them at once are not expected while an arena is walked. */
+#define NEW_HEAPS 16
+
+static bool is_known(const struct arena *a, hw_addr heap)
+{
+    for (size_t i = 0; i < a->regions.count; i++)
+        if (a->regions.data[i].start == heap)
+            return true;
+    return false;
+}
+
+static void set_end(struct region *r, struct hw_heap *row, const struct hw_object *info)
+{
+    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
+    r->end = r->start + size;
+    if (r->end < r->first)
+        r->end = r->first;
+    row->bytes = r->end - r->start;
+    row->mprotect_bytes = hw_known(hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0));
+}
+
 static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[index];
@@ -125,11 +146,12 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
             sum += hw_fetch(&info, GLIBC_F_HEAP_SIZE, 0);
             heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
         } else {
-            hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(heap),
-                          (struct hw_maybe){0},
-                          "arena %u: no valid heap_info at %#" PRIx64
-                          "; this heap and older ones are missing",
-                          index, heap);
+            if (!glibc_excuse(w, a, 0))
+                hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(heap),
+                              (struct hw_maybe){0},
+                              "arena %u: no valid heap_info at %#" PRIx64
+                              "; this heap and older ones are missing",
+                              index, heap);
             bool lost = a->regions.count == 0 && heap != heap_of(w, a->address);
             heap = lost ? heap_of(w, a->address) : 0;
         }
@@ -138,12 +160,43 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
     reverse_heaps(a, row);
     if (a->distrusted)
         a->system_bytes = sum;
-    if (rc == HW_OK && sum != a->system_bytes)
-        hw_report_add(
-            w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
-            hw_known(a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes),
-            "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64, index, sum,
-            a->system_bytes);
+    uint64_t off = a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes;
+    if (rc == HW_OK && off && !glibc_excuse(w, a, 0))
+        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
+                      hw_known(off),
+                      "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,
+                      index, sum, a->system_bytes);
+    return rc;
+}
+
+int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[index];
+    struct hw_arena *row = &w->report->arenas.data[index];
+    struct hw_object info;
+    hw_addr fresh[NEW_HEAPS], last = heap_of(w, a->top);
+    size_t count = 0;
+    int rc = HW_OK;
+    if (glibc_heap_is_sane(w, a->regions.data[region].start, a->address, &info))
+        set_end(&a->regions.data[region], &row->heaps.data[region], &info);
+    hw_object_deinit(&info);
+    for (hw_addr heap = last; heap && count < NEW_HEAPS && !is_known(a, heap);) {
+        bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
+        if (sane)
+            fresh[count++] = heap;
+        heap = sane ? hw_fetch(&info, GLIBC_F_HEAP_PREV, 0) : 0;
+        hw_object_deinit(&info);
+    }
+    while (count-- > 0 && rc == HW_OK) {
+        if (glibc_heap_is_sane(w, fresh[count], a->address, &info))
+            rc = add_heap(w, a, row, fresh[count], &info, err);
+        hw_object_deinit(&info);
+    }
+    for (size_t i = 0; i < a->regions.count; i++) {
+        struct region *r = &a->regions.data[i];
+        r->last_heap = r->start == last;
+        r->last_fence = r->last_heap ? 0 : chunk_last_fence(&w->rules, r->end);
+    }
     return rc;
 }
 
@@ -193,9 +246,10 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err)
         if (index >= MAX_ARENAS || loop_guard_repeats(&guard, next))
             hw_fail(&why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
         if (why.code || !is_thread_arena(w, next, &state, &why)) {
-            hw_report_add(w->report, HW_FINDING_ARENA_RING, -1, hw_known(next),
-                          (struct hw_maybe){0}, "after arena %u: %s; arenas behind it are missing",
-                          index - 1, why.text);
+            if (!glibc_excuse(w, NULL, 0))
+                hw_report_add(
+                    w->report, HW_FINDING_ARENA_RING, -1, hw_known(next), (struct hw_maybe){0},
+                    "after arena %u: %s; arenas behind it are missing", index - 1, why.text);
             hw_object_deinit(&state);
             return HW_OK;
         }

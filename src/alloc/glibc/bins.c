@@ -11,6 +11,8 @@
 
 static void complain(struct walk *w, unsigned arena, unsigned bin, hw_addr at, const char *what)
 {
+    if (glibc_excuse(w, &w->arenas.data[arena], 0))
+        return;
     hw_report_add(w->report, HW_FINDING_BAD_LIST, (int)arena, hw_known(at), (struct hw_maybe){0},
                   "bin %u of arena %u: %s at %#" PRIx64, bin, arena, what, at);
 }

@@ -6,48 +6,84 @@
 
 #include <inttypes.h>
 
-static void complain(struct walk *w, unsigned arena, unsigned bin, hw_addr at, const char *what)
+static int take(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk, uint64_t size,
+                struct flaw *flaw, struct hw_error *err)
 {
-    hw_report_add(w->report, HW_FINDING_BAD_LIST, (int)arena, hw_known(at), (struct hw_maybe){0},
-                  "fastbin %u of arena %u: %s at %#" PRIx64, bin, arena, what, at);
+    struct hw_list *list = &w->report->arenas.data[arena].fast[bin];
+    struct cached c = {.address = chunk, .bin = (uint16_t)bin, .state = HW_PARKED};
+    bool full;
+    int rc = glibc_remember(w, &c, &full, err);
+    if (full)
+        *flaw = (struct flaw){"more chunks than there is memory", chunk};
+    if (full || rc != HW_OK)
+        return rc;
+    list->chunks++;
+    list->bytes += size;
+    list->from = list->to = size;
+    return HW_OK;
 }
 
-static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk,
+static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk, struct flaw *flaw,
                      struct hw_error *err)
 {
     const struct chunk_rules *r = &w->rules;
-    struct hw_list *list = &w->report->arenas.data[arena].fast[bin];
     struct loop_guard guard = {0};
-    while (chunk) {
+    int rc = HW_OK;
+    *flaw = (struct flaw){0};
+    while (chunk && rc == HW_OK && !flaw->what) {
         const uint8_t *bytes = NULL;
+        flaw->at = chunk;
         if (loop_guard_repeats(&guard, chunk)) {
-            complain(w, arena, bin, chunk, "a loop");
+            flaw->what = "a loop";
             return HW_OK;
         }
         if ((chunk + r->header) % r->alignment == 0)
             bytes = glibc_fast_chunk(w, arena, chunk);
-        if (!bytes) {
-            complain(w, arena, bin, chunk, "a link that leads nowhere");
-            return HW_OK;
-        }
-        uint64_t size = chunk_size(chunk_decode(r, bytes));
-        if (size < r->min_size || chunk_fast_index(r, size) != bin) {
-            complain(w, arena, bin, chunk, "a chunk of the wrong size");
-            return HW_OK;
-        }
-        struct cached c = {.address = chunk, .bin = (uint16_t)bin, .state = HW_PARKED};
-        bool full;
-        int rc = glibc_remember(w, &c, &full, err);
-        if (full)
-            complain(w, arena, bin, chunk, "more chunks than there is memory");
-        if (full || rc != HW_OK)
-            return rc;
-        list->chunks++;
-        list->bytes += size;
-        list->from = list->to = size;
-        chunk = glibc_next_link(w, chunk + r->header, bytes + r->header);
+        uint64_t size = bytes ? chunk_size(chunk_decode(r, bytes)) : 0;
+        hw_addr next = bytes ? glibc_next_link(w, chunk + r->header, bytes + r->header) : 0;
+        if (!bytes)
+            flaw->what = "a link that leads nowhere";
+        else if (size < r->min_size || chunk_fast_index(r, size) != bin)
+            flaw->what = "a chunk of the wrong size";
+        else
+            rc = take(w, arena, bin, chunk, size, flaw, err);
+        chunk = next;
     }
-    return HW_OK;
+    return rc;
+}
+
+/* The head of a list as it is now. */
+static hw_addr read_head(struct walk *w, const struct arena *a, unsigned bin)
+{
+    uint64_t head;
+    hw_addr at = hw_field_addr(w->layout, GLIBC_F_FASTBINS, a->address, bin);
+    hw_seeker_reset(&w->seeker);
+    return hw_read_word(w->target, at, &head, NULL) == HW_OK ? head : 0;
+}
+
+/* A list that breaks while the target runs is followed anew, some times; then what it holds stays
+ * uncertain. */
+static int read_list(struct walk *w, unsigned index, unsigned bin, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[index];
+    struct hw_list *list = &w->report->arenas.data[index].fast[bin];
+    struct flaw flaw = {0};
+    size_t before = w->cached.count;
+    hw_addr first = hw_fetch(&a->state, GLIBC_F_FASTBINS, bin);
+    int rc = HW_OK;
+    for (unsigned tries = 0; rc == HW_OK; tries++) {
+        rc = walk_list(w, index, bin, hw_untag(w->target->who.machine, first), &flaw, err);
+        if (!flaw.what || !glibc_moving(w) || tries == LIST_TRIES)
+            break;
+        first = read_head(w, a, bin);
+        w->cached.count = before;
+        *list = (struct hw_list){0};
+    }
+    if (flaw.what && !glibc_excuse(w, a, list->bytes))
+        hw_report_add(w->report, HW_FINDING_BAD_LIST, (int)index, hw_known(flaw.at),
+                      (struct hw_maybe){0}, "fastbin %u of arena %u: %s at %#" PRIx64, bin, index,
+                      flaw.what, flaw.at);
+    return rc;
 }
 
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err)
@@ -55,12 +91,10 @@ int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err)
     if (!hw_has(w->layout, GLIBC_F_FASTBINS))
         return HW_OK;
     unsigned lists = w->layout->field[GLIBC_F_FASTBINS].count;
-    if (lists > HW_FAST_LISTS)
-        lists = HW_FAST_LISTS;
     int rc = HW_OK;
-    for (unsigned i = 0; i < lists && rc == HW_OK; i++) {
-        hw_addr first = hw_fetch(&w->arenas.data[arena].state, GLIBC_F_FASTBINS, i);
-        rc = walk_list(w, arena, i, hw_untag(w->target->who.machine, first), err);
-    }
+    if (glibc_moving(w))
+        hw_seeker_reset(&w->seeker);
+    for (unsigned i = 0; i < lists && i < HW_FAST_LISTS && rc == HW_OK; i++)
+        rc = read_list(w, arena, i, err);
     return rc;
 }

@@ -64,7 +64,7 @@ static void excuse_locked(struct hw_report *r)
         bool flawed = false;
         for (size_t j = 0; j < r->findings.count && !flawed; j++)
             flawed = r->findings.data[j].arena == (int)i;
-        if (flawed && r->arenas.data[i].locked)
+        if (flawed && r->arenas.data[i].locked && !r->arenas.data[i].moved)
             hw_report_add(
                 r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
                 "arena %zu was locked: a thread was just changing it, so what is wrong with "
@@ -73,12 +73,13 @@ static void excuse_locked(struct hw_report *r)
     }
 }
 
-/* The linear walk is going to read all regions, one after the other. */
-static int plan_reading(struct walk *w, struct hw_error *err)
+/* The linear walk is going to read these regions, one after the other: of `count` arenas, from `first`
+ * on. */
+static int plan_reading(struct walk *w, size_t first, size_t count, struct hw_error *err)
 {
     HW_VEC(struct hw_range) ranges = {0};
     int rc = HW_OK;
-    for (size_t i = 0; i < w->arenas.count; i++)
+    for (size_t i = first; i < first + count; i++)
         for (size_t k = 0; k < w->arenas.data[i].regions.count && rc == HW_OK; k++) {
             const struct region *r = &w->arenas.data[i].regions.data[k];
             if (!hw_vec_push(&ranges, (struct hw_range){r->first, r->end}))
@@ -87,6 +88,20 @@ static int plan_reading(struct walk *w, struct hw_error *err)
     if (rc == HW_OK)
         rc = hw_window_plan(&w->window, ranges.data, ranges.count, err);
     hw_vec_free(&ranges);
+    return rc;
+}
+
+static int walk_arenas(struct walk *w, struct hw_error *err)
+{
+    int rc = plan_reading(w, 0, w->arenas.count, err);
+    for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++) {
+        rc = glibc_begin_arena(w, i, err);
+        /* Nothing of an arena that may change may have been read before its state was. */
+        if (rc == HW_OK && glibc_moving(w))
+            rc = plan_reading(w, i, 1, err);
+        if (rc == HW_OK)
+            rc = glibc_walk_arena(w, i, err);
+    }
     return rc;
 }
 
@@ -119,12 +134,12 @@ static int walk_all(struct walk *w, struct hw_error *err)
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
     if (w->sink->ready)
         w->sink->ready(w->sink->ctx);
-    if ((rc = plan_reading(w, err)) != HW_OK)
+    if ((rc = glibc_prepare_motion(w, err)) != HW_OK || (rc = walk_arenas(w, err)) != HW_OK)
         return rc;
-    for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++)
-        rc = glibc_walk_arena(w, i, err);
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_walk_mmapped(w, err);
+        if (rc == HW_OK)
+            rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
         excuse_locked(w->report);
     }
@@ -160,11 +175,13 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     glibc_sweep_end(&w);
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.places);
     hw_vec_free(&w.caches);
     hw_vec_free(&w.stretches);
     hw_vec_free(&w.occupied);
     hw_object_deinit(&w.mp);
     hw_seeker_deinit(&w.seeker);
+    hw_window_deinit(&w.scan);
     hw_window_deinit(&w.window);
     return rc;
 }
@@ -195,6 +212,7 @@ const struct hw_allocator hw_allocator_glibc = {
     .name = "glibc",
     .detect = detect,
     .open = open_glibc,
+    .foresee = glibc_foresee,
     .walk = walk_glibc,
     .busy = busy,
     .close = close_glibc,

@@ -16,6 +16,8 @@
  *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
  *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
  *     proof.c    the linear walk met what bins hold, and nothing else
+ *     resync.c   where chunks go on behind a place where they do not fit together
+ *     motion.c   what if the target runs while it is read?
  *     mmapped.c  chunks with a mapping of their own
  *
  * What an arena is made of:
@@ -39,6 +41,8 @@
 #include "alloc/glibc/table.h"
 #include "target/seeker.h"
 #include "target/window.h"
+
+#include <stdatomic.h>
 
 extern const struct hw_allocator hw_allocator_glibc;
 
@@ -64,6 +68,10 @@ struct glibc {
 
 /* NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. On success release with glibc_release_roots(). */
 int glibc_find_roots(struct glibc *g, struct hw_error *err);
+/* The first step of it: which module malloc lives in, and of which version it is, from files alone. *why
+ * says what stood in the way of its file. NO_HEAP, NOMEM. */
+int glibc_identify(struct glibc *g, struct hw_error *why, struct hw_error *err);
+void glibc_foresee(const struct hw_image *image, struct hw_dryrun_allocator *ret);
 /* What only values can tell, at the beginning of a walk, when the target stands: where no symbols
  * say so, the thread-local pointers and the form of tcaches. NOMEM. */
 int glibc_settle_roots(struct glibc *g, struct hw_report *report, struct hw_error *err);
@@ -102,6 +110,11 @@ struct tally {
     uint64_t digest; /* sum of a hash of address and size: equal sets have equal digests */
 };
 
+/* What did not fit together, maybe just because the target runs while it is read. */
+struct motion {
+    uint64_t places, bytes;
+};
+
 struct arena {
     hw_addr address;
     struct hw_object state; /* malloc_state */
@@ -115,6 +128,21 @@ struct arena {
     struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
+    uint64_t lost;               /* bytes of its regions that no block has */
+    uint64_t top_bytes;          /* that were given out as top, ... */
+    uint64_t cached_bytes;       /* ... and as chunks of tcaches and fastbins */
+    /* See motion.c. */
+    struct motion motion;
+    bool raced; /* the target was running before the walk of this arena ended */
+    bool moved;
+    struct snapshot {
+        uint64_t digest; /* of what in malloc_state tells of chunks */
+        hw_addr top;
+        uint64_t system_bytes;
+        bool locked;
+    } before;
+    uint64_t cached_digest; /* of the chunks of tcaches and fastbins that lie in it */
+    uint64_t cached_later;  /* the same, when all had been walked */
 };
 
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
@@ -127,7 +155,13 @@ struct span {
 
 #define BATCH 256
 
-/* One walk of a frozen target. */
+/* A part of memory that belongs to an arena. */
+struct place {
+    hw_addr start, end;
+    unsigned arena;
+};
+
+/* One walk of a frozen target, or of one that moves. */
 struct walk {
     const struct glibc *g;
     struct hw_target *target;
@@ -139,8 +173,10 @@ struct walk {
     hw_addr sbrk_base, brk; /* brk: the program break; 0 if unknown */
     uint64_t heap_max;      /* HEAP_MAX_SIZE */
     struct hw_window window;
+    struct hw_window scan; /* for resync.c, once it is needed */
     struct hw_seeker seeker;
     struct sweep sweep;
+    uint64_t looks; /* budget of resync.c */
     enum link_kind link;
     int64_t link_votes;            /* above 0: mangled */
     uint64_t link_nulls;           /* votes for the end of a plain list */
@@ -150,6 +186,8 @@ struct walk {
     uint64_t private_bytes;        /* in all stretches: no arena can hold more */
     HW_VEC(struct arena) arenas;   /* same order as report->arenas */
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
+    HW_VEC(struct place) places;   /* of all arenas, sorted; once all regions are known */
+    struct motion loose;           /* of what belongs to no arena */
     struct hw_block batch[BATCH];  /* to be handed to the sink, of one arena */
     size_t batched;
     bool stopped; /* the sink asked to stop */
@@ -160,6 +198,8 @@ struct walk {
 
 /* params.c */
 int glibc_read_params(struct walk *w, struct hw_error *err);
+/* How many chunks with a mapping of their own there are by now, if the target moves. */
+void glibc_count_mmapped(struct walk *w);
 
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
@@ -182,6 +222,15 @@ int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
 /* proof.c: the bins of an arena that was walked hold what the walk met, or a finding tells. */
 int glibc_prove_bins(struct walk *w, unsigned arena, struct hw_error *err);
+
+/* While the target runs: how often a list that breaks is followed anew. */
+#define LIST_TRIES 3
+
+/* What is wrong with a list, and where; NULL: nothing. */
+struct flaw {
+    const char *what;
+    hw_addr at;
+};
 
 /* links.c: let the link of a list's first chunk, stored at its user pointer `at`, vote on how links
  * are stored; then decide. Links lead to `distance` bytes before user pointers. */
@@ -218,6 +267,37 @@ hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr ga
 
 /* The end of the fence headers that begin at p in the main arena; 0 if that is no fence. */
 hw_addr glibc_main_fence_end(struct walk *w, hw_addr p, hw_addr end);
+
+/* resync.c: the first place above `from` in a region of `a` where chunks seem to go on; `end` if there
+ * is none. */
+hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region *r, hw_addr from,
+                     hw_addr end);
+/* Does a chunk begin at p, as far as can be told? */
+bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
+                    hw_addr end);
+
+/* motion.c */
+static inline bool glibc_moving(const struct walk *w)
+{
+    return atomic_load_explicit(&w->target->moving, memory_order_relaxed);
+}
+/* Something does not fit, by so many bytes as far as is known. True if that may be because the target
+ * is running: it is noted down, and must not be reported as damage. `a`: of this arena, or NULL. */
+bool glibc_excuse(struct walk *w, struct arena *a, uint64_t bytes);
+/* Read the arena's state anew, and where the region ends that is being walked; top may have moved, and
+ * heaps may have been added behind those known. `walked`: no region ends before that. */
+int glibc_read_again(struct walk *w, unsigned arena, size_t region, hw_addr walked,
+                     struct hw_error *err);
+/* Before the first arena is walked: what belongs to which. */
+int glibc_prepare_motion(struct walk *w, struct hw_error *err);
+/* Before and after the walk of one. */
+int glibc_begin_arena(struct walk *w, unsigned arena, struct hw_error *err);
+void glibc_end_arena(struct walk *w, unsigned arena);
+/* When all were walked: which of them moved. */
+int glibc_settle_motion(struct walk *w, struct hw_error *err);
+
+/* arenas.c: heaps that the arena has got since, and the end of the one that is region `region`. */
+int glibc_refresh_heaps(struct walk *w, unsigned arena, size_t region, struct hw_error *err);
 
 /* walk.c */
 int glibc_walk_arena(struct walk *w, unsigned arena, struct hw_error *err);

@@ -130,6 +130,8 @@ void glibc_sort_cached(struct walk *w)
     for (size_t i = 0; i < w->cached.count; i++) {
         struct cached *c = &w->cached.data[i];
         if (kept && w->cached.data[kept - 1].address == c->address) {
+            if (glibc_excuse(w, NULL, 0))
+                continue;
             hw_report_add(
                 w->report, HW_FINDING_BAD_LIST, -1, hw_known(c->address), (struct hw_maybe){0},
                 "chunk %#" PRIx64 " is in two free lists at once: freed twice", c->address);

@@ -60,3 +60,16 @@ int glibc_read_params(struct walk *w, struct hw_error *err)
     p->chunk_alignment = w->rules.alignment;
     return HW_OK;
 }
+
+void glibc_count_mmapped(struct walk *w)
+{
+    struct hw_object mp;
+    struct hw_params *p = &w->report->params;
+    if (!glibc_moving(w))
+        return;
+    if (hw_object_read(&mp, w->layout, w->target, GLIBC_MALLOC_PAR, w->g->mp, NULL) == HW_OK) {
+        p->n_mmaps = hw_known(hw_fetch(&mp, GLIBC_F_MP_N_MMAPS, 0));
+        p->mmapped_bytes = hw_known(hw_fetch(&mp, GLIBC_F_MP_MMAPPED_MEM, 0));
+    }
+    hw_object_deinit(&mp);
+}

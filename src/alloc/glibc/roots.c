@@ -317,15 +317,23 @@ static int find_and_resolve(struct glibc *g, const struct hw_error *why, struct 
     return HW_OK;
 }
 
-int glibc_find_roots(struct glibc *g, struct hw_error *err)
+int glibc_identify(struct glibc *g, struct hw_error *why, struct hw_error *err)
 {
-    struct hw_error why = {0};
-    int rc = load_malloc_module(g, &why, err);
+    int rc = load_malloc_module(g, why, err);
     if (rc != HW_OK)
         return rc;
     g->version = read_version(g->mod);
     g->libc_path = strdup(g->mod->path);
     g->libc_build_id = g->mod->build_id_len ? hex(g->mod->build_id, g->mod->build_id_len) : NULL;
+    return HW_OK;
+}
+
+int glibc_find_roots(struct glibc *g, struct hw_error *err)
+{
+    struct hw_error why = {0};
+    int rc = glibc_identify(g, &why, err);
+    if (rc != HW_OK)
+        return rc;
     if ((rc = hw_layout_init(&g->layout, &glibc_layout_desc, g->image.target->who.machine->word,
                              err)) != HW_OK ||
         (rc = find_and_resolve(g, &why, err)) != HW_OK)

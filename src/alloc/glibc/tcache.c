@@ -12,10 +12,12 @@
 #define SMALL_LISTS 64
 #define LARGE_FROM  1024 /* the first of the large lists holds 1040 to 2047 bytes */
 
-static void complain(struct walk *w, int tid, hw_addr at, const char *what)
+/* While the target runs: `bytes` are uncertain then. */
+static void complain(struct walk *w, int tid, struct flaw flaw, uint64_t bytes)
 {
-    hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(at), (struct hw_maybe){0},
-                  "tcache of thread %d: %s at %#" PRIx64, tid, what, at);
+    if (flaw.what && !glibc_excuse(w, NULL, bytes))
+        hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at), (struct hw_maybe){0},
+                      "tcache of thread %d: %s at %#" PRIx64, tid, flaw.what, flaw.at);
 }
 
 /*
@@ -52,16 +54,17 @@ static const char *read_entry(struct walk *w, unsigned bin, hw_addr entry, uint6
 }
 
 static int take(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
-                uint64_t size, bool *full, struct hw_error *err)
+                uint64_t size, struct flaw *flaw, struct hw_error *err)
 {
     struct cached c = {.address = entry - w->rules.header,
                        .tid = row->tid,
                        .bin = (uint16_t)bin,
                        .state = HW_CACHED};
-    int rc = glibc_remember(w, &c, full, err);
-    if (*full)
-        complain(w, row->tid, c.address, "more chunks than there is memory");
-    if (*full || rc != HW_OK)
+    bool full;
+    int rc = glibc_remember(w, &c, &full, err);
+    if (full)
+        *flaw = (struct flaw){"more chunks than there is memory", c.address};
+    if (full || rc != HW_OK)
         return rc;
     row->tcache_chunks.n++;
     row->tcache_bytes.n += size;
@@ -77,11 +80,12 @@ static int take(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr
  * there can be no second one.
  */
 static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
-                     uint64_t count, bool *in_act, struct hw_error *err)
+                     uint64_t count, bool *in_act, struct flaw *flaw, struct hw_error *err)
 {
     struct loop_guard guard = {0};
     uint64_t size;
     hw_addr next;
+    *flaw = (struct flaw){0};
     for (uint64_t n = 0; n < count; n++) {
         if (entry == 0 && n + 1 == count && !*in_act) {
             *in_act = true;
@@ -90,30 +94,22 @@ static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw
         const char *what =
             loop_guard_repeats(&guard, entry) ? "a loop" : read_entry(w, bin, entry, &size, &next);
         if (what) {
-            complain(w, row->tid, entry, what);
+            *flaw = (struct flaw){what, entry};
             return HW_OK;
         }
-        bool full;
-        int rc = take(w, row, bin, entry, size, &full, err);
-        if (full || rc != HW_OK)
+        int rc = take(w, row, bin, entry, size, flaw, err);
+        if (flaw->what || rc != HW_OK)
             return rc;
         entry = next;
     }
     if (entry == 0)
         return HW_OK;
     if (*in_act || read_entry(w, bin, entry, &size, &next) != NULL || next != 0) {
-        complain(w, row->tid, entry, "a list longer than its count");
+        *flaw = (struct flaw){"a list longer than its count", entry};
         return HW_OK;
     }
     *in_act = true;
-    bool full;
-    return take(w, row, bin, entry, size, &full, err);
-}
-
-static void tell_act(struct walk *w, int tid, hw_addr cache)
-{
-    hw_report_add(w->report, HW_FINDING_NOTE, -1, hw_known(cache), (struct hw_maybe){0},
-                  "thread %d was just putting a chunk into its tcache, or taking one out", tid);
+    return take(w, row, bin, entry, size, flaw, err);
 }
 
 /* How many entries list `i` has. */
@@ -134,24 +130,66 @@ static bool is_dummy(const struct walk *w, hw_addr cache)
     return map && !(map->flags & HW_MAP_WRITE);
 }
 
+static void tell_act(struct walk *w, int tid, hw_addr cache)
+{
+    hw_report_add(w->report, HW_FINDING_NOTE, -1, hw_known(cache), (struct hw_maybe){0},
+                  "thread %d was just putting a chunk into its tcache, or taking one out", tid);
+}
+
+static int read_cache(struct walk *w, hw_addr cache, struct hw_object *tcache)
+{
+    return hw_object_read(tcache, w->layout, w->target, GLIBC_TCACHE, cache, NULL);
+}
+
+/* A list that breaks while the target runs is followed anew, some times; then what it holds stays
+ * uncertain. */
+static int read_list(struct walk *w, struct hw_thread_row *row, struct hw_object *tcache,
+                     unsigned list, bool *in_act, struct hw_error *err)
+{
+    struct hw_thread_row before = *row;
+    size_t count = w->cached.count;
+    struct flaw flaw = {0};
+    bool met = *in_act;
+    int rc = HW_OK;
+    for (unsigned tries = 0; rc == HW_OK; tries++) {
+        hw_addr first =
+            hw_untag(w->target->who.machine, hw_fetch(tcache, GLIBC_F_TCACHE_ENTRIES, list));
+        *in_act = met && !glibc_moving(w);
+        rc = walk_list(w, row, list, first, entries(w, tcache, list), in_act, &flaw, err);
+        if (!flaw.what || !glibc_moving(w) || tries == LIST_TRIES)
+            break;
+        *row = before;
+        w->cached.count = count;
+        hw_seeker_reset(&w->seeker);
+        hw_addr cache = tcache->address;
+        hw_object_deinit(tcache);
+        if (read_cache(w, cache, tcache) != HW_OK)
+            break;
+    }
+    uint64_t size = w->rules.min_size + (uint64_t)list * w->rules.alignment; /* or more */
+    complain(w, row->tid, flaw, flaw.what ? entries(w, tcache, list) * size : 0);
+    return rc;
+}
+
 static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
                       struct hw_error *err)
 {
     struct hw_object tcache;
-    if (hw_object_read(&tcache, w->layout, w->target, GLIBC_TCACHE, cache, NULL) != HW_OK) {
-        hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, hw_known(cache), (struct hw_maybe){0},
-                      "tcache of thread %d at %#" PRIx64 " cannot be read", row->tid, cache);
+    if (read_cache(w, cache, &tcache) != HW_OK) {
+        if (!glibc_excuse(w, NULL, 0))
+            hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, hw_known(cache),
+                          (struct hw_maybe){0},
+                          "tcache of thread %d at %#" PRIx64 " cannot be read", row->tid, cache);
         return HW_OK;
     }
     int rc = HW_OK;
     bool in_act = false;
     unsigned lists = w->layout->field[GLIBC_F_TCACHE_ENTRIES].count;
-    for (unsigned i = 0; i < lists && rc == HW_OK; i++) {
-        hw_addr first = hw_fetch(&tcache, GLIBC_F_TCACHE_ENTRIES, i);
-        rc = walk_list(w, row, i, hw_untag(w->target->who.machine, first), entries(w, &tcache, i),
-                       &in_act, err);
-    }
-    if (in_act)
+    if (glibc_moving(w))
+        hw_seeker_reset(&w->seeker);
+    for (unsigned i = 0; i < lists && rc == HW_OK && tcache.bytes; i++)
+        rc = read_list(w, row, &tcache, i, &in_act, err);
+    if (in_act && !glibc_moving(w))
         tell_act(w, row->tid, cache);
     hw_object_deinit(&tcache);
     return rc;
@@ -164,7 +202,7 @@ static int walk_own_cache(struct walk *w, struct hw_thread_row *row, hw_addr cac
     for (size_t i = 0; i < w->caches.count; i++) {
         if (w->caches.data[i] != cache)
             continue;
-        complain(w, row->tid, cache, "the same tcache as another thread's");
+        complain(w, row->tid, (struct flaw){"the same tcache as another thread's", cache}, 0);
         return HW_OK;
     }
     if (!hw_vec_push(&w->caches, cache))

@@ -48,26 +48,36 @@ int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struc
                    state->address, sane, lists);
 }
 
-static void flaw(struct walk *w, unsigned index, hw_addr arena, const char *what, uint64_t value)
+static void flaw(struct walk *w, unsigned index, struct arena *a, const char *what, uint64_t value)
 {
-    hw_report_add(w->report, HW_FINDING_BAD_ARENA, (int)index, hw_known(arena),
+    if (glibc_excuse(w, a, 0))
+        return;
+    hw_report_add(w->report, HW_FINDING_BAD_ARENA, (int)index, hw_known(a->address),
                   (struct hw_maybe){0}, "arena %u has %s (%#" PRIx64 ")", index, what, value);
+}
+
+/* The list of mappings may be out of date when the target runs. */
+static bool may_have_grown(const struct walk *w, const struct arena *a)
+{
+    return a->system_bytes / 4 <= w->private_bytes + ((uint64_t)256 << 20);
 }
 
 void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
 {
     uint64_t flags = hw_fetch(&a->state, GLIBC_F_FLAGS, 0);
     if (flags & ~(uint64_t)FLAGS_KNOWN)
-        flaw(w, index, a->address, "impossible flags", flags);
-    if (a->system_bytes > w->private_bytes) {
-        flaw(w, index, a->address, "more system_mem than the target has memory", a->system_bytes);
+        flaw(w, index, a, "impossible flags", flags);
+    if (a->system_bytes > w->private_bytes && !(glibc_moving(w) && may_have_grown(w, a))) {
+        flaw(w, index, a, "more system_mem than the target has memory", a->system_bytes);
         a->system_bytes = 0;
         a->distrusted = true;
     } else if (a->system_bytes > hw_fetch(&a->state, GLIBC_F_MAX_SYSTEM_MEM, 0)) {
-        flaw(w, index, a->address, "more system_mem than its maximum", a->system_bytes);
+        flaw(w, index, a, "more system_mem than its maximum", a->system_bytes);
     }
-    if (a->top && !is_readable(w->target, a->top)) {
-        flaw(w, index, a->address, "its top where there is no memory", a->top);
+    char byte;
+    if (a->top && !is_readable(w->target, a->top) &&
+        !(glibc_moving(w) && hw_read(w->target, a->top, &byte, 1, NULL) == 1)) {
+        flaw(w, index, a, "its top where there is no memory", a->top);
         a->top_is_bad = true;
     }
 }

@@ -36,57 +36,33 @@
 
 #include <inttypes.h>
 
-static bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
-{
-    const uint8_t *bytes = NULL;
-    if (p < end && end - p >= w->rules.header)
-        bytes = hw_window_at(&w->window, p, w->rules.header, end);
-    if (bytes)
-        *ret = chunk_decode(&w->rules, bytes);
-    return bytes != NULL;
-}
-
-static void emit(struct cursor *c, enum hw_state state, hw_addr address, uint64_t bytes)
-{
-    struct hw_block b = {.address = address,
-                         .bytes = bytes,
-                         .arena = (int32_t)c->index,
-                         .bin = HW_BIN_UNKNOWN,
-                         .state = (uint8_t)state};
-    if (bytes)
-        glibc_emit(c->w, &b);
-}
-
 /* ---- damage ---------------------------------------------------------------------------------- */
-
-/* After damage at p: the only chunk behind it that is known for sure is top. */
-static void resume_at_top(struct cursor *c)
-{
-    hw_addr top = c->a->top;
-    bool ahead = c->p < top && top < c->region->end;
-    c->p = ahead && header_at(c->w, top, c->region->end, &c->h) ? top : c->region->end;
-}
 
 static void unreadable(struct cursor *c, hw_addr at)
 {
-    hw_addr from = c->p;
-    resume_at_top(c);
-    hw_report_add(
-        c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at), hw_known(c->p - from),
-        "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64 " bytes are not accounted for",
-        c->index, at, c->p - from);
+    if (glibc_try_again(c))
+        return;
+    uint64_t lost = glibc_skip(c, at);
+    if (glibc_is_damage(c, lost))
+        hw_report_add(c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at),
+                      hw_known(lost),
+                      "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64
+                      " bytes are not accounted for",
+                      c->index, at, lost);
 }
 
 static void bad_chunk(struct cursor *c, const char *what)
 {
+    if (glibc_try_again(c))
+        return;
     hw_addr from = c->p;
-    uint64_t raw = c->h.raw;
-    resume_at_top(c);
-    hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
-                  hw_known(c->p - from),
-                  "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
-                  " bytes are not accounted for",
-                  c->index, what, from, raw, c->p - from);
+    uint64_t raw = c->h.raw, lost = glibc_skip(c, from);
+    if (glibc_is_damage(c, lost))
+        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
+                      hw_known(lost),
+                      "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
+                      " bytes are not accounted for",
+                      c->index, what, from, raw, lost);
 }
 
 /* ---- ends of a region ------------------------------------------------------------------------ */
@@ -95,7 +71,7 @@ static void walk_top(struct cursor *c)
 {
     uint64_t size = chunk_size(c->h);
     uint64_t room = c->region->end - c->p;
-    if (size != room)
+    if (size != room && glibc_is_damage(c, 0))
         hw_report_add(
             c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(room),
             "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64 " bytes are left",
@@ -104,6 +80,8 @@ static void walk_top(struct cursor *c)
         size = room;
     c->w->report->arenas.data[c->index].top.bytes = size;
     emit(c, HW_TOP, c->p, size);
+    c->a->top_bytes += size;
+    c->a->lost += room - size;
     c->p = c->region->end;
 }
 
@@ -123,6 +101,15 @@ static void walk_heap_fence(struct cursor *c)
     c->p = c->region->end;
 }
 
+/* The only chunk behind a gap that is known for sure is top. */
+static void resume_at_top(struct cursor *c)
+{
+    hw_addr from = c->p, top = c->a->top;
+    bool ahead = from < top && top < c->region->end;
+    c->p = ahead && header_at(c->w, top, c->region->end, &c->h) ? top : c->region->end;
+    c->a->lost += c->p - from;
+}
+
 /* The main arena: fence headers at p, then the end of the region, or a gap and more chunks. */
 static void walk_main_fence(struct cursor *c)
 {
@@ -137,9 +124,11 @@ static void walk_main_fence(struct cursor *c)
         return;
     hw_addr resume = glibc_resume_after_gap(c->w, c->a, end, c->region->end);
     if (resume == 0 || !header_at(c->w, resume, c->region->end, &c->h)) {
-        hw_report_add(c->w->report, HW_FINDING_REGION_NOT_FOUND, (int)c->index, hw_known(end),
-                      hw_known(c->region->end - end),
-                      "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64, end);
+        if (glibc_is_damage(c, c->region->end - end))
+            hw_report_add(c->w->report, HW_FINDING_REGION_NOT_FOUND, (int)c->index, hw_known(end),
+                          hw_known(c->region->end - end),
+                          "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64,
+                          end);
         resume_at_top(c);
         return;
     }
@@ -178,11 +167,17 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
 {
     struct cached *cached = find_cached(c);
     bool looks_used = n.raw & CHUNK_P;
+    if (cached && !looks_used && glibc_moving(c->w)) {
+        cached->seen = true; /* it was, when the lists were read */
+        glibc_excuse(c->w, c->a, 0);
+        cached = NULL;
+    }
     if (cached) {
         cached->seen = true;
         b->state = cached->state;
         b->bin = (int16_t)cached->bin;
         b->tid = cached->tid;
+        c->a->cached_bytes += b->bytes;
         return looks_used ? NULL : "a chunk both in a bin and in a tcache or fastbin";
     }
     if (looks_used) {
@@ -219,6 +214,10 @@ static void walk_chunk(struct cursor *c)
         bad_chunk(c, "a chunk of impossible size");
         return;
     }
+    if (!glibc_is_credible(c)) {
+        bad_chunk(c, "a chunk that no other follows");
+        return;
+    }
     hw_addr q = c->p + size;
     /* Before the next header: where that is far, the window goes there. */
     bool linked = header_at(w, c->p + w->rules.header, q, &links);
@@ -237,7 +236,7 @@ static void walk_chunk(struct cursor *c)
     struct hw_block b = {
         .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
     const char *what = state_of(c, &b, linked ? &links : NULL, n);
-    if (what)
+    if (what && glibc_is_damage(c, 0))
         hw_report_add(w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(0),
                       "arena %u: %s at %#" PRIx64, c->index, what, c->p);
     glibc_emit(w, &b);
@@ -255,27 +254,58 @@ static void walk_region(struct cursor *c)
         return;
     if (!header_at(c->w, c->p, r->end, &c->h))
         unreadable(c, c->p);
-    while (c->p < r->end && !c->w->stopped) {
+    while (c->p < c->region->end && !c->w->stopped && c->code == HW_OK) {
         glibc_walk_plain(c);
-        if (c->p == c->a->top)
-            walk_top(c);
-        else
+        if (c->p != c->a->top)
             walk_chunk(c);
+        else if (glibc_at_top(c))
+            walk_top(c);
+    }
+}
+
+static int walk_regions(struct walk *w, unsigned index, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[index];
+    int rc = HW_OK;
+    for (size_t i = 0; i < a->regions.count && !w->stopped && rc == HW_OK; i++) {
+        if (i > 0 && glibc_moving(w)) /* the next heap of a thread arena */
+            rc = glibc_read_again(w, index, i, a->regions.data[i].first, err);
+        struct cursor c = {.w = w,
+                           .a = a,
+                           .index = index,
+                           .at = i,
+                           .region = &a->regions.data[i],
+                           .heap = &w->report->arenas.data[index].heaps.data[i],
+                           .err = err,
+                           .code = rc};
+        walk_region(&c);
+        rc = c.code;
+    }
+    glibc_flush(w);
+    return rc;
+}
+
+/* What lies in an arena that need not be walked was met, too. */
+static void pass_over(struct walk *w, const struct arena *a)
+{
+    for (size_t i = 0; i < a->regions.count; i++) {
+        const struct region *r = &a->regions.data[i];
+        for (size_t k = glibc_cached_from(w, r->start);
+             k < w->cached.count && w->cached.data[k].address < r->end; k++)
+            w->cached.data[k].seen = true;
     }
 }
 
 int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
 {
-    struct arena *a = &w->arenas.data[index];
-    struct hw_arena *row = &w->report->arenas.data[index];
-    for (size_t i = 0; i < a->regions.count && !w->stopped; i++) {
-        struct cursor c = {.w = w,
-                           .a = a,
-                           .index = index,
-                           .region = &a->regions.data[i],
-                           .heap = &row->heaps.data[i]};
-        walk_region(&c);
+    if (w->sink->known && w->sink->known(w->sink->ctx, index)) {
+        pass_over(w, &w->arenas.data[index]);
+        return HW_OK;
     }
-    glibc_flush(w);
-    return w->stopped ? HW_OK : glibc_prove_bins(w, index, err);
+    int rc = walk_regions(w, index, err);
+    if (rc == HW_OK && !w->stopped)
+        rc = glibc_prove_bins(w, index, err);
+    if (rc == HW_OK)
+        glibc_end_arena(w, index);
+    return rc;
 }

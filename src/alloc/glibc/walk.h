@@ -12,12 +12,55 @@ struct cursor {
     struct walk *w;
     struct arena *a;
     unsigned index; /* of the arena */
+    size_t at;      /* of the region in its list */
     const struct region *region;
     struct hw_heap *heap; /* its row in the report */
     size_t next_cached;   /* the first cached chunk not below p */
     hw_addr p;
     struct chunk_header h; /* at p */
+    /* Only while the target moves. */
+    hw_addr tried;      /* where something was read anew ... */
+    unsigned tries;     /* ... so many times */
+    unsigned refreshes; /* how often the arena itself was */
+    struct hw_error *err;
+    int code; /* of what failed */
 };
+
+/* The header at p, if it is all there, below `end`. */
+static inline bool header_at(struct walk *w, hw_addr p, hw_addr end, struct chunk_header *ret)
+{
+    const uint8_t *bytes = NULL;
+    if (p < end && end - p >= w->rules.header)
+        bytes = hw_window_at(&w->window, p, w->rules.header, end);
+    if (bytes)
+        *ret = chunk_decode(&w->rules, bytes);
+    return bytes != NULL;
+}
+
+static inline void emit(struct cursor *c, enum hw_state state, hw_addr address, uint64_t bytes)
+{
+    struct hw_block b = {.address = address,
+                         .bytes = bytes,
+                         .arena = (int32_t)c->index,
+                         .bin = HW_BIN_UNKNOWN,
+                         .state = (uint8_t)state};
+    if (bytes)
+        glibc_emit(c->w, &b);
+}
+
+/* torn.c: what is at p does not fit. Read anew what may just have changed: true if that is worth
+ * another try, at the same p. False if the target stands still, or after some tries. */
+bool glibc_try_again(struct cursor *c);
+/* There is nothing to be understood at p: go on behind `known`, where chunks are again, or at the end of
+ * the region. What lies between is lost; its size is returned. */
+uint64_t glibc_skip(struct cursor *c, hw_addr known);
+/* p is where top was when the arena was read: true if it still is. Else there may be more chunks. */
+bool glibc_at_top(struct cursor *c);
+/* The header at p, of a large chunk, seems to be one still. */
+bool glibc_is_credible(struct cursor *c);
+/* Something at p does not fit: as damage that takes `bytes` it is to be reported, unless the target
+ * moves. */
+bool glibc_is_damage(struct cursor *c, uint64_t bytes);
 
 /* plain.c: walk on, as far as chunks are nothing special and their bytes are here. What is at p then
  * is not known to be anything. */

@@ -225,6 +225,16 @@ void builder_tcache_count(struct builder *b, uint64_t size, int n)
     count_tcache(b, (unsigned)((size - r->min_size) / r->alignment), n);
 }
 
+void builder_tcache_empty(struct builder *b, uint64_t size)
+{
+    const struct chunk_rules *r = &b->form->rules;
+    unsigned list = (unsigned)((size - r->min_size) / r->alignment);
+    unsigned width = (unsigned)b->form->tcache.counter;
+    builder_put(b, b->tcache + list * width,
+                b->form->tcache.slots ? (uint64_t)b->form->tcache.fills : 0, width);
+    builder_poke(b, b->tcache + (hw_addr)b->form->tcache.entries + builder_word(b) * list, 0);
+}
+
 static void link_tcache(struct builder *b, const struct entry *e)
 {
     hw_addr head = b->tcache + (hw_addr)b->form->tcache.entries + builder_word(b) * e->index;

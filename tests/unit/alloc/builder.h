@@ -93,6 +93,20 @@ hw_addr builder_thread_pointer(struct builder *b);
 void builder_link(struct builder *b);
 /* After that: make the tcache's count of chunks of this size wrong by so many. */
 void builder_tcache_count(struct builder *b, uint64_t size, int n);
+/* Or take them all out of it. */
+void builder_tcache_empty(struct builder *b, uint64_t size);
+
+/*
+ * A target that runs while it is read: after each read of the walk `fn` is told what was read, and may
+ * change the image, and *moving.
+ */
+typedef void (*builder_read_fn)(struct builder *b, hw_addr addr, size_t len, _Atomic bool *moving);
+void builder_runs(struct builder *b, bool moving, builder_read_fn fn);
+/* The walk has come so far. */
+bool builder_lists_read(const struct builder *b);
+/* What the listener says when it is asked whether it knows an arena. */
+typedef bool (*builder_known_fn)(const struct hw_arena *a);
+void builder_knows(struct builder *b, builder_known_fn fn);
 
 /* Link (once), walk, analyse. Roots and layout are given. */
 struct result *builder_walk(struct builder *b);

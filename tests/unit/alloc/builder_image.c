@@ -249,3 +249,19 @@ void builder_no_lists(struct builder *b)
 {
     b->no_lists = true;
 }
+
+void builder_runs(struct builder *b, bool moving, builder_read_fn fn)
+{
+    b->moving = moving;
+    b->on_read = fn;
+}
+
+void builder_knows(struct builder *b, builder_known_fn fn)
+{
+    b->known = fn;
+}
+
+bool builder_lists_read(const struct builder *b)
+{
+    return b->lists_read;
+}

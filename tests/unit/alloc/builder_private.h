@@ -48,6 +48,10 @@ struct builder {
     size_t foreign;
     int64_t extra;
     uint64_t main_system;
+    builder_read_fn on_read;
+    builder_known_fn known;
+    bool moving, lists_read;
+    struct hw_target_ops ops; /* those of a buffer target, but for reading */
 };
 
 /* Bytes in a word. */

@@ -8,6 +8,32 @@
 /* On no machine is there such a file. */
 #define LIBC_PATH "/no/such/directory/libc.so.6"
 
+/* The image that is walked, for who wants to change it meanwhile. Each test is a process. */
+static struct builder *walked;
+static const struct hw_target_ops *buffer_ops;
+
+static ssize_t read_and_tell(struct hw_target *t, hw_addr addr, void *buf, size_t len,
+                             struct hw_error *err)
+{
+    ssize_t n = buffer_ops->read(t, addr, buf, len, err);
+    if (walked && walked->on_read)
+        walked->on_read(walked, addr, len, &t->moving);
+    return n;
+}
+
+static void let_run(struct builder *b, struct hw_target *t)
+{
+    walked = b;
+    buffer_ops = t->ops;
+    b->lists_read = false;
+    b->ops = *t->ops;
+    b->ops.read = read_and_tell;
+    b->ops.read_ranges = NULL;
+    t->ops = &b->ops;
+    t->read_alone = true;
+    t->moving = b->moving;
+}
+
 static struct hw_target *open_target(struct builder *b)
 {
     HW_VEC(struct hw_buffer_range) ranges = {0};
@@ -26,18 +52,23 @@ static struct hw_target *open_target(struct builder *b)
     must(rc == HW_OK);
     t->who.machine = b->machine;
     t->who.page_size = b->page;
+    if (b->on_read || b->moving)
+        let_run(b, t);
     hw_vec_free(&ranges);
     return t;
 }
 
 struct recorder {
     struct result *result;
+    builder_known_fn known;
     struct hw_analyzing *analyzing;
 };
 
 static void on_ready(void *ctx)
 {
     struct recorder *recorder = ctx;
+    if (walked)
+        walked->lists_read = true;
     must(hw_analyses_begin(recorder->result->report, &recorder->analyzing, NULL) == HW_OK);
 }
 
@@ -51,6 +82,12 @@ static int on_blocks(void *ctx, const struct hw_block *blocks, size_t count)
         must(hw_vec_push(&recorder->result->blocks, blocks[i]));
     }
     return 0;
+}
+
+static bool is_known(void *ctx, unsigned arena)
+{
+    const struct recorder *recorder = ctx;
+    return recorder->known(&recorder->result->report->arenas.data[arena]);
 }
 
 static struct result *begin(struct builder *b, struct hw_target **t)
@@ -67,10 +104,11 @@ static struct result *begin(struct builder *b, struct hw_target **t)
 
 static void walk(const struct builder *b, struct result *r, void *state)
 {
-    struct recorder recorder = {.result = r};
+    struct recorder recorder = {.result = r, .known = b->known};
     struct hw_sink sink = {.report = r->report,
                            .ready = on_ready,
                            .blocks = on_blocks,
+                           .known = b->known ? is_known : NULL,
                            .ctx = &recorder,
                            .want_lists = !b->no_lists,
                            .want_bins = b->want_bins};

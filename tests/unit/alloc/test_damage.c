@@ -63,9 +63,10 @@ Test(heap_damage, a_smashed_size_word)
     builder_poke(b, smashed + 8, 0x4141414141414141);
     expect_finding(HW_FINDING_BAD_CHUNK);
     cr_expect_eq(r->report->findings.data[0].address.n, smashed);
-    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x500);
-    cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 0x100);
-    cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000, "the walk goes on at top");
+    cr_expect_eq(r->report->findings.data[0].bytes.n, 0x200);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x200, "the walk goes on behind it");
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_BYTES), 0x400);
+    cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000);
 }
 
 Test(heap_damage, a_size_of_zero_does_not_hang)

@@ -141,6 +141,30 @@ Test(usage, a_backend_that_explained_the_gap_is_believed)
     hw_report_destroy(r);
 }
 
+Test(usage, what_moved_need_not_add_up_but_the_rest_must)
+{
+    struct hw_report *r = sample_report();
+    sample_arena(r, 10000, 4000)->moved = true;
+    begin(r);
+    hw_report_add(r, HW_FINDING_MOVED, 0, (struct hw_maybe){0}, (struct hw_maybe){0}, "it moved");
+    hw_analyses_end(work);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 10000);
+    cr_expect_not(hw_report_flawed(r));
+    hw_report_destroy(r);
+
+    r = sample_report();
+    sample_arena(r, 10000, 4000)->moved = true;
+    sample_arena(r, 5000, 4000);
+    begin(r);
+    hw_report_add(r, HW_FINDING_MOVED, 0, (struct hw_maybe){0}, (struct hw_maybe){0}, "it moved");
+    hw_analyses_end(work);
+    cr_expect(hw_report_flawed(r));
+    cr_assert_eq(r->findings.count, 2);
+    cr_expect_eq(r->findings.data[1].kind, HW_FINDING_REGION_NOT_FOUND);
+    cr_expect_eq(r->findings.data[1].arena, 1);
+    hw_report_destroy(r);
+}
+
 Test(usage, mmapped_chunks_count_with_their_whole_mapping_and_in_no_arena)
 {
     struct hw_report *r = sample_report();

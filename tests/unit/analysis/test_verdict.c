@@ -659,6 +659,54 @@ Test(verdict, top_pinned_by_few_chunks)
     hw_report_destroy(r);
 }
 
+/* ---- what was not exact ---------------------------------------------------------------------- */
+
+static void move(struct hw_report *r, size_t arena)
+{
+    r->arenas.data[arena].moved = true;
+    hw_report_add(r, HW_FINDING_MOVED, (int)arena, (struct hw_maybe){0}, (struct hw_maybe){0},
+                  "it changed while it was read");
+}
+
+Test(verdict, what_changed_while_it_was_read_is_said_first)
+{
+    struct hw_report *r = many_arenas(20, 5 * MIB, 0);
+    EXPECT(r, "retention arena_cap");
+    move(r, 3);
+    EXPECT(r, "incomplete retention arena_cap");
+    SAYS(r, "incomplete", "About right, not exact: 1 of 21 arenas changed while it was read.");
+    cr_expect_eq(proof(r, "incomplete", "moved_arenas"), 1);
+    move(r, 0);
+    hw_set(r->totals, HW_M_UNACCOUNTED_BYTES, -4096);
+    EXPECT(r, "incomplete retention arena_cap");
+    SAYS(r, "incomplete", "2 of 21 arenas changed while they were read.");
+    cr_expect_null(strstr(find(r, "incomplete")->text, "followed"));
+    hw_set(r->totals, HW_M_UNACCOUNTED_BYTES, 4096);
+    EXPECT(r, "incomplete retention arena_cap");
+    SAYS(r, "incomplete", "they were read. 4.00 KiB of ");
+    SAYS(r, "incomplete", " could not be followed.");
+    cr_expect_eq(proof(r, "incomplete", "unaccounted_bytes"), 4096);
+
+    hw_report_add(r, HW_FINDING_BAD_CHUNK, 1, (struct hw_maybe){0}, hw_known(64), "wrong");
+    EXPECT(r, "incomplete retention arena_cap");
+    SAYS(r, "incomplete", "Incomplete: 4.00 KiB of ");
+    SAYS(r, "incomplete", "These figures may be wrong.");
+    cr_expect_eq(proof(r, "incomplete", "moved_arenas"), 2);
+    hw_report_destroy(r);
+}
+
+Test(verdict, caches_and_lone_arenas_may_change_too)
+{
+    struct hw_report *r = process(1000 * MIB, 900 * MIB, 0);
+    hw_report_add(r, HW_FINDING_MOVED, -1, (struct hw_maybe){0}, (struct hw_maybe){0}, "a tcache");
+    EXPECT(r, "incomplete live_data");
+    SAYS(r, "incomplete", "About right, not exact: something changed while it was read.");
+    move(r, 0);
+    EXPECT(r, "incomplete live_data");
+    SAYS(r, "incomplete", "About right, not exact: the arena changed while it was read.");
+    hw_report_destroy(r);
+}
+
 /* ---- all together ---------------------------------------------------------------------------- */
 
 Test(verdict, no_more_than_four_sentences)

@@ -123,3 +123,44 @@ Test(pages, the_first_locked_page_of_a_range)
     expect_first(&p, 7, 9, 7);
     hw_pages_clear(&p);
 }
+
+/* ---- cursors --------------------------------------------------------------------------------- */
+
+/* Whatever was asked before, the answer is that of the map. */
+Test(pages, a_cursor_counts_as_the_map_does)
+{
+    enum { PAGES = 9000, ROUNDS = 20000 };
+    struct hw_pages p = hw_pages_empty(PAGE);
+    for (uint64_t page = 0, until; page < PAGES; page = until) {
+        until = page + 1 + (uint64_t)(rand() % 64);
+        set(&p, page, until, (enum hw_page_state)(rand() % 3));
+    }
+    struct hw_page_cursor c = {.pages = &p};
+    hw_addr at = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        hw_addr start = rand() % 8 ? at : (hw_addr)rand() % (PAGES * PAGE);
+        uint64_t bytes = (uint64_t)rand() % (i % 3 ? 500 : 100 * PAGE);
+        struct hw_page_bytes all = hw_pages_count(&p, start, start + bytes);
+        struct hw_page_bytes n = hw_cursor_count(&c, start, start + bytes);
+        cr_assert_eq(n.resident, all.resident, "%lx, %lu bytes", start, bytes);
+        cr_assert_eq(n.swapped, all.swapped, "%lx, %lu bytes", start, bytes);
+        at = start + bytes < PAGES * PAGE ? start + bytes : 0;
+    }
+    hw_pages_clear(&p);
+}
+
+Test(pages, a_cursor_at_the_end_of_all_addresses)
+{
+    struct hw_pages p = hw_pages_empty(PAGE);
+    struct hw_page_cursor c = {.pages = &p};
+    cr_expect_eq(hw_cursor_count(&c, UINT64_MAX - 10, UINT64_MAX).resident, 0);
+    cr_expect_eq(hw_cursor_count(&c, 0, UINT64_MAX).resident, 0);
+    cr_expect_eq(hw_cursor_count(&c, UINT64_MAX - 10, 5).resident, 0); /* wrapped */
+    set(&p, 100, 101, HW_PAGE_RESIDENT);
+    c = (struct hw_page_cursor){.pages = &p};
+    cr_expect_eq(hw_cursor_count(&c, 100 * PAGE + 5, 100 * PAGE + 5).resident, 0);
+    cr_expect_eq(hw_cursor_count(&c, 100 * PAGE + 5, 100 * PAGE + 6).resident, 1);
+    cr_expect_eq(hw_cursor_count(&c, 101 * PAGE - 5, 101 * PAGE).resident, 5);
+    cr_expect_eq(hw_cursor_count(&c, 101 * PAGE - 5, 101 * PAGE + 1).resident, 5);
+    hw_pages_clear(&p);
+}

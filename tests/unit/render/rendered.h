@@ -85,6 +85,7 @@ static inline struct hw_report *full_report(void)
     cr_assert(hw_vec_push(&a->tids, 4712));
     struct hw_arena *b = sample_arena(r, 1 * MIB, 0);
     b->locked = true;
+    b->moved = true;
     b->attached_threads.known = false;
     b->top.address = 0;
     r->histogram = r->arenas.data[0].histogram;

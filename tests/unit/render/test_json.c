@@ -97,7 +97,7 @@ Test(json, all_keys_in_order)
     expect_keys(o, "totals.free_by_kind.top", "resident_bytes swapped_bytes returned_bytes");
     expect_keys(o, "histogram.0", "from to chunks bytes");
     expect_keys(o, "arenas.0",
-                "index address kind locked attached_threads tids heaps top max_system_bytes "
+                "index address kind locked moved attached_threads tids heaps top max_system_bytes "
                 "system_bytes in_use_bytes in_use_chunks tcache_bytes tcache_chunks fastbin_bytes "
                 "fastbin_chunks bin_bytes bin_chunks top_bytes overhead_bytes unaccounted_bytes "
                 "free_bytes largest_free_bytes resident_bytes free_resident_bytes "
@@ -329,6 +329,8 @@ Test(json, arenas)
 
     expect_text(o, "arenas.1.kind", "thread");
     cr_expect(json_is_true(at(o, "arenas.1.locked")));
+    cr_expect(json_is_false(at(o, "arenas.0.moved")));
+    cr_expect(json_is_true(at(o, "arenas.1.moved")));
     expect_null(o, "arenas.1.attached_threads");
     expect_int(o, "arenas.1.heaps.0.mprotect_bytes", 1048576);
     expect_null(o, "arenas.1.top.address");

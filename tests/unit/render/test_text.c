@@ -123,6 +123,11 @@ Test(text, golden_with_options)
                  &(struct hw_render_options){.only_arena = true, .arena = 12});
     check_golden("locked-arena-1", sample_locked,
                  &(struct hw_render_options){.only_arena = true, .arena = 1});
+    check_golden("moved-arena-5", sample_moved,
+                 &(struct hw_render_options){.only_arena = true, .arena = 5});
+    check_golden("moved-arena-2", sample_moved,
+                 &(struct hw_render_options){.only_arena = true, .arena = 2});
+    check_golden("moved-all", sample_moved, &(struct hw_render_options){.all_arenas = true});
     check_golden("partial-color", sample_partial, &(struct hw_render_options){.color = true});
 }
 

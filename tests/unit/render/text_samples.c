@@ -402,6 +402,41 @@ struct hw_report *sample_locked(void)
     return r;
 }
 
+/* What did not stand still; arena 2 was only locked. */
+struct hw_report *sample_moved(void)
+{
+    struct hw_report *r = live_report("server", 40);
+    r->method.mode = HW_MODE_RUNNING;
+    r->method.pause_ns = (struct hw_maybe){0};
+    for (size_t i = 0; i < 40; i++) {
+        struct hw_arena *a = add_arena(
+            r,
+            &(struct parts){
+                .used = (40 - i) * MIB, .bin = (i % 7) * MIB, .top = 99 * KIB, .largest = MIB},
+            1);
+        a->locked = i % 3 == 2;
+        a->moved = i % 5 == 0 || i > 20;
+        if (a->moved)
+            hw_report_add(r, HW_FINDING_MOVED, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
+                          "it changed while it was read");
+    }
+    sum_up(r);
+    return r;
+}
+
+static struct hw_report *sample_one_moved(void)
+{
+    struct hw_report *r = live_report("lone", 1);
+    struct parts parts = {.used = 40 * MIB, .bin = 2 * MIB, .top = 99 * KIB, .largest = MIB};
+    r->method.mode = HW_MODE_RUNNING;
+    r->method.pause_ns = (struct hw_maybe){0};
+    add_arena(r, &parts, 1)->moved = true;
+    hw_report_add(r, HW_FINDING_MOVED, 0, (struct hw_maybe){0}, (struct hw_maybe){0},
+                  "it changed while it was read");
+    sum_up(r);
+    return r;
+}
+
 /* Figures of a heap that someone made to hurt us. */
 struct hw_report *sample_hostile(void)
 {
@@ -483,10 +518,18 @@ static struct hw_report *sample_unknown(void)
 }
 
 const struct sample samples[] = {
-    {"unused", sample_unused},           {"one-arena", sample_one_arena},
-    {"many-arenas", sample_many_arenas}, {"no-pages", sample_no_pages},
-    {"swapped", sample_swapped},         {"core", sample_core},
-    {"partial", sample_partial},         {"locked", sample_locked},
-    {"hostile", sample_hostile},         {"hostile-pages", sample_hostile_pages},
-    {"unknown", sample_unknown},         {NULL, NULL},
+    {"unused", sample_unused},
+    {"one-arena", sample_one_arena},
+    {"many-arenas", sample_many_arenas},
+    {"no-pages", sample_no_pages},
+    {"swapped", sample_swapped},
+    {"core", sample_core},
+    {"partial", sample_partial},
+    {"locked", sample_locked},
+    {"moved", sample_moved},
+    {"one-moved", sample_one_moved},
+    {"hostile", sample_hostile},
+    {"hostile-pages", sample_hostile_pages},
+    {"unknown", sample_unknown},
+    {NULL, NULL},
 };

@@ -21,6 +21,7 @@ struct hw_report *sample_swapped(void);
 struct hw_report *sample_core(void);
 struct hw_report *sample_partial(void);
 struct hw_report *sample_locked(void);
+struct hw_report *sample_moved(void);
 struct hw_report *sample_hostile(void);
 
 #endif

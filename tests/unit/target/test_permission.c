@@ -6,6 +6,10 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/syscall.h>
 
 #define PTRACE_CAP (UINT64_C(1) << CAP_SYS_PTRACE)
 
@@ -109,6 +113,17 @@ Test(permission, not_dumpable_and_other_reasons)
     a.same_user_ns = false;
     hw_access_explain(&a, "trace", EPERM, &err);
     cr_expect_not_null(strstr(err.text, "another user namespace"), "%s", err.text);
+}
+
+Test(permission, a_filter)
+{
+    struct hw_access a = same_user();
+    a.filtered = true;
+    expect_text(&a, "trace",
+                "cannot trace pid 4242: a seccomp filter, most likely that of a container, keeps "
+                "heapwalk from ptrace()",
+                "--cap-add=SYS_PTRACE");
+    expect_text(&a, "read", "cannot read pid 4242: Operation not permitted", "sudo");
 }
 
 /* ---- against the real kernel ----------------------------------------------------------------- */
@@ -232,4 +247,50 @@ Test(permission, nobody_may_look_at_nobody_unless_it_is_not_dumpable, .timeout =
     cr_expect(strcmp(err.text, "allowed") == 0 || strstr(err.text, "Yama"), "%s", err.text);
     child_end(pid);
     child_end(hidden);
+}
+
+static void forbid_ptrace(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+/* As in a container: reading is allowed, stopping is not. */
+Test(permission, a_real_filter, .timeout = 60)
+{
+    pid_t pid = child_start(child_sleep, NULL);
+    struct hw_error err = {0};
+    cr_expect_eq(hw_permission_check(pid, true, &err), HW_OK, "%s", err.text);
+    forbid_ptrace();
+    cr_expect_eq(hw_permission_check(pid, false, &err), HW_OK, "%s", err.text);
+    cr_expect_eq(hw_permission_check(pid, true, &err), HW_ERR_PERMISSION);
+    cr_expect_not_null(strstr(err.text, "a seccomp filter"), "%s", err.text);
+    cr_expect_eq(try_stop(pid, &err), HW_ERR_PERMISSION);
+    cr_expect_not_null(strstr(err.text, "a seccomp filter"), "%s", err.text);
+    child_end(pid);
+    cr_expect_eq(hw_permission_check(pid, true, &err), HW_ERR_NO_PROCESS);
+}
+
+Test(permission, checked_without_doing_it, .timeout = 60)
+{
+    pid_t pid = child_start(child_sleep, NULL);
+    struct hw_stop *s;
+    struct hw_error err = {0};
+    struct hw_stop_limits limits = {.wait_ns = 100000000};
+    cr_assert_eq(hw_stop_all(pid, hw_machine(HW_X86_64), limits, &s, &err), HW_OK, "%s", err.text);
+    cr_expect_eq(hw_permission_check(pid, false, &err), HW_OK);
+    cr_expect_eq(hw_permission_check(pid, true, &err), HW_ERR_PERMISSION);
+    cr_expect_not_null(strstr(err.text, "already traced by pid"), "%s", err.text);
+    cr_expect_not_null(strstr(err.remedy, "--no-stop"), "%s", err.remedy);
+    hw_stop_release(s);
+    cr_expect_eq(hw_permission_check(pid, true, &err), HW_OK);
+    cr_expect_eq(status_number(pid, "TracerPid:"), 0);
+    child_end(pid);
 }

@@ -1,0 +1,205 @@
+/*
+ * Where chunks go on behind a place where they do not fit together: a heap that is damaged, or one that
+ * changed while it was read.
+ *
+ * Each place where a chunk could begin is tried in turn. What stands there may be the program's own
+ * data and look like a chunk by chance, so a chain of chunks is followed until there is evidence
+ * enough:
+ *
+ *     conclusive     the chain comes to top, or to the fence that ends the heap
+ *                    a chunk of it is free, and its neighbour in the bin points back to it
+ *                    a tcache or fastbin holds a chunk of it (if the target stands still)
+ *     else           GUESS chunks in a row that might be ones
+ *
+ * Bounded: each place is tried once, by at most GUESS steps, and steps that lead far away, where
+ * something has to be read for each, have a budget for the whole walk.
+ */
+#include "alloc/glibc/glibc.h"
+
+/* Chunks in a row that are believed. A target that runs cannot wait: it is read anew all the time. */
+#define GUESS        16
+#define GUESS_MOVING 8
+#define SCAN_BYTES   ((size_t)64 << 10)
+#define LOOKS        ((uint64_t)1 << 15)
+#define SKIPS        ((uint64_t)1 << 22) /* pages without data to pass over */
+
+struct search {
+    struct walk *w;
+    const struct arena *a;
+    const struct region *r;
+    hw_addr end;
+    const uint8_t *bytes; /* [base, base + len) is here */
+    hw_addr base;
+    size_t len;
+};
+
+static bool look(struct search *s, hw_addr p, struct chunk_header *h)
+{
+    struct walk *w = s->w;
+    const uint8_t *bytes = NULL;
+    unsigned need = w->rules.header;
+    if (p >= s->end || s->end - p < need)
+        return false;
+    if (p >= s->base && p - s->base < s->len && s->len - (p - s->base) >= need)
+        bytes = s->bytes + (p - s->base);
+    else if (w->looks && w->looks--)
+        bytes = hw_seeker_at(&w->seeker, p, need);
+    if (bytes)
+        *h = chunk_decode(&w->rules, bytes);
+    return bytes != NULL;
+}
+
+/* A free chunk is in a bin: the next one, or the head, points back. */
+static bool is_linked(struct search *s, hw_addr p)
+{
+    struct chunk_header links, back;
+    unsigned header = s->w->rules.header;
+    if (!look(s, p + header, &links) || !s->w->looks || !s->w->looks--)
+        return false;
+    const uint8_t *bytes = hw_seeker_at(&s->w->seeker, links.prev_size + header, header);
+    if (!bytes)
+        return false;
+    back = chunk_decode(&s->w->rules, bytes);
+    return back.raw == p;
+}
+
+/* Whether a chunk, or a fence, may begin at p with this header. */
+static bool might_be(const struct search *s, hw_addr p, struct chunk_header h)
+{
+    const struct chunk_rules *r = &s->w->rules;
+    uint64_t size = chunk_size(h);
+    return size >= r->header && size < s->end - p && !(h.raw & CHUNK_M) &&
+           (size % r->alignment == 0 || size == r->header);
+}
+
+/* `met` chunks lead to the fence at p; in the main arena it may end anywhere. */
+static bool is_fence(struct search *s, unsigned met, hw_addr p, hw_addr q, struct chunk_header n)
+{
+    unsigned header = s->w->rules.header;
+    if (s->r->last_fence && q == s->r->last_fence)
+        return n.raw == CHUNK_P;
+    return s->a->main && met >= 2 && q - p == header && chunk_size(n) == header &&
+           glibc_main_fence_end(s->w, p, s->end) != 0;
+}
+
+enum evidence { AGAINST, SOME, CONCLUSIVE };
+
+/* What the chunk at p, of this size, tells; `n` is the header behind it. */
+static enum evidence weigh(struct search *s, hw_addr p, struct chunk_header h,
+                           struct chunk_header n)
+{
+    const struct walk *w = s->w;
+    uint64_t size = chunk_size(h);
+    size_t i = glibc_cached_from(w, p);
+    hw_addr cached = i < w->cached.count ? w->cached.data[i].address : UINT64_MAX;
+    if (!glibc_moving(w) && cached > p && cached < p + size)
+        return AGAINST;
+    if (n.raw & CHUNK_P) {
+        if (!(h.raw & CHUNK_A) != s->a->main)
+            return cached == p ? SOME : AGAINST;
+        return cached == p && !glibc_moving(w) ? CONCLUSIVE : SOME;
+    }
+    if (n.prev_size != size)
+        return AGAINST;
+    return is_linked(s, p) ? CONCLUSIVE : AGAINST;
+}
+
+static bool is_chain(struct search *s, hw_addr p)
+{
+    const struct chunk_rules *r = &s->w->rules;
+    unsigned enough = glibc_moving(s->w) ? GUESS_MOVING : GUESS;
+    struct chunk_header h, n;
+    if (p == s->a->top)
+        return true;
+    if (!look(s, p, &h))
+        return false;
+    for (unsigned met = 0; met < enough; met++) {
+        uint64_t size = chunk_size(h);
+        if (!might_be(s, p, h) || !look(s, p + size, &n))
+            return false;
+        if (size <= 2 * r->header && is_fence(s, met, p, p + size, n))
+            return true;
+        if (size < r->min_size)
+            return false;
+        enum evidence e = weigh(s, p, h, n);
+        if (e != SOME)
+            return e == CONCLUSIVE;
+        p += size;
+        h = n;
+        if (p == s->a->top)
+            return true;
+    }
+    return true;
+}
+
+static bool begin(struct search *s, struct walk *w, const struct arena *a, const struct region *r,
+                  hw_addr end)
+{
+    *s = (struct search){.w = w, .a = a, .r = r, .end = end};
+    if (w->scan.buf)
+        return true;
+    w->looks = LOOKS;
+    return hw_window_init(&w->scan, w->target, SCAN_BYTES, NULL) == HW_OK;
+}
+
+/* Make the bytes from p on those that are here; false if p cannot be read. */
+static bool fill(struct search *s, hw_addr p)
+{
+    struct hw_window *scan = &s->w->scan;
+    s->base = p;
+    s->len = 0;
+    if (!hw_window_at(scan, p, s->w->rules.header, s->end))
+        return false;
+    s->bytes = hw_window_span(scan, p, s->end, &s->len);
+    return true;
+}
+
+/* The first place in what is here at which a chain begins; its end if there is none. */
+static hw_addr try_here(struct search *s, hw_addr p)
+{
+    const struct chunk_rules *r = &s->w->rules;
+    for (; p - s->base < s->len && s->len - (p - s->base) >= r->header; p += r->alignment) {
+        struct chunk_header h = chunk_decode(r, s->bytes + (p - s->base));
+        if ((p == s->a->top || might_be(s, p, h)) && is_chain(s, p))
+            return p;
+    }
+    return p;
+}
+
+hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region *r, hw_addr from,
+                     hw_addr end)
+{
+    const struct chunk_rules *rules = &w->rules;
+    uint64_t skips = SKIPS;
+    struct search s;
+    if (from >= end || !begin(&s, w, a, r, end))
+        return end;
+    hw_window_reset(&w->scan);
+    hw_seeker_reset(&w->seeker);
+    hw_addr p = chunk_first(rules, from + 1);
+    while (p > from && p < end && end - p >= rules->header) {
+        if (!fill(&s, p)) {
+            hw_addr next = glibc_next_page(w, p + 1, end, &skips);
+            if (next <= p || next >= end)
+                break;
+            p = chunk_first(rules, next);
+            continue;
+        }
+        hw_addr found = try_here(&s, p);
+        if (found - s.base < s.len && s.len - (found - s.base) >= rules->header)
+            return found;
+        p = found; /* further, as there was room for a header at p */
+    }
+    return end;
+}
+
+bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
+                    hw_addr end)
+{
+    struct search s;
+    if (p >= end || !begin(&s, w, a, r, end))
+        return false;
+    hw_window_reset(&w->scan);
+    hw_seeker_reset(&w->seeker);
+    return fill(&s, p) && is_chain(&s, p);
+}
