@@ -169,6 +169,13 @@ struct hw_options {
     int64_t max_pause_ns;
     /* For measurements: no second thread reads ahead of the walk, as where there is one processor. */
     bool read_alone;
+    /*
+     * Or NULL: called now and then while a heap is walked, with the bytes that were, and those that
+     * will have been at the end, about; more than once from the beginning where a heap is walked twice.
+     * A live process may stand still meanwhile: it must not wait for anything, a terminal least of all.
+     */
+    void (*progress)(void *arg, uint64_t done, uint64_t expected);
+    void *progress_arg;
 };
 
 /*

@@ -1,6 +1,7 @@
 /*
  * The command: parse, open, do one thing, say how it went by the exit status.
  */
+#include "manners.h"
 #include "options.h"
 #include "output.h"
 
@@ -39,14 +40,21 @@ static void adapt_to_terminal(struct cli_options *o)
     o->render.width = terminal_width(STDOUT_FILENO);
 }
 
-static int open_session(const struct cli_options *o, struct hw_session **ret, struct hw_error *err)
+struct opening {
+    const struct cli_options *o;
+    struct hw_session *session;
+    struct hw_error err;
+    int rc;
+};
+
+static void open_session(void *arg)
 {
-    if (o->pid)
-        return hw_open_pid(o->pid, &o->open, ret, err);
-    return hw_open_core(o->core, &o->open, ret, err);
+    struct opening *a = arg;
+    a->rc = a->o->pid ? hw_open_pid(a->o->pid, &a->o->open, &a->session, &a->err)
+                      : hw_open_core(a->o->core, &a->o->open, &a->session, &a->err);
 }
 
-static int report(const struct cli_options *o, struct hw_session *s, FILE *out,
+static int report(const struct cli_options *o, struct hw_session *s, struct progress *p, FILE *out,
                   struct hw_report **ret, struct hw_error *err)
 {
     if (o->chunks)
@@ -54,6 +62,7 @@ static int report(const struct cli_options *o, struct hw_session *s, FILE *out,
     if (o->whatis)
         return hw_whatis(s, o->whatis_address, &o->render, out, ret, err);
     int rc = hw_inspect(s, &o->listen, ret, err);
+    progress_end(p);
     return rc == HW_OK ? hw_render(*ret, &o->render, out, err) : rc;
 }
 
@@ -89,14 +98,17 @@ static void tell(const struct cli_options *o, const struct hw_report *r)
         fputs("heapwalk: there are more findings: -v shows all\n", stderr);
 }
 
-static int run(const struct cli_options *o, struct hw_session *s)
+static int run(const struct cli_options *o, struct hw_session *s, struct progress *p)
 {
     struct hw_error err = {0};
     struct hw_report *r = NULL;
     struct output out;
-    if (output_open(&out, o->output, &err) != HW_OK)
+    if (output_open(&out, o->output, &err) != HW_OK) {
+        progress_end(p);
         return complain(&err);
-    int rc = report(o, s, out.stream, &r, &err);
+    }
+    int rc = report(o, s, p, out.stream, &r, &err);
+    progress_end(p);
     if (rc == HW_OK)
         rc = output_commit(&out, &err);
     int status;
@@ -129,20 +141,35 @@ static int dry_run(const struct cli_options *o)
     return works ? EXIT_COMPLETE : EXIT_NOTHING;
 }
 
+/* Only where nothing else is written to the same terminal meanwhile. */
+static bool wants_progress(const struct cli_options *o)
+{
+    bool mixed = (o->chunks || o->whatis) && !o->output && isatty(STDOUT_FILENO);
+    return isatty(STDERR_FILENO) && !o->quiet && !mixed;
+}
+
 int main(int argc, char **argv)
 {
     struct cli_options o;
-    struct hw_error err = {0};
-    struct hw_session *s;
+    struct progress progress;
 
     setlocale(LC_CTYPE, "");
     cli_parse(argc, argv, &o);
     adapt_to_terminal(&o);
     if (o.dry_run)
         return dry_run(&o);
-    if (open_session(&o, &s, &err) != HW_OK)
-        return complain(&err);
-    int status = run(&o, s);
-    hw_close(s);
+    progress_begin(&progress, wants_progress(&o));
+    if (progress.writer) {
+        o.open.progress = progress_tell;
+        o.open.progress_arg = &progress;
+    }
+    struct opening opening = {.o = &o};
+    run_politely(open_session, &opening);
+    if (opening.rc != HW_OK) {
+        progress_end(&progress);
+        return complain(&opening.err);
+    }
+    int status = run(&o, opening.session, &progress);
+    hw_close(opening.session);
     return status;
 }

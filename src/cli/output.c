@@ -1,6 +1,7 @@
 #include "output.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,8 +16,30 @@ static int fail(struct hw_error *err, const char *what, const char *path)
     return HW_ERR_OUTPUT;
 }
 
+/* The temporary file must not stay when the user loses patience. */
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+static const char *volatile unfinished; /* what the handler removes */
+
+static void remove_unfinished(int number)
+{
+    if (unfinished)
+        unlink(unfinished);
+    raise(number); /* once more, and now by default: held back until we return */
+}
+
+static void guard(const char *path)
+{
+    struct sigaction old,
+        removal = {.sa_handler = remove_unfinished, .sa_flags = (int)SA_RESETHAND};
+    unfinished = path;
+    for (size_t i = 0; path && i < sizeof endings / sizeof *endings; i++)
+        if (sigaction(endings[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+            sigaction(endings[i], &removal, NULL);
+}
+
 static void release(struct output *out)
 {
+    guard(NULL);
     free(out->temporary);
     free(out->real);
     *out = (struct output){.stream = stdout};
@@ -56,8 +79,10 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
         release(out);
         return rc;
     }
-    if ((fd = mkstemp(out->temporary)) >= 0)
+    if ((fd = mkstemp(out->temporary)) >= 0) {
+        guard(out->temporary);
         out->stream = fdopen(fd, "w");
+    }
     if (fd < 0 || !out->stream) {
         int rc = fail(err, "cannot create a file beside", path);
         if (fd >= 0) {

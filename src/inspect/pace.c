@@ -4,6 +4,16 @@
  * A quiet moment. Some thread may just be inside malloc when the target is stopped: what it is
  * changing is then half done. The backend sees that by the locks of its arenas; it is let go and
  * stopped again a moment later, some times. In a program that is never quiet, the last stop has to do.
+ *
+ * Two walks. A heap that is too large to be read in the time that the target may stand still is read
+ * while it runs, first. Most arenas of a large program rest most of the time: once it stands still,
+ * only those are walked that have changed. When the time is up before that is done, the target is let
+ * go (stop.c), and the walk goes on.
+ *
+ *     the target       runs ...................|stands still|runs ...
+ *     arena 0 (main)     |-- walked --|  X     |--walked--|
+ *     arena 1                  |- walked -|    |known
+ *     arena 2                       |- walked -|known         X: a thread changes it
  */
 #include "inspect/pace.h"
 
@@ -46,7 +56,7 @@ int64_t hw_pace_expected_ns(const struct hw_target *t, uint64_t bytes)
 
 bool hw_pace_needs_two(const struct hw_target *t, uint64_t bytes)
 {
-    return t->max_pause_ns > 0 && hw_pace_expected_ns(t, bytes) > t->max_pause_ns;
+    return t->max_pause_ns > 0 && hw_pace_expected_ns(t, bytes) > t->max_pause_ns / 2;
 }
 
 /* ---- a quiet moment -------------------------------------------------------------------------- */
@@ -105,27 +115,72 @@ static void tell_pauses(const struct hw_target *t, const struct pauses *p, struc
     r->method.stops = hw_known(p->stops);
 }
 
+/* ---- one walk or two ------------------------------------------------------------------------- */
+
+static bool wants_two(const struct hw_session *s, const struct hw_walker *walker)
+{
+    const struct hw_target *t = s->image.target;
+    if (t->who.kind != HW_TARGET_LIVE || t->mode != HW_MODE_STOPPED || walker->block)
+        return false;
+    struct hw_maybe bytes = hw_pace_bytes(t);
+    return bytes.known && hw_pace_needs_two(t, bytes.n);
+}
+
+/* Walk while the target runs. *ret are the rows; NULL where it could not be read so. */
+static int walk_ahead(struct hw_session *s, struct hw_walking *ahead, struct hw_report **ret,
+                      struct hw_error *err)
+{
+    struct hw_target *t = s->image.target;
+    ahead->ahead = true;
+    t->mode = HW_MODE_RUNNING;
+    int rc = hw_target_freeze(t, err);
+    if (rc == HW_OK) {
+        rc = hw_walking_run(ahead, err);
+        hw_target_thaw(t);
+    }
+    t->mode = HW_MODE_STOPPED;
+    *ret = rc == HW_OK ? ahead->report : NULL;
+    return rc == HW_ERR_CORRUPT || rc == HW_ERR_FAULT ? HW_OK : rc;
+}
+
+/* The walk that counts. */
+static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err)
+{
+    struct hw_target *t = s->image.target;
+    struct pauses pauses = {0};
+    t->keep_pages = w->earlier != NULL; /* to find them takes 5 to 25 ms for each GiB */
+    int rc = freeze(s, &pauses, err);
+    if (rc == HW_OK) {
+        rc = hw_walking_run(w, err);
+        thaw(t, &pauses);
+    }
+    t->keep_pages = false;
+    tell_pauses(t, &pauses, w->report);
+    return rc;
+}
+
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
                     struct hw_error *err)
 {
-    struct hw_target *t = s->image.target;
-    struct hw_walking w;
-    struct pauses pauses = {0};
+    struct hw_walking w, ahead = {0};
+    struct hw_walker nobody = {.holes = walker->holes, .holes_arena = walker->holes_arena};
     *ret = NULL;
     int rc = hw_walking_begin(&w, s, walker, err);
-    if (rc != HW_OK)
-        return rc;
-    rc = freeze(s, &pauses, err);
+    if (rc == HW_OK && wants_two(s, walker)) {
+        rc = hw_walking_begin(&ahead, s, &nobody, err);
+        if (rc == HW_OK)
+            rc = walk_ahead(s, &ahead, &w.earlier, err);
+    }
+    if (rc == HW_OK)
+        rc = walk(s, &w, err);
+    if (w.earlier)
+        w.report->method.bytes_read += w.earlier->method.bytes_read;
+    hw_walking_drop(&ahead);
     if (rc == HW_OK) {
-        rc = hw_walking_run(&w, err);
-        thaw(t, &pauses);
-    }
-    if (rc != HW_OK) {
+        *ret = hw_walking_finish(&w);
+    } else {
         hw_walking_drop(&w);
-        hw_blame_truncation(t, err);
-        return rc;
+        hw_blame_truncation(s->image.target, err);
     }
-    tell_pauses(t, &pauses, w.report);
-    *ret = hw_walking_finish(&w);
-    return HW_OK;
+    return rc;
 }

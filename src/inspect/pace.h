@@ -14,7 +14,8 @@ struct hw_maybe hw_pace_bytes(const struct hw_target *t);
 /* How long it would be stopped for while so much is read, about; in nanoseconds. */
 int64_t hw_pace_expected_ns(const struct hw_target *t, uint64_t bytes);
 
-/* Whether that is longer than it may be stopped. Then it is read while it runs, first. */
+/* Whether that may be longer than it may be stopped: on a busy machine it takes twice as long. Then
+ * it is read while it runs, first. */
 bool hw_pace_needs_two(const struct hw_target *t, uint64_t bytes);
 
 #endif

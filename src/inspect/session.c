@@ -73,6 +73,8 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
     }
     s->image.target = target;
     s->image.roots = opt ? opt->roots : NULL;
+    s->progress = opt ? opt->progress : NULL;
+    s->progress_arg = opt ? opt->progress_arg : NULL;
     target->read_alone = opt && opt->read_alone;
     struct hw_modules_options mopt = hw_session_files(opt);
     int rc = hw_modules_open(target, &mopt, &s->image.modules, err);

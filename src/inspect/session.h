@@ -12,6 +12,8 @@ struct hw_session {
     const struct hw_allocator *allocator;
     void *backend;          /* the allocator's state */
     hw_foreign_vec foreign; /* which others there are */
+    void (*progress)(void *arg, uint64_t done, uint64_t expected);
+    void *progress_arg;
 };
 
 /*

@@ -3,6 +3,7 @@
  */
 #include "inspect/walk.h"
 
+#include "analysis/adopt.h"
 #include "analysis/verdict.h"
 #include "inspect/blame.h"
 #include "inspect/limits.h"
@@ -19,26 +20,73 @@ static int64_t now_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* ---- progress -------------------------------------------------------------------------------- */
+
+#define TELL_EVERY (UINT64_C(4) << 20)
+
+static void expect(struct hw_walking *w)
+{
+    const struct hw_report *r = w->report;
+    for (size_t i = 0; i < r->arenas.count; i++)
+        w->expected += (uint64_t)hw_get(r->arenas.data[i].figures, HW_M_SYSTEM_BYTES);
+    if (r->params.mmapped_bytes.known)
+        w->expected += r->params.mmapped_bytes.n;
+}
+
+static void proceed(struct hw_walking *w, uint64_t bytes)
+{
+    const struct hw_session *s = w->session;
+    w->done += bytes;
+    if (!s->progress || w->done - w->told < TELL_EVERY)
+        return;
+    w->told = w->done;
+    s->progress(s->progress_arg, w->done, w->done < w->expected ? w->expected : w->done);
+}
+
+static void count(struct hw_walking *w, const struct hw_block *b, size_t n)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; w->session->progress && i < n; i++)
+        bytes += b[i].bytes;
+    proceed(w, bytes);
+}
+
+/* ---- what the backend calls ------------------------------------------------------------------ */
+
 static void on_ready(void *ctx)
 {
     struct hw_walking *w = ctx;
+    expect(w);
     w->code = hw_analyses_begin(w->report, &w->analyzing, w->err);
     if (w->code == HW_OK && w->walker->ready)
         w->walker->ready(w->walker->ctx, w->report);
 }
 
-static int on_blocks(void *ctx, const struct hw_block *b, size_t count)
+static int on_blocks(void *ctx, const struct hw_block *b, size_t n)
 {
     struct hw_walking *w = ctx;
     if (w->code != HW_OK)
         return w->code;
-    hw_analyses_blocks(w->analyzing, b, count);
-    hw_ledger_blocks(&w->ledger, b, count);
+    hw_analyses_blocks(w->analyzing, b, n);
+    hw_ledger_blocks(&w->ledger, b, n);
+    count(w, b, n);
     int rc = 0;
-    for (size_t i = 0; w->walker->block && i < count && rc == 0; i++)
+    for (size_t i = 0; w->walker->block && i < n && rc == 0; i++)
         rc = w->walker->block(w->walker->ctx, w->report, &b[i]);
     return rc;
 }
+
+static bool on_known(void *ctx, unsigned arena)
+{
+    struct hw_walking *w = ctx;
+    bool adopted = w->code == HW_OK && hw_report_adopt(w->report, w->earlier, arena);
+    w->adopted += adopted;
+    if (adopted)
+        proceed(w, (uint64_t)hw_get(w->report->arenas.data[arena].figures, HW_M_SYSTEM_BYTES));
+    return adopted;
+}
+
+/* ---- what else there is to say --------------------------------------------------------------- */
 
 static char *copy(const char *s)
 {
@@ -91,6 +139,17 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
                       "written");
 }
 
+/* Not all is of the moment at which it stood still. */
+static void report_adopted(const struct hw_walking *w, struct hw_report *r)
+{
+    if (w->earlier)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "read while the process ran, and then, for what had changed, while it was "
+                      "stopped: %zu of %zu arenas had not; what is in RAM is as it was before the "
+                      "stop",
+                      w->adopted, r->arenas.count);
+}
+
 /* A process that is killed while we read it turns into one big hole. */
 static int check_alive(struct hw_target *t, const struct hw_report *r, struct hw_error *err)
 {
@@ -105,7 +164,7 @@ static void find_pages(struct hw_target *t, struct hw_report *r)
     struct hw_error why;
     if (t->who.kind != HW_TARGET_LIVE)
         return;
-    if (hw_target_find_pages(t, &why) != HW_OK) {
+    if (!t->pages_known && hw_target_find_pages(t, &why) != HW_OK) {
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "what is in RAM is not known: %.180s", why.text);
         return;
@@ -131,6 +190,8 @@ static void report_let_go(const struct hw_target *t, struct hw_report *r)
                       t->pause_ns / 1000000);
 }
 
+/* ---- the walk -------------------------------------------------------------------------------- */
+
 int hw_walking_begin(struct hw_walking *w, struct hw_session *s, const struct hw_walker *walker,
                      struct hw_error *err)
 {
@@ -150,6 +211,7 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
     struct hw_sink sink = {.report = r,
                            .ready = on_ready,
                            .blocks = on_blocks,
+                           .known = w->earlier ? on_known : NULL,
                            .ctx = w,
                            .want_bins = w->walker->want_bins,
                            .want_lists = w->walker->want_lists};
@@ -163,10 +225,10 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
         rc = s->allocator->walk(s->backend, &sink, err);
     if (rc == HW_OK)
         rc = w->code;
-    if (rc == HW_OK && r->holes_wanted) { /* now, before what the chunks hold changes */
+    if (rc == HW_OK && (r->holes_wanted || w->ahead))
         hw_analyses_blocks_done(w->analyzing);
+    if (rc == HW_OK && r->holes_wanted && !w->ahead) /* now, before what the chunks hold changes */
         hw_pins_read(t, r, w->walker->sample_bytes);
-    }
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     if (rc == HW_OK)
@@ -190,6 +252,7 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     report_target_flaws(t, r);
     report_copy(t, r);
     report_let_go(t, r);
+    report_adopted(w, r);
     hw_ledger_end(&w->ledger, r);
     hw_ledger_deinit(&w->ledger);
     if (live)

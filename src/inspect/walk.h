@@ -1,7 +1,7 @@
 /*
  * One walk of the heap, on its way to a report:
  *
- *     hw_walking_begin()                          an empty report
+ *     hw_walking_begin()                          an empty report; set `earlier` or `ahead` then
  *     [freeze]  hw_walking_run()   [thaw]         the backend streams, the analyses listen
  *     hw_walking_finish()                         what needs no more than the report
  */
@@ -16,8 +16,13 @@ struct hw_walking {
     struct hw_session *session;
     const struct hw_walker *walker;
     struct hw_report *report;
+    struct hw_report *earlier; /* of an earlier walk, whose rows are taken over where they are still
+                                  right; or NULL. Belongs to the caller */
+    size_t adopted;            /* how many rows were */
+    bool ahead;                /* this is that earlier walk: only its rows are wanted */
     struct hw_analyzing *analyzing; /* once the report has its arenas */
     struct hw_ledger ledger;
+    uint64_t done, expected, told; /* bytes of blocks: so far, in all, when last told */
     struct hw_error *err;
     int code; /* of a failure in a callback */
 };

@@ -32,6 +32,22 @@ int hw_live_thread(int pid)
     return found;
 }
 
+/* Where pages were found before, and are kept: what is known of maps that are still there. */
+static void keep_counts(const struct hw_target *t, hw_map_vec *maps)
+{
+    for (size_t i = 0; i < maps->count && t->pages_known; i++) {
+        struct hw_map *map = &maps->data[i];
+        const struct hw_map *old = hw_map_at(t, map->start);
+        if (!old || old->start != map->start || old->end != map->end)
+            map->flags |= HW_MAP_CHANGED;
+        if (!old || old->start != map->start)
+            continue;
+        map->anon_bytes = old->anon_bytes;
+        map->file_bytes = old->file_bytes;
+        map->swapped_bytes = old->swapped_bytes;
+    }
+}
+
 int hw_live_update_maps(struct hw_live *l, struct hw_error *err)
 {
     int via = hw_live_thread(l->t.who.pid);
@@ -46,6 +62,7 @@ int hw_live_update_maps(struct hw_live *l, struct hw_error *err)
         return rc;
     char byte;
     bool same = maps.count == 0 || pread(l->own.mem, &byte, 1, (off_t)maps.data[0].start) != 0;
+    keep_counts(&l->t, &maps);
     hw_target_take_maps(&l->t, &maps);
     return same ? HW_OK
                 : hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile",

@@ -67,8 +67,10 @@ int hw_target_freeze(struct hw_target *t, struct hw_error *err)
 {
     if (t->frozen)
         return HW_OK;
-    hw_pages_clear(&t->pages);
-    t->pages_known = false;
+    if (!t->keep_pages) {
+        hw_pages_clear(&t->pages);
+        t->pages_known = false;
+    }
     int rc = t->ops->freeze ? t->ops->freeze(t, err) : HW_OK;
     t->frozen = rc == HW_OK;
     return rc;
@@ -118,7 +120,8 @@ hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *b
 {
     if (addr >= end || *budget == 0)
         return end;
-    if (t->pages_known) {
+    const struct hw_map *map = t->pages_known && t->keep_pages ? hw_map_at(t, addr) : NULL;
+    if (t->pages_known && !(map && map->flags & HW_MAP_CHANGED)) {
         bool absent = hw_pages_at(&t->pages, addr) == HW_PAGE_ABSENT;
         --*budget;
         return absent ? hw_pages_run_end(&t->pages, addr, end) : addr;

@@ -34,6 +34,7 @@ enum hw_map_flag {
     HW_MAP_READ = 4, /* as PF_X, PF_W, PF_R */
     HW_MAP_SHARED = 8,
     HW_MAP_UNCOPIED = 16, /* live, by way of a copy: not in the copy, so it cannot be read */
+    HW_MAP_CHANGED = 32,  /* live: came to be or changed its size since pages were found */
 };
 
 /* One mapping of the image. [start, end), page-aligned in a live process and in kernel cores. */
@@ -119,6 +120,7 @@ struct hw_target {
     struct hw_thread *threads;
     size_t thread_count;
     bool pages_known;
+    bool keep_pages;             /* through the next freeze: what was found before it will do */
     struct hw_memory memory;     /* where pages_known: the kernel's own sums */
     struct hw_pages pages;       /* where pages_known: see hw_target_find_pages() */
     _Atomic uint64_t bytes_read; /* by hw_read() and hw_read_ranges() so far */

@@ -24,6 +24,7 @@ import holes
 import hostile
 import i386
 import layouts
+import manners
 import maxpause
 import modes
 import nostop
@@ -38,7 +39,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, dryrun, maxpause, nostop, harmless, snapshot, stress)
+           hostile, residency, holes, dryrun, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

@@ -281,6 +281,8 @@ static void tell(struct walk *w, unsigned index)
     struct hw_arena *row = &w->report->arenas.data[index];
     struct text t = {.len = 0};
     int64_t grown = (int64_t)(a->system_bytes - a->before.system_bytes);
+    /* What the lists hold has changed since they were read, nobody knows how much of it. */
+    uint64_t off = a->motion.bytes + a->cached_bytes;
     row->moved = true;
     row->fingerprint = 0;
     append(&t, "arena %u changed while it was read", index);
@@ -291,9 +293,11 @@ static void tell(struct walk *w, unsigned index)
     if (grown)
         append(&t, ", it %s by %" PRIu64 " bytes", grown > 0 ? "grew" : "shrank",
                (uint64_t)(grown > 0 ? grown : -grown));
-    append(&t, ": its figures are about right, off by %" PRIu64 " bytes or more", a->motion.bytes);
-    hw_report_add(w->report, HW_FINDING_MOVED, (int)index, (struct hw_maybe){0},
-                  hw_known(a->motion.bytes), "%s", t.s);
+    append(&t, ": its figures are about right");
+    if (off)
+        append(&t, ", off by some %" PRIu64 " bytes", off);
+    hw_report_add(w->report, HW_FINDING_MOVED, (int)index, (struct hw_maybe){0}, hw_known(off),
+                  "%s", t.s);
 }
 
 /* Cached chunks that the walk did not meet have been used since, or their lists were not what they
@@ -333,7 +337,7 @@ int glibc_settle_motion(struct walk *w, struct hw_error *err)
         hw_report_add(w->report, HW_FINDING_MOVED, -1, (struct hw_maybe){0},
                       hw_known(w->loose.bytes),
                       "tcaches, mmapped chunks or the list of arenas changed while they were read, "
-                      "in %" PRIu64 " places: %" PRIu64 " bytes or more may be counted wrongly",
+                      "%" PRIu64 " times; some %" PRIu64 " bytes may be counted wrongly",
                       w->loose.places, w->loose.bytes);
     return rc;
 }

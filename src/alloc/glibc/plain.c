@@ -44,6 +44,7 @@ static bool add_cached(struct cursor *c, struct hw_block *b, uint64_t next_raw)
     b->state = cached->state;
     b->bin = (int16_t)cached->bin;
     b->tid = cached->tid;
+    c->a->cached_bytes += b->bytes;
     c->next_cached++;
     return true;
 }

@@ -79,29 +79,59 @@ static bool is_first_chunk(const struct walk *w, struct chunk_header h, bool str
     return (h.raw & CHUNK_P) && !(strict && h.prev_size) && !is_fence_header(w, h);
 }
 
+/* The chunk at p, of header h, is one of the main arena, and *n is the header behind it. */
+static bool is_chunk(struct search *s, hw_addr p, hw_addr limit, struct chunk_header h,
+                     struct chunk_header *n)
+{
+    struct walk *w = s->w;
+    uint64_t size = chunk_size(h);
+    if ((h.raw & (CHUNK_M | CHUNK_A)) || !chunk_size_fits(&w->rules, size, p, limit) ||
+        !peek(w, p + size, limit, n))
+        return false;
+    if (!glibc_moving(w) && !covers_no_cached(w, p, p + size))
+        return false;
+    return (n->raw & CHUNK_P) || (n->prev_size == size && is_linked(w, p));
+}
+
+/* Where the target runs, a chain that is one may have flaws: so many after so many good chunks, and
+ * so far behind each the chain is looked for. */
+#define FLAWS_MAX  64
+#define GOOD_FIRST 16
+#define FLAW_BYTES ((uint64_t)1 << 20)
+
+/* The chain is broken at *p: move on to where it goes on. */
+static bool step_over(struct search *s, hw_addr *p, hw_addr limit, struct chunk_header *h)
+{
+    static const struct region whole;
+    hw_addr end = limit - *p > FLAW_BYTES ? *p + FLAW_BYTES : limit;
+    hw_addr next = glibc_resync(s->w, s->a, &whole, *p, end);
+    *p = next;
+    hw_window_reset(&s->w->window);
+    return next < end && peek(s->w, next, limit, h);
+}
+
 /* Follow chunks from p without tolerating a flaw. The end of the fence they lead to, or of top; 0
  * if they lead nowhere. `strict`: p must look like the first chunk of a fresh piece. */
 static hw_addr chain_end(struct search *s, hw_addr p, hw_addr limit, bool strict)
 {
     struct walk *w = s->w;
     struct chunk_header h, n;
+    unsigned flaws = 0;
     if (!peek(w, p, limit, &h) || !is_first_chunk(w, h, strict))
         return 0;
-    while (s->budget && s->budget--) {
+    for (uint64_t met = 0; s->budget && s->budget--; met++) {
         uint64_t size = chunk_size(h);
-        if (h.raw & (CHUNK_M | CHUNK_A))
-            return 0;
         if (p == s->a->top) /* it ends where its memory does, aligned or not */
             return size >= w->rules.min_size && size <= limit - p ? p + size : 0;
-        if (size == w->rules.header)
+        if (is_fence_header(w, h))
             return glibc_main_fence_end(w, p, limit);
-        if (!chunk_size_fits(&w->rules, size, p, limit) || !peek(w, p + size, limit, &n) ||
-            !covers_no_cached(w, p, p + size))
+        if (is_chunk(s, p, limit, h, &n)) {
+            p += size;
+            h = n;
+        } else if (!glibc_moving(w) || met < GOOD_FIRST || flaws++ >= FLAWS_MAX ||
+                   !step_over(s, &p, limit, &h)) {
             return 0;
-        if (!(n.raw & CHUNK_P) && (n.prev_size != size || !is_linked(w, p)))
-            return 0;
-        p += size;
-        h = n;
+        }
     }
     return 0;
 }

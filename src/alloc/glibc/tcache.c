@@ -12,9 +12,10 @@
 #define SMALL_LISTS 64
 #define LARGE_FROM  1024 /* the first of the large lists holds 1040 to 2047 bytes */
 
-static void complain(struct walk *w, int tid, struct flaw flaw)
+/* While the target runs: `bytes` are uncertain then. */
+static void complain(struct walk *w, int tid, struct flaw flaw, uint64_t bytes)
 {
-    if (flaw.what && !glibc_excuse(w, NULL, 0))
+    if (flaw.what && !glibc_excuse(w, NULL, bytes))
         hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at), (struct hw_maybe){0},
                       "tcache of thread %d: %s at %#" PRIx64, tid, flaw.what, flaw.at);
 }
@@ -165,7 +166,8 @@ static int read_list(struct walk *w, struct hw_thread_row *row, struct hw_object
         if (read_cache(w, cache, tcache) != HW_OK)
             break;
     }
-    complain(w, row->tid, flaw);
+    uint64_t size = w->rules.min_size + (uint64_t)list * w->rules.alignment; /* or more */
+    complain(w, row->tid, flaw, flaw.what ? entries(w, tcache, list) * size : 0);
     return rc;
 }
 
@@ -200,7 +202,7 @@ static int walk_own_cache(struct walk *w, struct hw_thread_row *row, hw_addr cac
     for (size_t i = 0; i < w->caches.count; i++) {
         if (w->caches.data[i] != cache)
             continue;
-        complain(w, row->tid, (struct flaw){"the same tcache as another thread's", cache});
+        complain(w, row->tid, (struct flaw){"the same tcache as another thread's", cache}, 0);
         return HW_OK;
     }
     if (!hw_vec_push(&w->caches, cache))

@@ -177,6 +177,7 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
         b->state = cached->state;
         b->bin = (int16_t)cached->bin;
         b->tid = cached->tid;
+        c->a->cached_bytes += b->bytes;
         return looks_used ? NULL : "a chunk both in a bin and in a tcache or fastbin";
     }
     if (looks_used) {

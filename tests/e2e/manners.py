@@ -1,0 +1,127 @@
+"""How heapwalk behaves besides: priorities, a line about progress, files when it is interrupted."""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+from harmless import Ticker
+from process import Victim, wait_for, workplace
+from suite import Skip
+
+SLOW = ["strace", "-f", "-qq", "-e", "trace=process_vm_readv,pread64",
+        "-e", "inject=process_vm_readv:delay_enter=30000"]
+LINE = b"\r\x1b[Kheapwalk: ["
+
+
+def strace(*args):
+    try:
+        return subprocess.run(args, capture_output=True, timeout=120, check=False)
+    except FileNotFoundError as none:
+        raise Skip("no strace here") from none
+
+
+def priorities(t, tool):
+    """Symbols are read at a lower priority, the process at the usual one."""
+    with workplace() as place, Victim(tool.build, place, "ticker", (4, 10)) as victim:
+        log = os.path.join(place, "calls")
+        done = strace("strace", "-f", "-o", log, tool.path, "-J", "-p", str(victim.pid))
+        t.equal("status", done.returncode, 0)
+        with open(log, encoding="utf-8", errors="replace") as f:
+            calls = f.read().splitlines()
+    stop = next(i for i, c in enumerate(calls) if f"PTRACE_SEIZE, {victim.pid}" in c)
+    of = lambda name, some: {c.split()[0] for c in some if f" {name}(" in c}
+    lowered = of("setpriority", calls)
+    t.equal("lowered", lowered, of("ioprio_set", calls))
+    t.equal("threads that are", len(lowered), 1)
+    t.check(lowered & of("openat", calls[:stop]), "it opens no file")
+    at_work = of("process_vm_readv", calls[stop:]) | of("ptrace", calls[stop:])
+    t.check(at_work and not lowered & at_work, f"{lowered} is lowered, {at_work} at work")
+
+
+def on_terminal(command, seconds=60):
+    """What a command writes to standard error, a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=theirs)
+    os.close(theirs)
+    out, end = b"", time.monotonic() + seconds
+    while time.monotonic() < end:
+        ready, _, _ = select.select([ours], [], [], 1)
+        try:
+            some = os.read(ours, 65536) if ready else None
+        except OSError:  # EIO: the other end is closed
+            break
+        if some == b"":
+            break
+        out += some or b""
+    os.close(ours)
+    return process.wait(timeout=60), out
+
+
+def progress(t, tool):
+    with workplace() as place, Victim(tool.build, place, "ticker", (2, 60)) as victim:
+        log = os.path.join(place, "calls")
+        slow = [*SLOW, "-o", log, tool.path, "-J", "--max-pause", "none", "-p", str(victim.pid)]
+        strace("strace", "-V")
+        status, out = on_terminal(slow)
+        t.equal("status", status, 0)
+        t.check(LINE in out, f"no line in {out!r}")
+        shares = [int(n) for n in re.findall(rb"\] +(\d+) %", out)]
+        t.check(shares == sorted(shares) and len(shares) > 1, f"shares {shares}")
+        end = out[out.rindex(b"\r\x1b[K"):]
+        t.check(end.startswith(b"\r\x1b[Kheapwalk: the process was stopped"), f"ends in {end!r}")
+        status, out = on_terminal([*slow, "-q"])
+        t.equal("quiet", (status, out), (0, b""))
+        status, out = on_terminal([tool.path, "-J", "-p", str(victim.pid)])
+        t.check(status == 0 and b"\x1b" not in out, f"a short run: {out!r}")
+        done = subprocess.run(slow, capture_output=True, timeout=120, check=False)
+        t.check(b"\x1b" not in done.stderr, f"not to a terminal: {done.stderr!r}")
+
+
+def interrupted_output(t, tool):
+    """Neither a report nor a part of one is left, nor is the process held."""
+    with workplace() as place, Ticker(tool.build, place) as ticker:
+        kept = os.path.join(place, "kept.json")
+        with open(kept, "w", encoding="ascii") as f:
+            f.write("old")
+        before = sorted(os.listdir(place))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            for name in ("new.json", "kept.json"):
+                process = tool.start("-o", os.path.join(place, name), "-p", ticker.pid)
+                seen = wait_for(lambda: len(os.listdir(place)) > len(before)
+                                or process.poll() is not None, 10)
+                process.send_signal(number)
+                status = process.wait(timeout=30)
+                if not seen or status == 0:
+                    t.note("one ended too early")
+                    for extra in set(os.listdir(place)) - set(before):
+                        os.unlink(os.path.join(place, extra))
+                    continue
+                t.equal("status", status, -number)
+                t.equal("files", sorted(os.listdir(place)), before)
+                t.check(wait_for(ticker.untraced, 5), "still traced")
+        t.check(ticker.all_count(), "it does not run on")
+
+
+def ignored(t, tool):
+    """nohup: what was ignored stays so."""
+    with workplace() as place, Ticker(tool.build, place) as ticker:
+        path = os.path.join(place, "report.json")
+        process = subprocess.Popen([tool.path, "-o", path, "-p", str(ticker.pid)],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        wait_for(lambda: len(os.listdir(place)) > 2 or process.poll() is not None, 10)
+        process.send_signal(signal.SIGHUP)
+        t.equal("status", process.wait(timeout=30), 0)
+        t.check(os.path.getsize(path) > 100, "no report")
+
+
+def run(suite, tool, _args):
+    suite.run("manners/priorities", priorities, tool)
+    suite.run("manners/progress", progress, tool)
+    suite.run("manners/interrupted-output", interrupted_output, tool)
+    suite.run("manners/ignored", ignored, tool)
