@@ -132,6 +132,7 @@ const uint8_t *hw_seeker_at(struct hw_seeker *s, hw_addr addr, size_t len)
         return NULL;
     adapt(s, addr);
     s->last = addr;
+    s->misses++;
     bool in_group = addr % GROUP + len <= GROUP && addr < UINT64_MAX - GROUP;
     if (in_group && (p = seek(s, addr, len, descending)) != NULL)
         return p;

@@ -20,11 +20,12 @@
 
 struct hw_seeker {
     struct hw_target *target;
-    uint8_t *buf;   /* memory of ours is used only where something was read */
-    hw_addr *lines; /* for each line of buf, the address of its first byte + 1; 0: there is none */
-    hw_addr last;   /* the address asked for last */
-    size_t ahead;   /* how much the next miss reads */
-    unsigned hits;  /* since the last miss */
+    uint8_t *buf;    /* memory of ours is used only where something was read */
+    hw_addr *lines;  /* for each line of buf, the address of its first byte + 1; 0: there is none */
+    hw_addr last;    /* the address asked for last */
+    size_t ahead;    /* how much the next miss reads */
+    unsigned hits;   /* since the last miss */
+    uint64_t misses; /* so far */
     uint8_t piece[HW_SEEKER_MAX]; /* what lies across the edge of a group, or at that of a hole */
 };
 

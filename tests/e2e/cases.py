@@ -49,6 +49,7 @@ CASES = [
     Case("mixed-no-mmap", "mixed", (), tunables("mmap_max=0"), foreign=3),
     Case("fastbins", "fastbins", foreign=1 + 2 * 2),
     Case("fastbins-more", "fastbins", (30, 160), tunables("mxfast=160"), foreign=1 + 2 * 2),
+    Case("long-lists", "long-lists", foreign=3),
     Case("bins", "bins", foreign=3),
     Case("pinned-top", "pinned-top"),
     Case("split-chunks", "split-mappings", ("chunks",)),

@@ -38,7 +38,7 @@ static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk
             return HW_OK;
         }
         if ((chunk + r->header) % r->alignment == 0)
-            bytes = hw_seeker_at(&w->seeker, chunk, r->header + r->word);
+            bytes = glibc_fast_chunk(w, arena, chunk);
         uint64_t size = bytes ? chunk_size(chunk_decode(r, bytes)) : 0;
         hw_addr next = bytes ? glibc_next_link(w, chunk + r->header, bytes + r->header) : 0;
         if (!bytes)
@@ -73,7 +73,8 @@ static int read_list(struct walk *w, unsigned index, unsigned bin, struct hw_err
     int rc = HW_OK;
     for (unsigned tries = 0; rc == HW_OK; tries++) {
         rc = walk_list(w, index, bin, hw_untag(w->target->who.machine, first), &flaw, err);
-        if (!flaw.what || !glibc_moving(w) || tries == LIST_TRIES)
+        /* What was swept up once is not swept up again. */
+        if (!flaw.what || !glibc_moving(w) || w->sweep.blocks || tries == LIST_TRIES)
             break;
         first = read_head(w, a, bin);
         w->cached.count = before;

@@ -172,6 +172,7 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
         hw_vec_free(&w.arenas.data[i].regions);
         hw_vec_free(&w.arenas.data[i].unsorted);
     }
+    glibc_sweep_end(&w);
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
     hw_vec_free(&w.places);

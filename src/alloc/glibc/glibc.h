@@ -37,6 +37,7 @@
 #include "alloc/allocator.h"
 #include "alloc/glibc/chunk.h"
 #include "alloc/glibc/fields.h"
+#include "alloc/glibc/sweep.h"
 #include "alloc/glibc/table.h"
 #include "target/seeker.h"
 #include "target/window.h"
@@ -91,10 +92,15 @@ struct region {
 /* A chunk that a tcache or a fastbin holds: 16 bytes, as there may be millions. */
 struct cached {
     hw_addr address;
-    int32_t tid; /* 0 for a fastbin */
-    uint16_t bin;
-    uint8_t state; /* HW_CACHED or HW_PARKED */
-    bool seen;     /* by the linear walk */
+    union {
+        struct {
+            int32_t tid; /* 0 for a fastbin */
+            uint16_t bin;
+            uint8_t state; /* HW_CACHED or HW_PARKED */
+            bool seen;     /* by the linear walk */
+        };
+        uint64_t candidate; /* sweep.c: state is HW_USED */
+    };
 };
 
 /* Free chunks summed up so that two ways of counting them can be compared without remembering them.
@@ -170,6 +176,7 @@ struct walk {
     struct hw_window scan; /* for resync.c, once it is needed */
     struct hw_seeker seeker;
     uint64_t looks; /* budget of resync.c */
+    struct sweep sweep;
     enum link_kind link;
     int64_t link_votes;            /* above 0: mangled */
     uint64_t link_nulls;           /* votes for the end of a plain list */

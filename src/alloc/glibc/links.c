@@ -73,7 +73,7 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
 {
     /* Lists that share their links could make more of them than there is memory. */
     *full = w->cached.count >= w->private_bytes / w->rules.min_size;
-    if (*full || hw_vec_push(&w->cached, *c))
+    if (*full || glibc_sweep_keep(w, c) || hw_vec_push(&w->cached, *c))
         return HW_OK;
     return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
 }
@@ -125,6 +125,7 @@ static void sort_bytes(struct cached *c, size_t count, unsigned shift)
 void glibc_sort_cached(struct walk *w)
 {
     size_t kept = 0;
+    glibc_sweep_end(w);
     sort_bytes(w->cached.data, w->cached.count, 56);
     for (size_t i = 0; i < w->cached.count; i++) {
         struct cached *c = &w->cached.data[i];
