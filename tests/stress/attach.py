@@ -11,7 +11,7 @@ from watch import check_let_go, knows, own_tool, some_moment, started
 STEADY, LINES, BLOCKS = 200, 100, 60
 PATIENCE = 120  # seconds after which a run counts as hanging
 POLITE = ("nice", "-n", "19")  # or so many threads leave nothing for anybody else
-WAYS = (("--max-pause", "0"), (), ("--snapshot",), ("--no-stop",), ("--max-pause", "5"))
+WAYS = (("--max-pause", "none"), (), ("--snapshot",), ("--no-stop",), ("--max-pause", "5"))
 
 
 def swarm(build, place):
