@@ -75,6 +75,8 @@ static void tell_pause(const struct hw_report *r)
         return;
     if (hw_report_mode(r) == HW_MODE_RUNNING)
         fputs("heapwalk: the process was not stopped", stderr);
+    else if (pause == 0)
+        fputs("heapwalk: the process stood still already", stderr);
     else
         fprintf(stderr, "heapwalk: the process was stopped for %.1f ms", (double)pause / 1e6);
     if (thread_pause >= 0)

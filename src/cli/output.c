@@ -37,6 +37,21 @@ static void guard(const char *path)
             sigaction(endings[i], &removal, NULL);
 }
 
+/* mkstemp(), and no signal in between. */
+static int create_guarded(char *path)
+{
+    sigset_t set, old;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        sigaddset(&set, endings[i]);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    int fd = mkstemp(path);
+    if (fd >= 0)
+        guard(path);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    return fd;
+}
+
 static void release(struct output *out)
 {
     guard(NULL);
@@ -79,10 +94,8 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
         release(out);
         return rc;
     }
-    if ((fd = mkstemp(out->temporary)) >= 0) {
-        guard(out->temporary);
+    if ((fd = create_guarded(out->temporary)) >= 0)
         out->stream = fdopen(fd, "w");
-    }
     if (fd < 0 || !out->stream) {
         int rc = fail(err, "cannot create a file beside", path);
         if (fd >= 0) {

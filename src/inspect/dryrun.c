@@ -8,6 +8,7 @@
 #include "target/permission.h"
 #include "target/proc.h"
 #include "target/snapshot.h"
+#include "target/standing.h"
 
 #include <string.h>
 
@@ -30,10 +31,14 @@ static struct hw_answer answer(int rc, const struct hw_error *why)
 static void ask_kernel(int pid, const struct hw_machine *machine, struct hw_dryrun *d)
 {
     struct hw_error why = {0};
+    struct hw_standing standing;
     d->read = answer(hw_permission_check(pid, false, &why), &why);
     d->stop = answer(hw_permission_check(pid, true, &why), &why);
     d->snapshot = d->stop;
-    if (d->stop.yes)
+    if (d->read.yes && d->mode == HW_MODE_STOPPED &&
+        (d->held_by = hw_standing_find(pid, &standing)))
+        d->stop.yes = true;
+    if (d->snapshot.yes)
         d->snapshot = answer(hw_snapshot_check(pid, machine, &why), &why);
 }
 
@@ -78,8 +83,8 @@ static void decide(struct hw_target *t, struct hw_dryrun *d)
     d->works = d->allocator.found && (!d->live || needed->yes);
     if (!d->live || !d->bytes.known)
         return;
-    d->two_passes = d->mode == HW_MODE_STOPPED && hw_pace_needs_two(t, d->bytes.n);
-    d->pause_ns = hw_known((uint64_t)hw_pace_expected_ns(t, d->bytes.n));
+    d->two_passes = d->mode == HW_MODE_STOPPED && !d->held_by && hw_pace_needs_two(t, d->bytes.n);
+    d->pause_ns = hw_known(d->held_by ? 0 : (uint64_t)hw_pace_expected_ns(t, d->bytes.n));
 }
 
 static int render(const struct hw_dryrun *d, const struct hw_render_options *opt, FILE *out,

@@ -93,14 +93,13 @@ static bool may_try_again(const struct hw_target *t, const struct pauses *p)
 static int freeze(struct hw_session *s, struct pauses *p, struct hw_error *err)
 {
     struct hw_target *t = s->image.target;
-    bool stops = t->who.kind == HW_TARGET_LIVE && t->mode == HW_MODE_STOPPED;
     for (;;) {
         int rc = hw_target_freeze(t, err);
         if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE)
             return rc;
-        p->stops += t->mode != HW_MODE_RUNNING;
-        if (!stops || !s->allocator->busy || !may_try_again(t, p) ||
-            !s->allocator->busy(s->backend))
+        p->stops += t->mode != HW_MODE_RUNNING && !t->held_by;
+        if (t->mode != HW_MODE_STOPPED || t->held_by || !s->allocator->busy ||
+            !may_try_again(t, p) || !s->allocator->busy(s->backend))
             return HW_OK;
         thaw(t, p);
         nap();

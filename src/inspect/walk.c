@@ -8,6 +8,7 @@
 #include "inspect/blame.h"
 #include "inspect/limits.h"
 #include "inspect/pins.h"
+#include "target/proc.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -182,7 +183,19 @@ static void find_pages(struct hw_target *t, struct hw_report *r)
 /* What was read before it was let go is of one moment, the rest is not. */
 static void report_let_go(const struct hw_target *t, struct hw_report *r)
 {
-    if (t->mode == HW_MODE_STOPPED && t->moving)
+    struct hw_proc_stat holder = {0};
+    if (t->held_by)
+        hw_proc_stat(t->held_by, &holder);
+    if (t->held_by && t->moving)
+        hw_report_add(r, HW_FINDING_MOVED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "pid %d (%s), which had stopped the process, let it run while it was read: "
+                      "try again",
+                      t->held_by, holder.comm);
+    else if (t->held_by)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the process stood still already, stopped by pid %d (%s)", t->held_by,
+                      holder.comm);
+    else if (t->mode == HW_MODE_STOPPED && t->moving)
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the process was let go after %" PRId64
                       " ms, as it was not to be stopped for "

@@ -32,6 +32,7 @@ struct hw_dryrun {
     char core[256];
     uint64_t threads;
     enum hw_mode mode;
+    int held_by;                           /* who has stopped it already; 0: nobody */
     struct hw_answer read, stop, snapshot; /* live; the last two of a live one only */
     struct hw_dryrun_allocator allocator;
     struct hw_maybe bytes;    /* that would be read, about */

@@ -77,6 +77,8 @@ static void put_method(struct hw_text *t, const struct hw_dryrun *d)
         hw_flow_words(&f, "read while it runs, not stopped");
     else if (d->mode == HW_MODE_SNAPSHOT)
         hw_flow_words(&f, "stopped for a fork(), about %s; the copy is read while it runs", pause);
+    else if (d->held_by)
+        hw_flow_words(&f, "read as it stands still already, stopped by pid %d", d->held_by);
     else if (d->two_passes)
         hw_flow_words(&f,
                       "read while it runs, then stopped for %s at most to read again what has "
@@ -84,7 +86,7 @@ static void put_method(struct hw_text *t, const struct hw_dryrun *d)
                       hw_text_time(limit, (uint64_t)d->max_pause_ns));
     else
         hw_flow_words(&f, "stopped while it is read, for about %s", pause);
-    if (d->live && d->mode == HW_MODE_STOPPED && !d->two_passes && d->max_pause_ns)
+    if (d->live && d->mode == HW_MODE_STOPPED && !d->two_passes && !d->held_by && d->max_pause_ns)
         hw_flow_words(&f, "and %s at most", hw_text_time(limit, (uint64_t)d->max_pause_ns));
     hw_flow_end(&f);
 }

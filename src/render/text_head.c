@@ -22,7 +22,9 @@ static void put_method(struct hw_flow *f, const struct hw_report *r)
     const char *pause = r->method.pause_ns.known ? hw_text_time(buf, r->method.pause_ns.n) : NULL;
     switch (r->method.mode) {
     case HW_MODE_STOPPED:
-        if (pause)
+        if (pause && r->method.pause_ns.n == 0)
+            hw_flow_piece(f, "stood still already");
+        else if (pause)
             hw_flow_piece(f, "stopped for %s", pause);
         break;
     case HW_MODE_RUNNING:

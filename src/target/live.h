@@ -7,6 +7,7 @@
 #define HW_TARGET_LIVE_H
 
 #include "target/snapshot.h"
+#include "target/standing.h"
 #include "target/stop.h"
 
 /* What bytes are read from: the process, or a copy of it. */
@@ -26,6 +27,7 @@ struct hw_live {
     /* While frozen, one of them: */
     struct hw_stop *stop;
     struct hw_snapshot *snapshot;
+    struct hw_standing standing; /* where t.held_by is set */
     bool uncopied;               /* some maps are HW_MAP_UNCOPIED */
     int pages_rc;                /* by way of a copy, pages are found during the freeze ... */
     struct hw_error pages_error; /* ... or not */

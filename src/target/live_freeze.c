@@ -5,6 +5,9 @@
  *     SNAPSHOT   the same, until a copy is made of it, which is read          snapshot.c, live_copy.c
  *     RUNNING    nothing is done to it. Its thread pointers are looked for    tcb.c
  *                in memory, as nobody can ask a running thread for them
+ *
+ * A process that is to be STOPPED, but that a debugger holds already, is read like a RUNNING one,   standing.c
+ * and stands still all the same.
  */
 #include "target/live.h"
 
@@ -128,7 +131,7 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
     if (rc == HW_OK)
         hw_target_take_threads(&l->t, &threads);
     hw_vec_free(&threads);
-    if (rc != HW_OK || !l->t.moving)
+    if (rc != HW_OK || (!l->t.moving && !l->t.held_by))
         return rc;
     rc = hw_find_thread_pointers(&l->t, HW_TCB_QUICK, err);
     drop_ended(&l->t);
@@ -163,7 +166,8 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
     t->thread_pause_ns = -1;
     t->zombie = 0;
     t->moving = t->mode == HW_MODE_RUNNING;
-    int rc = t->moving                     ? HW_OK
+    t->held_by = t->mode == HW_MODE_STOPPED ? hw_standing_find(t->who.pid, &l->standing) : 0;
+    int rc = t->moving || t->held_by       ? HW_OK
              : t->mode == HW_MODE_SNAPSHOT ? begin_snapshot(l, err)
                                            : stop(l, err);
     if (rc != HW_OK)
@@ -182,6 +186,8 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
 void hw_live_thaw(struct hw_target *t)
 {
     struct hw_live *l = (struct hw_live *)t;
+    if (t->held_by && !hw_standing_holds(t->who.pid, &l->standing))
+        t->moving = true;
     if (l->snapshot) {
         hw_live_copy_drop(l);
     } else {

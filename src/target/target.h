@@ -138,6 +138,8 @@ struct hw_target {
         thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
     int zombie; /* live: a dead copy that could not be cleared away, as the target numbers it;
                               else 0 */
+    int held_by; /* live, STOPPED: who had stopped it already at the last freeze, so that it was not by
+                    us; 0: nobody. If it was let run meanwhile, the thaw sets `moving` */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
     bool truncated;        /* core: the file ends before its segments do */
 };

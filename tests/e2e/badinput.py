@@ -77,6 +77,26 @@ def other_user(t, tool):
         t.equal("target afterwards", settled(victim.pid, before), before)
 
 
+def root_without_the_capability(t, tool):
+    """As in a container that was not given CAP_SYS_PTRACE."""
+    bare = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all"]
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise Skip("needs root and setpriv")
+    contained = type(tool)(tool.build, prefix=bare)
+    with running(tool.build, TARGET) as victim:
+        ran = contained.run("-p", victim.pid)
+        check_refused(t, ran, words=["capabilities that we lack", "--cap-add=sys_ptrace"])
+        ran = contained.run("--no-stop", "-p", victim.pid)
+        check_refused(t, ran, words=["capabilities that we lack"])
+    sleeper = subprocess.Popen(["sleep", "60"], user=NOBODY, group=NOBODY, extra_groups=[])
+    try:
+        ran = contained.run("-p", sleeper.pid)
+        check_refused(t, ran, words=["belongs to uid", "root here lacks cap_sys_ptrace"])
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
 def already_traced(t, tool):
     """Somebody else's tracer, here a small Python process, holds the target."""
     seize = (
@@ -267,6 +287,7 @@ def run(suite, tool, _args):
     suite.run("bad/kernel-thread", kernel_thread, tool)
     suite.run("bad/zombie", zombie, tool)
     suite.run("bad/other-user", other_user, tool)
+    suite.run("bad/root-without-the-capability", root_without_the_capability, tool)
     suite.run("bad/already-traced", already_traced, tool)
     suite.run("bad/ends-meanwhile", ends_meanwhile, tool)
     suite.run("bad/not-a-core", not_a_core, tool)

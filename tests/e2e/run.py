@@ -19,6 +19,7 @@ import dryrun
 import everyday
 import foreign
 import harmless
+import held
 import hidden
 import holes
 import hostile
@@ -39,7 +40,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, dryrun, manners, maxpause, nostop, harmless, snapshot, stress)
+           hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():
