@@ -136,6 +136,10 @@ static bool begin(struct search *s, struct walk *w, const struct arena *a, const
                   hw_addr end)
 {
     *s = (struct search){.w = w, .a = a, .r = r, .end = end};
+    if (glibc_moving(w)) {
+        hw_window_reset(&w->scan);
+        hw_seeker_reset(&w->seeker);
+    }
     if (w->scan.buf)
         return true;
     w->looks = LOOKS;
@@ -174,8 +178,6 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
     struct search s;
     if (from >= end || !begin(&s, w, a, r, end))
         return end;
-    hw_window_reset(&w->scan);
-    hw_seeker_reset(&w->seeker);
     hw_addr p = chunk_first(rules, from + 1);
     while (p > from && p < end && end - p >= rules->header) {
         if (!fill(&s, p)) {
@@ -199,7 +201,5 @@ bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *
     struct search s;
     if (p >= end || !begin(&s, w, a, r, end))
         return false;
-    hw_window_reset(&w->scan);
-    hw_seeker_reset(&w->seeker);
     return fill(&s, p) && is_chain(&s, p);
 }

@@ -10,12 +10,21 @@
  * on at the next place where chunks are (resync.c). What lies between is lost, and counted so.
  *
  * Bounded: p never goes back, it is tried TRIES times, and the arena is read again REFRESHES times at
- * most in a region.
+ * most in a region. Each new start costs some 100 KiB of reading, so there are not more of them than
+ * one for each 64 KiB and some more; after that only top is left to go on at.
  */
 #include "alloc/glibc/walk.h"
 
 #define TRIES     3
 #define REFRESHES 64
+#define STARTS    1024
+#define PER_START ((uint64_t)64 << 10)
+
+/* Whether so many new starts are not too many yet. */
+static bool may_start(const struct cursor *c)
+{
+    return c->starts < STARTS + (c->p - c->region->start) / PER_START;
+}
 
 static void renew(struct cursor *c)
 {
@@ -35,11 +44,12 @@ static bool read_anew(struct cursor *c)
 
 bool glibc_try_again(struct cursor *c)
 {
-    if (!glibc_moving(c->w))
+    if (!glibc_moving(c->w) || !may_start(c))
         return false;
     if (c->tried != c->p) {
         c->tried = c->p;
         c->tries = 0;
+        c->starts++;
     }
     if (c->tries++ >= TRIES)
         return false;
@@ -50,9 +60,16 @@ bool glibc_try_again(struct cursor *c)
 
 uint64_t glibc_skip(struct cursor *c, hw_addr known)
 {
-    hw_addr from = c->p, end = c->region->end;
-    c->p = known < end ? glibc_resync(c->w, c->a, c->region, known, end) : end;
-    if (c->p < end && !read_anew(c))
+    hw_addr from = c->p, end = c->region->end, top = c->a->top;
+    if (known >= end)
+        c->p = end;
+    else if (may_start(c))
+        c->p = glibc_resync(c->w, c->a, c->region, known, end);
+    else
+        c->p = top > known && top < end ? top : end;
+    c->starts++;
+    bool moving = glibc_moving(c->w);
+    if (c->p < end && !(moving ? read_anew(c) : header_at(c->w, c->p, end, &c->h)))
         c->p = end;
     c->a->lost += c->p - from;
     return c->p - from;

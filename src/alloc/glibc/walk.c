@@ -233,6 +233,9 @@ static void walk_chunk(struct cursor *c)
         bad_chunk(c, "a chunk of impossible size");
         return;
     }
+    bool torn = !(n.raw & CHUNK_P) && n.prev_size != size; /* maybe between two reads */
+    if (torn && glibc_try_again(c))
+        return;
     struct hw_block b = {
         .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
     const char *what = state_of(c, &b, linked ? &links : NULL, n);

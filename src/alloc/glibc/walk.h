@@ -18,6 +18,7 @@ struct cursor {
     size_t next_cached;   /* the first cached chunk not below p */
     hw_addr p;
     struct chunk_header h; /* at p */
+    uint64_t starts;       /* how often the walk had to be started anew */
     /* Only while the target moves. */
     hw_addr tried;      /* where something was read anew ... */
     unsigned tries;     /* ... so many times */
