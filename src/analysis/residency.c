@@ -163,6 +163,7 @@ static void measure_heaps(struct hw_report *r, struct hw_arena *a)
         h->resident_bytes =
             hw_known(hw_pages_count(r->pages, h->address, h->address + h->bytes).resident);
         all += h->resident_bytes.n;
+        h->free.known = true; /* also of one that was found only while its arena was walked */
     }
     hw_set(a->figures, HW_M_RESIDENT_BYTES, (int64_t)all);
     hw_add(r->totals, HW_M_RESIDENT_BYTES, all);

@@ -128,11 +128,13 @@ hw_addr hw_pages_run_end(const struct hw_pages *p, hw_addr addr, hw_addr end)
         }
         unsigned word = (unsigned)(page - s->first) / 64;
         uint64_t differ = others(s, word, state) & mask(page % 64, 64);
+        while (!differ && ++word < HW_SLICE_PAGES / 64)
+            differ = others(s, word, state);
+        page = s->first + word * 64U;
         if (differ) {
-            page = s->first + word * 64U + (unsigned)__builtin_ctzll(differ);
+            page += (unsigned)__builtin_ctzll(differ);
             break;
         }
-        page += 64 - page % 64;
     }
     return page < end / p->page_size + 1 && page * p->page_size < end ? page * p->page_size : end;
 }

@@ -273,9 +273,8 @@ struct hw_arena {
     struct hw_histogram histogram; /* free chunks in fastbins and bins */
     struct hw_histogram in_use_histogram;
     uint64_t smallest_in_use; /* how many of them have the least size that there is */
-    HW_VEC(struct hw_run)
-    largest; /* the largest of its free runs, in no order, as many as holes are
-                                      wanted */
+    /* The largest of its free runs, in no order, as many as holes are wanted. */
+    HW_VEC(struct hw_run) largest;
 };
 
 /* ---- the whole process ----------------------------------------------------------------------- */

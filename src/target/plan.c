@@ -55,13 +55,18 @@ bool hw_plan_find(const struct hw_plan *p, hw_addr addr, struct hw_place *ret)
 
 /* ---- batches --------------------------------------------------------------------------------- */
 
-/* The next run from `addr` on that may be read ahead. Empty, start == end: there is none below. */
-static struct hw_range next_run(const struct hw_target *t, hw_addr addr, hw_addr end)
+/* The next run from `addr` on that may be read ahead, and whether it goes on beyond `reach` bytes does
+ * not matter: a large heap is not to be looked through for each batch. Empty, start == end: there is
+ * none below. */
+static struct hw_range next_run(const struct hw_target *t, hw_addr addr, hw_addr end,
+                                uint64_t reach)
 {
     if (!t->pages_known)
         return (struct hw_range){addr, end};
-    hw_addr run_end = hw_pages_run_end(&t->pages, addr, end);
     bool resident = hw_pages_at(&t->pages, addr) == HW_PAGE_RESIDENT;
+    if (resident && addr < end && end - addr > reach)
+        end = addr + reach;
+    hw_addr run_end = hw_pages_run_end(&t->pages, addr, end);
     return (struct hw_range){resident ? addr : run_end, run_end};
 }
 
@@ -87,7 +92,7 @@ void hw_batch_claim(struct hw_batch *b, const struct hw_plan *p, const struct hw
     b->count = 0;
     for (unsigned steps = 0; steps < STEPS_MAX && at.rank < p->count; steps++) {
         hw_addr end = p->ranges[at.rank].end;
-        struct hw_range run = next_run(t, at.addr, end);
+        struct hw_range run = next_run(t, at.addr, end, bytes - used + page);
         if (run.start < run.end) {
             if (used == bytes || b->count == HW_BATCH_RUNS ||
                 !shorten(&run, bytes - used, page, b->count == 0))

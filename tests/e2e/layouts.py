@@ -53,7 +53,7 @@ def unreadable_gap(t, tool):
 def lost_chunk(t, tool):
     """A search in vain, while the target stands still, is given up after a bounded effort."""
     with running(tool.build, Case("lost-chunk", "lost-chunk", (32,))) as victim:
-        ran = tool.run("-J", "-p", victim.pid, timeout=60)
+        ran = tool.run("-J", "--max-pause", "none", "-p", victim.pid, timeout=60)
         if not t.equal(str(ran), ran.status, 1):
             return
         report = ran.json()
@@ -89,7 +89,7 @@ def untouched(t, tool, kind):
         where = victim.pid, int(start, 16), int(size)
         before, tables = thread_states(victim.pid), page_tables(victim.pid)
         t.equal("pages present in the beginning", present_pages(*where), 0)
-        ran = tool.run("-J", "-p", victim.pid, timeout=60)
+        ran = tool.run("-J", "--max-pause", "none", "-p", victim.pid, timeout=60)
         if good(t, ran):
             check_report(t, ran.json(), True)
             check_mallinfo2(t, ran.json(), victim)

@@ -61,6 +61,7 @@ OWN = {
     "mixed-no-mmap": Own(1, 2, 2),
     "fastbins": Own(2, 3, 2),
     "fastbins-more": Own(2, 3, 2),
+    "long-lists": Own(1, 2, 2),
     "bins": Own(1, 2, 2),
     "own-stack-chunk": Own(1, 1, 0),
     "own-stack-region": Own(1, 1, 0),
@@ -71,11 +72,12 @@ ONE_THREAD = Own(0, 1, 1)
 EVERYWHERE = (
     "bins", "many-threads", "mmapped-fixed", "mmapped-dynamic", "big-arenas",
     "foreign-sbrk-odd-junk", "foreign-sbrk-first-zero", "blocked-brk", "tcache-full",
-    "tcache-none", "tcache-over", "fastbins", "mixed", "unused-asked", "fork-child", GUARDS,
+    "tcache-none", "tcache-over", "fastbins", "long-lists", "mixed", "unused-asked", "fork-child",
+    GUARDS,
 )
 ALL_CASES_UNDER = ("bookworm", "bookworm-i386")
 # Under one libc of each machine where cores are slow to write: heaps of 64 MiB each.
-LARGE, LARGE_UNDER = ("big-arenas",), "bookworm-arm64"
+LARGE, LARGE_UNDER = ("big-arenas", "long-lists"), "bookworm-arm64"
 # In another root all else is as outside of it.
 CHROOT_CASES = ("many-threads", "mmapped-fixed", "mixed")
 # Where pointers have tags, chunks are larger than some victims think.

@@ -175,8 +175,8 @@ struct walk {
     struct hw_window window;
     struct hw_window scan; /* for resync.c, once it is needed */
     struct hw_seeker seeker;
-    uint64_t looks; /* budget of resync.c */
     struct sweep sweep;
+    uint64_t looks; /* budget of resync.c */
     enum link_kind link;
     int64_t link_votes;            /* above 0: mangled */
     uint64_t link_nulls;           /* votes for the end of a plain list */

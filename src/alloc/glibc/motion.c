@@ -295,7 +295,7 @@ static void tell(struct walk *w, unsigned index)
                (uint64_t)(grown > 0 ? grown : -grown));
     append(&t, ": its figures are about right");
     if (off)
-        append(&t, ", off by some %" PRIu64 " bytes", off);
+        append(&t, ", but %" PRIu64 " bytes or more may be counted wrongly", off);
     hw_report_add(w->report, HW_FINDING_MOVED, (int)index, (struct hw_maybe){0}, hw_known(off),
                   "%s", t.s);
 }
@@ -337,7 +337,7 @@ int glibc_settle_motion(struct walk *w, struct hw_error *err)
         hw_report_add(w->report, HW_FINDING_MOVED, -1, (struct hw_maybe){0},
                       hw_known(w->loose.bytes),
                       "tcaches, mmapped chunks or the list of arenas changed while they were read, "
-                      "%" PRIu64 " times; some %" PRIu64 " bytes may be counted wrongly",
+                      "%" PRIu64 " times; %" PRIu64 " bytes or more may be counted wrongly",
                       w->loose.places, w->loose.bytes);
     return rc;
 }

@@ -165,7 +165,7 @@ static bool scan_range(struct walk *w, struct sweep_range r, size_t limit)
 {
     const unsigned need = 3 * w->rules.word;
     hw_addr at = next_there(w, r.start, r.end);
-    while (at < r.end && !w->target->moving) {
+    while (at < r.end && !glibc_moving(w)) {
         size_t len;
         const uint8_t *bytes = hw_window_span(&w->window, at, r.end, &len);
         if (!bytes) {
@@ -185,7 +185,7 @@ static bool scan_range(struct walk *w, struct sweep_range r, size_t limit)
         if (bytes && !consider(w, p, bytes, w->rules.word))
             return false;
     }
-    return !w->target->moving;
+    return !glibc_moving(w);
 }
 
 static bool scan_arena(struct walk *w, uint64_t bytes)
@@ -208,7 +208,7 @@ static void sweep_if_worth(struct walk *w, unsigned arena)
 {
     struct sweep *s = &w->sweep;
     uint64_t misses = w->seeker.misses - s->misses;
-    if (s->done || misses < MISSES_MIN || misses < s->bytes / MISS_BYTES)
+    if (s->done || glibc_moving(w) || misses < MISSES_MIN || misses < s->bytes / MISS_BYTES)
         return;
     bool known = s->ranges || find_ranges(w, &w->arenas.data[arena], &s->bytes);
     if (known && misses < s->bytes / MISS_BYTES)
@@ -235,7 +235,7 @@ static bool look_up(struct walk *w, hw_addr chunk)
 {
     struct sweep *s = &w->sweep;
     const struct sweep_range *r = s->blocks ? range_of(s, chunk) : NULL;
-    if (!r || s->end > w->cached.count)
+    if (!r || s->end > w->cached.count || glibc_moving(w))
         return false;
     size_t block = block_of(s, r, chunk);
     size_t low = s->first + s->blocks[block], high = s->first + s->blocks[block + 1];

@@ -76,13 +76,14 @@ bool glibc_at_top(struct cursor *c)
     return !gone_on;
 }
 
-/* From here a header that is not what it seems does more harm than looking twice. */
-#define LARGE ((uint64_t)64 << 10)
+/* What a header that is not what it seems may do in harm before it is worth looking twice. */
+#define LARGE       ((uint64_t)64 << 10)
+#define LARGE_SHARE 256 /* of the arena, at most one part in so many */
 
 bool glibc_is_credible(struct cursor *c)
 {
     uint64_t size = chunk_size(c->h);
-    if (!glibc_moving(c->w) || size < LARGE)
+    if (!glibc_moving(c->w) || size < LARGE || size < c->a->system_bytes / LARGE_SHARE)
         return true;
     return glibc_is_chain(c->w, c->a, c->region, c->p + size, c->region->end);
 }

@@ -69,6 +69,53 @@ Test(heap_damage, a_smashed_size_word)
     cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000);
 }
 
+Test(heap_damage, only_what_is_damaged_is_lost)
+{
+    for (unsigned i = 0; i < 200; i++)
+        build_used(b, 0x40 + i % 5 * 0x10);
+    hw_addr smashed = build_used(b, 0x200);
+    for (unsigned i = 0; i < 200; i++)
+        build_used(b, 0x40 + i % 7 * 0x10);
+    build_top(b, 0x1000);
+    builder_poke(b, smashed + 8, 0x4141414141414141);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+    cr_expect_eq(r->report->findings.data[0].bytes.n, 0x200);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x200);
+    cr_expect_eq(figure(r, 0, HW_M_IN_USE_CHUNKS), 400);
+}
+
+/* The program's own data may look like some chunks in a row. */
+Test(heap_damage, what_looks_like_a_few_chunks_is_not_believed)
+{
+    hw_addr smashed = build_used(b, 0x400);
+    hw_addr next = build_used(b, 0x50);
+    build_used(b, 0x60);
+    build_top(b, 0x1000);
+    builder_poke(b, smashed + 8, 3);
+    for (hw_addr p = smashed + 0x20; p < smashed + 0x200; p += 0x20)
+        builder_poke(b, p + 8, 0x21);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+    cr_expect_eq(block_at(r, next)->state, HW_USED);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x400);
+}
+
+/* Chunks that lists tell of are known, however few follow. */
+Test(heap_damage, the_walk_goes_on_at_a_chunk_that_a_list_tells_of)
+{
+    hw_addr smashed = build_used(b, 0x400);
+    hw_addr cached = build_tcache(b, 0x50);
+    hw_addr bad = build_used(b, 0x60);
+    build_used(b, 0x60);
+    build_top(b, 0x1000);
+    builder_poke(b, smashed + 8, 3);
+    builder_poke(b, bad + 8, 3);
+    builder_link(b);
+    r = builder_walk(b);
+    cr_expect_eq(findings(r, HW_FINDING_BAD_CHUNK), 2);
+    cr_expect_eq(block_at(r, cached)->state, HW_CACHED);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x400 + 0x60);
+}
+
 Test(heap_damage, a_size_of_zero_does_not_hang)
 {
     hw_addr smashed = build_used(b, 0x200);

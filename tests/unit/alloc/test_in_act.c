@@ -36,12 +36,12 @@ static void walk_with_count_off_by(enum form_id form, int n)
     cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
 }
 
-static void expect_note(uint64_t chunks)
+static void expect_note(int64_t chunks)
 {
     cr_expect(hw_report_complete(r->report));
     cr_expect_eq(findings(r, HW_FINDING_NOTE), 1);
     cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), chunks);
-    cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, chunks);
+    cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, (uint64_t)chunks);
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
     result_destroy(r);
     r = NULL;
