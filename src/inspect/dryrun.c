@@ -122,7 +122,7 @@ int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render
         rc = hw_session_set_mode(t, opt, &why);
     if (rc == HW_OK) {
         d.mode = t->mode;
-        d.max_pause_ns = t->max_pause_ns;
+        d.max_pause_ns = t->mode == HW_MODE_STOPPED ? t->max_pause_ns : 0;
         describe(t, &d);
         ask_kernel(pid, t->who.machine, &d);
         foresee_allocator(t, opt, &d.allocator);

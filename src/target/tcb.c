@@ -158,7 +158,7 @@ static struct naming name_of(struct search *s, hw_addr tp)
         uint8_t bytes[2 * 8 + 4];
         if (spend(s, NAME_COST) < NAME_COST)
             break;
-        if (hw_read(s->t, list, bytes, 2 * w + 4, NULL) != (ssize_t)(2 * w + 4))
+        if (hw_read_all(s->t, list, bytes, 2 * w + 4, NULL) != HW_OK)
             continue;
         int tid = (int)hw_word(bytes + 2 * w, 4);
         n.next = hw_word(bytes, w);
@@ -210,7 +210,7 @@ static hw_addr follow_list(struct search *s, unsigned below, hw_addr start)
         uint8_t words[3 * 8];
         struct naming n = {0};
         hw_addr tp = at - list + below;
-        if (tp % TCB_ALIGN == 0 && hw_read(s->t, tp, words, 3 * w, NULL) == (ssize_t)(3 * w))
+        if (tp % TCB_ALIGN == 0 && hw_read_all(s->t, tp, words, 3 * w, NULL) == HW_OK)
             n = consider(s, tp, words);
         if (!n.thread)
             head = at;

@@ -11,6 +11,7 @@ from process import Victim, wait_for, workplace
 from programs import Program
 from report_checks import SCHEMA, check_schema
 from suite import Skip
+from tool import under_strace
 
 DRY = os.path.join(os.path.dirname(SCHEMA), "dryrun.schema.json")
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
@@ -58,7 +59,8 @@ def touches_nothing(t, tool):
         log = os.path.join(place, "calls")
         command = ["strace", "-f", "-o", log, tool.path, "--dry-run", "-p", str(victim.pid)]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=120, check=False,
+                                  env=under_strace())
         except FileNotFoundError as none:
             raise Skip("no strace here") from none
         t.equal("status", done.returncode, 0)

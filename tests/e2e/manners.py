@@ -11,6 +11,7 @@ import time
 from harmless import Ticker
 from process import Victim, wait_for, workplace
 from suite import Skip
+from tool import under_strace
 
 SLOW = ["strace", "-f", "-qq", "-e", "trace=process_vm_readv,pread64",
         "-e", "inject=process_vm_readv:delay_enter=30000"]
@@ -19,7 +20,8 @@ LINE = b"\r\x1b[Kheapwalk: ["
 
 def strace(*args):
     try:
-        return subprocess.run(args, capture_output=True, timeout=120, check=False)
+        return subprocess.run(args, capture_output=True, timeout=120, check=False,
+                              env=under_strace())
     except FileNotFoundError as none:
         raise Skip("no strace here") from none
 
@@ -33,12 +35,12 @@ def priorities(t, tool):
         with open(log, encoding="utf-8", errors="replace") as f:
             calls = f.read().splitlines()
     stop = next(i for i, c in enumerate(calls) if f"PTRACE_SEIZE, {victim.pid}" in c)
-    of = lambda name, some: {c.split()[0] for c in some if f" {name}(" in c}
-    lowered = of("setpriority", calls)
-    t.equal("lowered", lowered, of("ioprio_set", calls))
-    t.equal("threads that are", len(lowered), 1)
-    t.check(lowered & of("openat", calls[:stop]), "it opens no file")
-    at_work = of("process_vm_readv", calls[stop:]) | of("ptrace", calls[stop:])
+    of = lambda name, some: {c.split()[0] for c in some if f" {name}" in c}
+    lowered = of("ioprio_set(", calls)
+    t.equal("threads that are lowered", len(lowered), 1)
+    t.equal("by setpriority()", of("setpriority(", calls[:stop - 1]) & lowered, lowered)
+    t.check(lowered & of("openat(", calls[:stop]), "it opens no file")
+    at_work = of("process_vm_readv(", calls[stop:]) | of("ptrace(", calls[stop:])
     t.check(at_work and not lowered & at_work, f"{lowered} is lowered, {at_work} at work")
 
 
@@ -46,7 +48,7 @@ def on_terminal(command, seconds=60):
     """What a command writes to standard error, a terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=theirs)
+                               stderr=theirs, env=under_strace())
     os.close(theirs)
     out, end = b"", time.monotonic() + seconds
     while time.monotonic() < end:
@@ -78,7 +80,7 @@ def progress(t, tool):
         t.equal("quiet", (status, out), (0, b""))
         status, out = on_terminal([tool.path, "-J", "-p", str(victim.pid)])
         t.check(status == 0 and b"\x1b" not in out, f"a short run: {out!r}")
-        done = subprocess.run(slow, capture_output=True, timeout=120, check=False)
+        done = strace(*slow)
         t.check(b"\x1b" not in done.stderr, f"not to a terminal: {done.stderr!r}")
 
 

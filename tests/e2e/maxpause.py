@@ -112,6 +112,22 @@ def small_heap(t, tool):
             t.equal("notes", notes(ran.json()), [])
 
 
+def quiet_moment(t, tool):
+    """Of a program that allocates all the time it takes some stops until nobody is at it."""
+    with workplace() as place, Victim(tool.build, place, "busy", (1,)) as victim:
+        stops = []
+        for _ in range(8):
+            ran = tool.run("-J", "-p", victim.pid, timeout=60)
+            if not t.check(ran.status in (0, 1), str(ran)):
+                return
+            method = ran.json()["method"]
+            stops.append(method["stops"])
+            t.check(method["pause_ns"] > 0, f"{method}")
+        t.note(f"stops {stops}")
+        t.check(1 <= min(stops) and max(stops) <= 8, f"stops {stops}")
+        t.check(max(stops) > 1, "never stopped again: this shows nothing")
+
+
 def terminal_stop(t, tool):
     """^Z at the wrong moment: the process that we hold must not stand still with us."""
     with workplace() as place, Ticker(tool.build, place) as ticker:
@@ -147,5 +163,6 @@ def run(suite, tool, _args):
     suite.run("maxpause/two-walks", two_walks, tool)
     suite.run("maxpause/told", told, tool)
     suite.run("maxpause/small-heap", small_heap, tool)
+    suite.run("maxpause/quiet-moment", quiet_moment, tool)
     suite.run("maxpause/terminal-stop", terminal_stop, tool)
     suite.run("maxpause/refused", refused, tool)

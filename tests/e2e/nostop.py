@@ -12,6 +12,7 @@ from process import Victim, thread_states, workplace
 from programs import Program, compiled
 from report_checks import check_schema, without_volatile
 from suite import Skip
+from tool import under_strace
 
 SEIZE = """
 import ctypes, sys, time
@@ -28,7 +29,8 @@ def not_one_ptrace(t, tool):
         log = os.path.join(place, "calls")
         command = ["strace", "-f", "-o", log, tool.path, "-J", "--no-stop", "-p", str(victim.pid)]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=120, check=False,
+                                  env=under_strace())
         except FileNotFoundError as none:
             raise Skip("no strace here") from none
         t.equal("status", done.returncode, 0)

@@ -7,6 +7,12 @@ import subprocess
 ESCAPE = b"\x1b"
 
 
+def under_strace():
+    """The environment for a run under strace: there the leak check of sanitizers does not work."""
+    sanitizers = os.environ.get("ASAN_OPTIONS", "")
+    return {**os.environ, "ASAN_OPTIONS": f"{sanitizers}:detect_leaks=0"}
+
+
 class Ran:
     """What one run left behind."""
 
