@@ -151,12 +151,17 @@ static void report_adopted(const struct hw_walking *w, struct hw_report *r)
                       w->adopted, r->arenas.count);
 }
 
-/* A process that is killed while we read it turns into one big hole. */
-static int check_alive(struct hw_target *t, const struct hw_report *r, struct hw_error *err)
+/* A process that is killed while we read it turns into one big hole, one that executes another program
+ * into that program: how the walk of that ended does not matter. */
+static int check_target(struct hw_target *t, int rc, struct hw_error *err)
 {
-    char byte;
-    ssize_t n = hw_read(t, r->allocator.main_arena, &byte, 1, err);
-    return n < 0 ? (int)n : HW_OK;
+    struct hw_error why = {0};
+    int gone = hw_target_check(t, &why);
+    if (gone == HW_OK)
+        return rc;
+    if (err)
+        *err = why;
+    return gone;
 }
 
 /* Where the pages are, before the first of them is read. */
@@ -244,8 +249,7 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
         hw_pins_read(t, r, w->walker->sample_bytes);
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
-    if (rc == HW_OK)
-        rc = check_alive(t, r, err);
+    rc = check_target(t, rc, err);
     if (rc == HW_OK && w->walker->standing)
         w->walker->standing(w->walker->ctx, r);
     return rc;

@@ -167,6 +167,17 @@ static ssize_t live_read_ranges(struct hw_target *t, const struct hw_range *rang
     return (ssize_t)done;
 }
 
+int hw_live_check(struct hw_target *t, struct hw_error *err)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    char byte;
+    if (t->map_count == 0 || pread(source(l)->mem, &byte, 1, (off_t)t->maps[0].start) != 0)
+        return HW_OK; /* no matter whether there is anything to read */
+    if (l->copy.pid || !hw_live_thread(t->who.pid))
+        return (int)gone(l, err);
+    return hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile", t->who.pid);
+}
+
 /* ---- pages ------------------------------------------------------------------------------------ */
 
 /* Bit 63: in RAM, bit 62: swapped out (Documentation/admin-guide/mm/pagemap.rst). */
@@ -238,5 +249,6 @@ const struct hw_target_ops hw_live_ops = {
     .open_file = hw_live_open_file,
     .find_pages = hw_live_find_pages,
     .next_data = live_next_data,
+    .check = hw_live_check,
     .close = hw_live_close,
 };

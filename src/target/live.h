@@ -54,6 +54,7 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err);
 void hw_live_thaw(struct hw_target *t);
 
 /* Operations that live targets share. */
+int hw_live_check(struct hw_target *t, struct hw_error *err);
 int hw_live_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
 int hw_live_find_pages(struct hw_target *t, struct hw_error *err);
 void hw_live_close(struct hw_target *t);

@@ -63,13 +63,9 @@ int hw_live_update_maps(struct hw_live *l, struct hw_error *err)
     int rc = hw_proc_maps(l->own.pid, &maps, err);
     if (rc != HW_OK)
         return rc;
-    char byte;
-    bool same = maps.count == 0 || pread(l->own.mem, &byte, 1, (off_t)maps.data[0].start) != 0;
     keep_counts(&l->t, &maps);
     hw_target_take_maps(&l->t, &maps);
-    return same ? HW_OK
-                : hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile",
-                          l->t.who.pid);
+    return hw_live_check(&l->t, err);
 }
 
 /* The registers of a stopped thread, or NULL; `known` is sorted by tid. */

@@ -85,6 +85,11 @@ void hw_target_thaw(struct hw_target *t)
         t->ops->thaw(t);
 }
 
+int hw_target_check(struct hw_target *t, struct hw_error *err)
+{
+    return t->ops->check ? t->ops->check(t, err) : HW_OK;
+}
+
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err)
 {
     if (!map->path || map->path[0] != '/')

@@ -107,6 +107,8 @@ struct hw_target_ops {
     int (*find_pages)(struct hw_target *t, struct hw_error *err);
     /* See hw_next_data(). NULL: every page may have data. */
     hw_addr (*next_data)(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
+    /* See hw_target_check(). NULL: it is always there. */
+    int (*check)(struct hw_target *t, struct hw_error *err);
     /* Release what the kind owns; the rest of struct hw_target is released by the caller. */
     void (*close)(struct hw_target *t);
 };
@@ -187,6 +189,10 @@ ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_
 int hw_target_freeze(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
+
+/* Whether what is read still is what was opened. Fails with GONE: the process has ended, or it has
+ * executed another program, so that what was read since the freeze may be of that one. */
+int hw_target_check(struct hw_target *t, struct hw_error *err);
 
 /*
  * All `len` bytes or an error: FAULT if any is missing, or what hw_read() failed with.

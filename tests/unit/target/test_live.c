@@ -197,12 +197,9 @@ static void execs(void *arg)
     _exit(1);
 }
 
-Test(live, another_program_under_the_same_pid_is_noticed, .timeout = 60)
+/* Have the child go on as sleep. */
+static void exec_it(pid_t pid, const int fd[2])
 {
-    int fd[2];
-    cr_assert_eq(pipe(fd), 0);
-    pid_t pid = child_start(execs, fd);
-    struct hw_target *t = open_it(pid);
     cr_assert_eq(write(fd[1], "x", 1), 1);
     char path[64], exe[4096];
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
@@ -213,10 +210,36 @@ Test(live, another_program_under_the_same_pid_is_noticed, .timeout = 60)
             break;
         nap_ms(1);
     }
+}
+
+Test(live, another_program_under_the_same_pid_is_noticed, .timeout = 60)
+{
+    int fd[2];
+    cr_assert_eq(pipe(fd), 0);
+    pid_t pid = child_start(execs, fd);
+    struct hw_target *t = open_it(pid);
+    exec_it(pid, fd);
     struct hw_error err;
     cr_expect_eq(hw_target_freeze(t, &err), HW_ERR_GONE);
     cr_expect_not_null(strstr(err.text, "executed another program"), "%s", err.text);
     cr_expect_neq(state_of(pid), 't');
+    hw_target_close(t);
+    child_end(pid);
+}
+
+Test(live, another_program_is_noticed_while_it_is_read, .timeout = 60)
+{
+    int fd[2];
+    cr_assert_eq(pipe(fd), 0);
+    pid_t pid = child_start(execs, fd);
+    struct hw_target *t = open_it(pid);
+    t->mode = HW_MODE_RUNNING;
+    struct hw_error err;
+    cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+    cr_expect_eq(hw_target_check(t, &err), HW_OK);
+    exec_it(pid, fd);
+    cr_expect_eq(hw_target_check(t, &err), HW_ERR_GONE);
+    cr_expect_not_null(strstr(err.text, "executed another program"), "%s", err.text);
     hw_target_close(t);
     child_end(pid);
 }
