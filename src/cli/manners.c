@@ -8,7 +8,7 @@
 /* As <linux/ioprio.h> has it since Linux 5.15. */
 #define WHO_THREAD   1
 #define CLASS_IDLE   (3 << 13)
-#define NICE_FURTHER 10
+#define NICE_FURTHER 5
 
 struct task {
     void (*work)(void *arg);
