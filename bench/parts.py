@@ -26,6 +26,7 @@ def against(plain, walks, what):
     return {"what": what, "bytes": plain[0]["bytes"], "chunks": walks[0]["chunks"],
             "plain": read, "pause": pause, "pause_ratio": pause and pause / read,
             "whole": whole, "whole_ratio": whole / read,
+            "cpu_ratio": best(walks, "cpu") / best(plain, "cpu"),
             "rss": max(w["rss"] for w in walks), "rss_beyond": max(w["rss_beyond"] for w in walks),
             "complete": all(w["complete"] for w in walks)}
 
@@ -147,7 +148,8 @@ def rows_of_start(bench):
 
 
 WHOLE = (("plain read", "plain", milliseconds), ("command", "whole", milliseconds),
-         ("ratio", "whole_ratio", ratio), ("peak RSS", "rss", mebibytes))
+         ("ratio", "whole_ratio", ratio), ("in CPU time", "cpu_ratio", ratio),
+         ("peak RSS", "rss", mebibytes))
 EACH = (("chunks", "chunks", count), ("plain read", "plain", milliseconds),
         ("pause", "pause", milliseconds), ("ratio", "pause_ratio", ratio),
         ("per chunk", "each", nanoseconds), ("peak RSS", "rss", mebibytes))

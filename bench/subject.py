@@ -92,16 +92,16 @@ class Subject:
 
     def plain_read(self, kind, what):
         """Seconds and bytes of the yardstick: `kind` is "process" or "file"."""
-        count, ns = run([self.program("plainread"), kind, what]).split()
-        return {"seconds": int(ns) / 1e9, "bytes": int(count)}
+        count, ns, cpu = map(int, run([self.program("plainread"), kind, what]).split())
+        return {"seconds": ns / 1e9, "cpu": cpu / 1e9, "bytes": count}
 
     def timed(self, *command):
-        """Seconds, peak RSS, status and output of any command."""
+        """Seconds, also of CPU time, peak RSS, status and output of any command."""
         result = os.path.join(self.scratch, "measure")
         out = run([self.program("measure"), result, *command])
         with open(result, encoding="ascii") as file:
-            ns, rss_kib, status = map(int, file.read().split())
-        return {"seconds": ns / 1e9, "rss": rss_kib * 1024, "status": status, "out": out}
+            ns, cpu, rss_kib, status = map(int, file.read().split())
+        return {"seconds": ns / 1e9, "cpu": cpu / 1e9, "rss": rss_kib * 1024, "status": status, "out": out}
 
     def walk(self, *args):
         """One run of heapwalk: what it took, and what it says."""
