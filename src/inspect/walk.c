@@ -131,8 +131,8 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 {
     if (t->missed_threads)
         hw_report_add(r, HW_FINDING_THREAD_MISSED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "%zu threads did not stop in time (they sleep in the kernel); what their "
-                      "tcaches hold is counted as in use",
+                      "%zu threads did not stop in time (they sleep in the kernel, or wait for a "
+                      "processor): their registers are not known",
                       t->missed_threads);
     if (t->truncated)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},

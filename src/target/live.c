@@ -175,7 +175,9 @@ int hw_live_check(struct hw_target *t, struct hw_error *err)
         return HW_OK; /* no matter whether there is anything to read */
     if (l->copy.pid || !hw_live_thread(t->who.pid))
         return (int)gone(l, err);
-    return hw_fail(err, HW_ERR_GONE, "pid %d has executed another program meanwhile", t->who.pid);
+    /* One that is about to end loses its memory first. */
+    return hw_fail(err, HW_ERR_GONE, "pid %d has ended or executed another program meanwhile",
+                   t->who.pid);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------ */

@@ -4,7 +4,8 @@
  *     STOPPED    all threads are stopped by ptrace, and have registers        stop.c
  *     SNAPSHOT   the same, until a copy is made of it, which is read          snapshot.c, live_copy.c
  *     RUNNING    nothing is done to it. Its thread pointers are looked for    tcb.c
- *                in memory, as nobody can ask a running thread for them
+ *                in memory, as nobody can ask a running thread for them; nor one that
+ *                did not stop in time
  *
  * A process that is to be STOPPED, but that a debugger holds already, is read like a RUNNING one,   standing.c
  * and stands still all the same.
@@ -127,7 +128,7 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
     if (rc == HW_OK)
         hw_target_take_threads(&l->t, &threads);
     hw_vec_free(&threads);
-    if (rc != HW_OK || (!l->t.moving && !l->t.held_by))
+    if (rc != HW_OK || (!l->t.moving && !l->t.held_by && !l->t.missed_threads))
         return rc;
     rc = hw_find_thread_pointers(&l->t, HW_TCB_QUICK, err);
     drop_ended(&l->t);

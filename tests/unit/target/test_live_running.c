@@ -101,6 +101,44 @@ Test(running, thread_pointers_are_those_of_the_registers, .timeout = 60)
     child_end(pid);
 }
 
+static void *in_the_kernel(void *arg)
+{
+    struct shared *sh = arg;
+    sh->ready = 1;
+    if (vfork() == 0) { /* its parent sleeps uninterruptibly */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    return arg;
+}
+
+static void sleeps_in_the_kernel(void *arg)
+{
+    pthread_t th;
+    if (pthread_create(&th, NULL, in_the_kernel, arg) != 0)
+        _exit(1);
+    child_sleep(NULL);
+}
+
+Test(running, the_thread_pointer_of_one_that_does_not_stop_is_found, .timeout = 60)
+{
+    struct shared *sh = make_shared();
+    pid_t pid = child_start(sleeps_in_the_kernel, sh);
+    wait_ready(sh, 1);
+    nap_ms(50);
+    struct hw_target *t = open_running(pid);
+    t->mode = HW_MODE_STOPPED;
+    t->max_pause_ns = 300000000;
+    freeze(t);
+    cr_assert_eq(t->thread_count, 2);
+    cr_expect_eq(t->missed_threads, 1);
+    for (size_t i = 0; i < 2; i++)
+        cr_expect_neq(t->threads[i].tp, 0, "thread %zu", i);
+    hw_target_close(t);
+    child_end(pid);
+}
+
 Test(running, a_moment_of_many_threads_takes_little_time, .timeout = 60)
 {
     struct shared *sh = make_shared();
