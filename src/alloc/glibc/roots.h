@@ -83,13 +83,6 @@ bool glibc_verify_roots(struct hw_target *t, struct glibc_roots *roots);
 
 /* ---- roots_mp.c: recognising mp_ by its values ----------------------------------------------- */
 
-/*
- * How much `bytes` (of glibc_variant_size(v)) look like mp_: -1 if they cannot be, else a number
- * that grows with every value that chance would not have put there. `main`: what is known of
- * main_arena, or NULL.
- */
-int glibc_mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glibc_sighting *main);
-
 /* The eras whose mp_ fits best to what stands in memory at `address`; empty if none does. */
 glibc_era_set glibc_sight_mp(struct hw_target *t, hw_addr address, glibc_era_set eras,
                              const struct glibc_sighting *main);

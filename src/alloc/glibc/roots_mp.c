@@ -77,7 +77,12 @@ static bool thresholds_usual(const struct mp_values *m)
                                      : mmap > THRESHOLD_DEFAULT && trim == 2 * mmap;
 }
 
-int glibc_mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glibc_sighting *main)
+/*
+ * How much `bytes` (of glibc_variant_size(v)) look like mp_: -1 if they cannot be, else a number
+ * that grows with every value that chance would not have put there. `main`: what is known of
+ * main_arena, or NULL.
+ */
+static int mp_score(enum glibc_variant v, const uint8_t *bytes, const struct glibc_sighting *main)
 {
     unsigned word = glibc_variant_field(v, GLIBC_F_MP_TRIM_THRESHOLD).size;
     struct mp_values m = {.v = v, .word = word, .bytes = bytes};
@@ -132,7 +137,7 @@ static glibc_era_set best_eras(const uint8_t *bytes, size_t len, const struct la
         enum glibc_variant v = layouts->of[i].v;
         if (glibc_variant_size(v) > len)
             continue;
-        int score = glibc_mp_score(v, bytes, main);
+        int score = mp_score(v, bytes, main);
         if (score < 0 || score < *ret)
             continue;
         best = (score == *ret ? best : 0) | layouts->of[i].eras;
