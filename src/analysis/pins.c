@@ -99,7 +99,7 @@ static void absorb(struct stretch *low, const struct stretch *high)
 /* Halve the number of boundaries. The lowest stretch keeps its own. */
 static void thin(struct state *s)
 {
-    struct stretch *gone[STRETCHES / 2], **list = s->list;
+    struct stretch *gone[STRETCHES / 2] = {0}, **list = s->list;
     size_t kept = 1, i = 1, count = s->count;
     for (; i + 1 < count; i += 2) {
         bool second = list[i]->run_bytes < list[i + 1]->run_bytes;
