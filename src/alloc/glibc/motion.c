@@ -63,7 +63,7 @@ static bool read_state(struct walk *w, hw_addr address, struct hw_object *state)
 static void refresh_main(struct walk *w, struct arena *a, struct hw_arena *row, hw_addr walked)
 {
     if (w->g->curbrk && hw_read_word(w->target, w->g->curbrk, &w->brk, NULL) == HW_OK)
-        row->brk = hw_known(w->brk);
+        row->brk = (struct hw_maybe){w->brk != 0, w->brk};
     struct region *r = &a->regions.data[0];
     if (!a->contiguous || r->start > UINT64_MAX - a->system_bytes)
         return;

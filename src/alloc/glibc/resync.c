@@ -28,6 +28,8 @@ struct search {
     const struct arena *a;
     const struct region *r;
     hw_addr end;
+    unsigned
+        fence_after; /* in the main arena, so many chunks make a fence of what looks like one */
     const uint8_t *bytes; /* [base, base + len) is here */
     hw_addr base;
     size_t len;
@@ -78,7 +80,7 @@ static bool is_fence(struct search *s, unsigned met, hw_addr p, hw_addr q, struc
     unsigned header = s->w->rules.header;
     if (s->r->last_fence && q == s->r->last_fence)
         return n.raw == CHUNK_P;
-    return s->a->main && met >= 2 && q - p == header && chunk_size(n) == header &&
+    return s->a->main && met >= s->fence_after && q - p == header && chunk_size(n) == header &&
            glibc_main_fence_end(s->w, p, s->end) != 0;
 }
 
@@ -135,7 +137,7 @@ static bool is_chain(struct search *s, hw_addr p)
 static bool begin(struct search *s, struct walk *w, const struct arena *a, const struct region *r,
                   hw_addr end)
 {
-    *s = (struct search){.w = w, .a = a, .r = r, .end = end};
+    *s = (struct search){.w = w, .a = a, .r = r, .end = end, .fence_after = 2};
     if (glibc_moving(w)) {
         hw_window_reset(&w->scan);
         hw_seeker_reset(&w->seeker);
@@ -201,5 +203,6 @@ bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *
     struct search s;
     if (p >= end || !begin(&s, w, a, r, end))
         return false;
+    s.fence_after = 0; /* what leads to p is a chunk already */
     return fill(&s, p) && is_chain(&s, p);
 }
