@@ -97,13 +97,13 @@ static struct hw_heap *heap_of(struct state *s, struct hw_arena *a, hw_addr addr
 static void spans(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_span *span,
                   size_t count)
 {
-    static const int8_t kinds[HW_STATES_] = {[HW_USED] = -1,
-                                             [HW_MMAPPED] = -1,
-                                             [HW_CACHED] = HW_FREE_TCACHE,
-                                             [HW_PARKED] = HW_FREE_FASTBIN,
-                                             [HW_FREE] = HW_FREE_BIN,
-                                             [HW_TOP] = HW_FREE_TOP,
-                                             [HW_OVERHEAD] = -1};
+    static const int kinds[HW_STATES_] = {[HW_USED] = -1,
+                                          [HW_MMAPPED] = -1,
+                                          [HW_CACHED] = HW_FREE_TCACHE,
+                                          [HW_PARKED] = HW_FREE_FASTBIN,
+                                          [HW_FREE] = HW_FREE_BIN,
+                                          [HW_TOP] = HW_FREE_TOP,
+                                          [HW_OVERHEAD] = -1};
     struct state *s = state;
     for (size_t i = 0; r->pages && i < count; i++) {
         hw_addr start = span[i].address, bytes = span[i].bytes;
