@@ -30,6 +30,7 @@ build   make                cmd:make                    make                   m
 build   pkg-config          cmd:pkg-config              pkgconf-pkg-config     pkgconf         pkgconf-pkg-config  pkgconf
 build   libelf-dev          pkg:libelf                  elfutils-libelf-devel  libelf          libelf-devel        elfutils-dev
 build   libdw-dev           pkg:libdw                   elfutils-devel         libelf          libdw-devel         elfutils-dev
+build   libdeflate-dev      pkg:libdeflate              libdeflate-devel       libdeflate      libdeflate-devel    libdeflate-dev
 build   libjansson-dev      pkg:jansson                 jansson-devel          jansson         libjansson-devel    jansson-dev
 build   libsmartcols-dev    pkg:smartcols               libsmartcols-devel     util-linux-libs libsmartcols-devel  util-linux-dev
 build   libcapstone-dev     pkg:capstone                capstone-devel         capstone        libcapstone-devel   capstone-dev
