@@ -31,6 +31,10 @@ build   pkg-config          cmd:pkg-config              pkgconf-pkg-config     p
 build   libelf-dev          pkg:libelf                  elfutils-libelf-devel  libelf          libelf-devel        elfutils-dev
 build   libdw-dev           pkg:libdw                   elfutils-devel         libelf          libdw-devel         elfutils-dev
 build   libdeflate-dev      pkg:libdeflate              libdeflate-devel       libdeflate      libdeflate-devel    libdeflate-dev
+build   libzstd-dev         pkg:libzstd                 libzstd-devel          zstd            libzstd-devel       zstd-dev
+build   liblz4-dev          pkg:liblz4                  lz4-devel              lz4             liblz4-devel        lz4-dev
+build   liblzma-dev         pkg:liblzma                 xz-devel               xz              xz-devel            xz-dev
+build   zlib1g-dev          pkg:zlib                    zlib-devel             zlib            zlib-devel          zlib-dev
 build   libjansson-dev      pkg:jansson                 jansson-devel          jansson         libjansson-devel    jansson-dev
 build   libsmartcols-dev    pkg:smartcols               libsmartcols-devel     util-linux-libs libsmartcols-devel  util-linux-dev
 build   libcapstone-dev     pkg:capstone                capstone-devel         capstone        libcapstone-devel   capstone-dev
@@ -41,6 +45,10 @@ tests   python3             cmd:python3                 python3                p
 tests   python3-jsonschema  py:jsonschema               python3-jsonschema     python-jsonschema python3-jsonschema py3-jsonschema
 tests   binutils            cmd:objcopy                 binutils               binutils        binutils            binutils
 tests   elfutils            cmd:eu-strip                elfutils               elfutils        elfutils            elfutils
+tests   zstd                cmd:zstd                    zstd                   zstd            zstd                zstd
+tests   lz4                 cmd:lz4                     lz4                    lz4             lz4                 lz4
+tests   xz-utils            cmd:xz                      xz                     xz              xz                  xz
+tests   gzip                cmd:gzip                    gzip                   gzip            gzip                gzip
 tests   libjemalloc2        none                        jemalloc               jemalloc        libjemalloc2        jemalloc
 tests   libmimalloc2.0      none                        mimalloc               mimalloc        libmimalloc2        mimalloc
 tests   libtcmalloc-minimal4 none                       gperftools-libs        gperftools      libtcmalloc4        gperftools

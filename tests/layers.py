@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proves that includes point upwards only, as docs/ARCHITECTURE.md draws the layers.
 
-    base < target < symbols < layout < model < alloc < analysis < render < inspect < cli
+    base < unpack < target < symbols < layout < model < alloc < analysis < render < inspect < cli
 
 A file may include headers of its own layer and of the layers before it. Four layers are held to less
 (ONLY below): what computes and what prints stays testable with values written by hand, and the
@@ -16,7 +16,7 @@ import os
 import re
 import sys
 
-ORDER = ["base", "target", "symbols", "layout", "model", "alloc", "analysis", "render", "inspect", "cli"]
+ORDER = ["base", "unpack", "target", "symbols", "layout", "model", "alloc", "analysis", "render", "inspect", "cli"]
 
 # Layers that may use less than everything before them. Each may use itself and the public headers.
 ONLY = {

@@ -134,6 +134,10 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
                       "%zu threads did not stop in time (they sleep in the kernel, or wait for a "
                       "processor): their registers are not known",
                       t->missed_threads);
+    if (t->unpack_flaw)
+        hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the compressed core file is damaged, what comes behind is missing: %s",
+                      t->unpack_flaw);
     if (t->truncated)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the core file ends before its segments do: it was truncated when it was "

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "target/core_image.h"
 #include "target/tcb.h"
+#include "unpack/unpack.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -34,6 +35,7 @@ typedef HW_VEC(struct segment) segment_vec;
 struct core_target {
     struct hw_target t;
     int fd;
+    struct hw_unpacked unpacked;
     uint64_t file_size;
     segment_vec segments; /* sorted and disjoint */
     uint64_t memory;      /* bytes of all of them */
@@ -118,25 +120,58 @@ static const struct hw_target_ops core_ops = {
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
-static int open_core_file(struct core_target *c, const char *path, struct hw_error *err)
+/* A descriptor for what the user named: a file, a pipe, standard input. */
+static int open_input(const char *path, struct hw_error *err)
 {
     struct stat st;
-    /* Looked at before it is opened: opening a FIFO would wait for a writer. */
-    if (stat(path, &st) != 0)
-        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", path);
-    if (S_ISDIR(st.st_mode))
-        return hw_fail(err, HW_ERR_NOT_CORE, "%s is a directory", path);
-    if (!S_ISREG(st.st_mode)) {
-        hw_fail(err, HW_ERR_NOT_CORE, "%s is not a regular file", path);
-        hw_remedy(err, "write the core to a file first");
-        return HW_ERR_NOT_CORE;
+    bool standard = strcmp(path, "-") == 0;
+    if (standard && isatty(STDIN_FILENO)) {
+        hw_fail(err, HW_ERR_NOT_CORE, "standard input is a terminal, not a core");
+        hw_remedy(err, "heapwalk - reads a core from a pipe: zcat core.gz | heapwalk -");
+        return -1;
     }
-    c->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (c->fd < 0 || fstat(c->fd, &st) != 0)
-        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", path);
+    /* Not to wait for a writer if it is a FIFO; for its bytes one has to wait. */
+    int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                      : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", path);
+    } else if (S_ISDIR(st.st_mode)) {
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is a directory", path);
+    } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is neither a file nor a pipe", path);
+    } else {
+        int flags = fcntl(fd, F_GETFL);
+        if (!standard && flags >= 0)
+            fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int open_core_file(struct core_target *c, const char *path, struct hw_error *err)
+{
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    struct hw_error why = {0};
+    struct stat st;
+    int fd = open_input(path, &why);
+    if (fd < 0) {
+        if (err)
+            *err = why;
+        return why.code;
+    }
+    int rc = hw_unpack(fd, name, HW_UNPACKED_MAX, &c->unpacked, err);
+    c->fd = c->unpacked.fd;
+    if (rc != HW_OK)
+        return rc;
+    if (fstat(c->fd, &st) != 0)
+        return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", name);
     if (st.st_size <= 0)
-        return hw_fail(err, HW_ERR_NOT_CORE, "%s is empty", path);
+        return hw_fail(err, HW_ERR_NOT_CORE, "%s is empty", name);
     c->file_size = (uint64_t)st.st_size;
+    if (c->unpacked.cut_short)
+        c->t.unpack_flaw = c->unpacked.why;
     return HW_OK;
 }
 

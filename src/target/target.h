@@ -144,6 +144,7 @@ struct hw_target {
                     us; 0: nobody. If it was let run meanwhile, the thaw sets `moving` */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
     bool truncated;        /* core: the file ends before its segments do */
+    const char *unpack_flaw; /* core: what is wrong with the compressed file, NULL if nothing is */
 };
 
 /*
