@@ -43,7 +43,7 @@ typedef uint64_t hw_addr;
     X(USAGE, "the caller's arguments make no sense")                                               \
     X(NO_PROCESS, "no such process, or it has no memory of its own")                               \
     X(PERMISSION, "not allowed to read the process")                                               \
-    X(GONE, "the process ended while it was read")                                                 \
+    X(GONE, "the process ended, or is no more what it was")                                        \
     X(NOT_CORE, "the file is not an ELF core")                                                     \
     X(UNSUPPORTED, "a kind of target that heapwalk does not know")                                 \
     X(NO_HEAP, "the target has no glibc heap")                                                     \
@@ -181,7 +181,8 @@ struct hw_options {
 /*
  * Open a live process / a core file. Reads maps, symbols and types, but not yet the heap, and does
  * not stop anything. `opt` may be NULL. On success *ret must be closed with hw_close().
- * Fails with NO_PROCESS, PERMISSION, NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, NOMEM, SYSTEM.
+ * Fails with NO_PROCESS, GONE, PERMISSION, NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, NOMEM,
+ * SYSTEM.
  */
 int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
                 struct hw_error *err);
@@ -278,7 +279,7 @@ int hw_render(const struct hw_report *report, const struct hw_render_options *op
  * Say what opening and inspecting would do, how long it would stop a process for, and whether it
  * would work at all (*works). The process is left alone: nothing of its memory is read, no thread is
  * traced; what is told is what files and /proc tell. Formats: text, json. Fails where there is nothing to
- * say: NO_PROCESS, NOT_CORE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
+ * say: NO_PROCESS, GONE, NOT_CORE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
  */
 int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render_options *render,
                    FILE *out, bool *works, struct hw_error *err);

@@ -54,6 +54,8 @@ static void foresee_allocator(struct hw_target *t, const struct hw_options *opt,
         a->foresee(&image, ret);
     else
         hw_fail(&ret->why_not, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
+    if (ret->why_not.code == HW_ERR_NO_HEAP)
+        hw_blame_start(t, &ret->why_not);
     hw_modules_close(image.modules);
 }
 
@@ -127,8 +129,10 @@ int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render
         ask_kernel(pid, t->who.machine, &d);
         foresee_allocator(t, opt, &d.allocator);
         decide(t, &d);
-        rc = render(&d, ropt, out, works, &why);
+        rc = d.works ? HW_OK : hw_target_look_again(t, &why);
     }
+    if (rc == HW_OK)
+        rc = render(&d, ropt, out, works, &why);
     if (rc != HW_OK && err)
         *err = why;
     hw_target_close(t);

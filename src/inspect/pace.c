@@ -180,6 +180,7 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     } else {
         hw_walking_drop(&w);
         hw_blame_truncation(s->image.target, err);
+        rc = hw_blame_moment(s->image.target, rc, err);
     }
     return rc;
 }

@@ -5,8 +5,8 @@
  * exist or a filter forbids it, through /proc/PID/mem. The latter is opened in any case: it asks
  * for the same permission, so that a refusal shows before the slow work on symbols begins; and it
  * stays bound to the memory of the program that was opened. When that program has ended, or has
- * executed another one, or another process has got its pid, reads of it return nothing: that is
- * how freeze() (live_freeze.c) knows that it still looks at the same thing.
+ * executed another one, or another process has got its pid, reads of it return nothing: by that
+ * live_again.c knows that we still look at the same thing.
  *
  * A main thread may end before its process. The process then lives on under its pid, but most of
  * what /proc/PID shows is gone; the directory of any other thread still has it all. `own.pid` is
@@ -29,11 +29,6 @@ static struct hw_live_memory *source(struct hw_live *l)
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
-
-static ssize_t gone(const struct hw_live *l, struct hw_error *err)
-{
-    return hw_fail(err, HW_ERR_GONE, "pid %d ended while it was read", l->t.who.pid);
-}
 
 /*
  * How much of a range may be read by way of /proc/PID/mem. That file shows memory even where the
@@ -67,7 +62,7 @@ static ssize_t read_mem(struct hw_live *l, hw_addr addr, void *buf, size_t len,
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0 && done == 0)
-            return gone(l, err);
+            return hw_live_lost(l, err);
         if (n <= 0)
             break;
         done += (size_t)n;
@@ -143,19 +138,6 @@ static size_t live_read_ranges(struct hw_target *t, const struct hw_range *range
     struct iovec here = {buf, bytes};
     ssize_t n = process_vm_readv(source(l)->pid, &here, 1, there, count, 0);
     return n > 0 ? (size_t)n : 0;
-}
-
-int hw_live_check(struct hw_target *t, struct hw_error *err)
-{
-    struct hw_live *l = (struct hw_live *)t;
-    char byte;
-    if (t->map_count == 0 || pread(source(l)->mem, &byte, 1, (off_t)t->maps[0].start) != 0)
-        return HW_OK; /* no matter whether there is anything to read */
-    if (l->copy.pid || !hw_live_thread(t->who.pid))
-        return (int)gone(l, err);
-    /* One that is about to end loses its memory first. */
-    return hw_fail(err, HW_ERR_GONE, "pid %d has ended or executed another program meanwhile",
-                   t->who.pid);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------ */

@@ -97,8 +97,8 @@ static int list_threads(struct hw_live *l, bool ended_too, hw_thread_vec *ret, s
     hw_tid_vec tids = {0};
     int rc = HW_OK;
     if (!hw_proc_tids(pid, &tids))
-        rc = hw_fail_errno(err, errno == ENOMEM ? HW_ERR_NOMEM : HW_ERR_GONE,
-                           "cannot list the threads of pid %d", pid);
+        rc = errno == ENOMEM ? hw_fail(err, HW_ERR_NOMEM, "out of memory")
+                             : hw_fail(err, HW_ERR_GONE, "pid %d has ended", pid);
     for (size_t i = 0; i < tids.count && rc == HW_OK; i++) {
         int tid = tids.data[i];
         const struct hw_thread *th = find_thread(known, known_count, tid);

@@ -195,6 +195,11 @@ int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw
  * executed another program, so that what was read since the freeze may be of that one. */
 int hw_target_check(struct hw_target *t, struct hw_error *err);
 
+/* When something went wrong with it: whether that may be because it is not, or not any more, what it
+ * seemed to be. As hw_target_check(), and GONE if a process has loaded or unloaded files since its
+ * maps were read: most likely it is just being started. */
+int hw_target_look_again(struct hw_target *t, struct hw_error *err);
+
 /*
  * All `len` bytes or an error: FAULT if any is missing, or what hw_read() failed with.
  */

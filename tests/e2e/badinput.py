@@ -143,6 +143,41 @@ def ends_meanwhile(t, tool):
     t.note("statuses " + ", ".join(f"{k}: {v}" for k, v in sorted(seen.items())))
 
 
+def just_started(t, tool):
+    """The dynamic linker waits for libc's file: that there is no glibc yet is not said to be the
+    program's nature."""
+    with workplace() as place:
+        os.mkfifo(os.path.join(place, "libc.so.6"))
+        with subprocess.Popen(["sleep", "60"], env={**os.environ, "LD_LIBRARY_PATH": place}) as child:
+            try:
+                wait_for(lambda: "S" in [s for s, _ in thread_states(child.pid).values()])
+                ran = tool.run("-p", child.pid)
+                check_refused(t, ran, words=["just being started", "try again", str(child.pid)])
+            finally:
+                child.kill()
+
+
+def executes_another(t, tool):
+    """Programs of a moment: what is said of them is that they were, whatever step has failed."""
+    rng = random.Random(5)
+    seen = {}
+    for i in range(40):
+        count = rng.randrange(20000)
+        loop = f"i=0; while [ $i -lt {count} ]; do i=$((i+1)); done"
+        last = rng.choice(("exec sleep 60", "exec sh -c 'exec sleep 60'", "true"))
+        with subprocess.Popen(["sh", "-c", f"{loop}; {last}"]) as child:
+            time.sleep(rng.uniform(0, 0.01))
+            ran = tool.run("-J", "-p", child.pid)
+            child.kill()
+        said = ran.err.decode(errors="replace")
+        cause = [word for word in ("has ended", "another program", "just being started",
+                                   "loading its libraries", "no process") if word in said]
+        t.check(ran.status < 2 or cause, f"round {i} ({last}): {said}")
+        t.check(last == "true" or "has ended" not in cause, f"round {i} ({last}): {said}")
+        seen[cause[0] if cause else ran.status] = seen.get(cause[0] if cause else ran.status, 0) + 1
+    t.note(", ".join(f"{k}: {v}" for k, v in sorted(seen.items(), key=str)))
+
+
 # ---- files ---------------------------------------------------------------------------------------
 
 
@@ -290,6 +325,8 @@ def run(suite, tool, _args):
     suite.run("bad/root-without-the-capability", root_without_the_capability, tool)
     suite.run("bad/already-traced", already_traced, tool)
     suite.run("bad/ends-meanwhile", ends_meanwhile, tool)
+    suite.run("bad/just-started", just_started, tool)
+    suite.run("bad/executes-another", executes_another, tool)
     suite.run("bad/not-a-core", not_a_core, tool)
     suite.run("bad/truncated-core", truncated, tool)
     suite.run("bad/no-glibc", foreign_program, tool, "64", ["glibc|libc"])

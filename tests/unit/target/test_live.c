@@ -221,7 +221,7 @@ Test(live, another_program_under_the_same_pid_is_noticed, .timeout = 60)
     exec_it(pid, fd);
     struct hw_error err;
     cr_expect_eq(hw_target_freeze(t, &err), HW_ERR_GONE);
-    cr_expect_not_null(strstr(err.text, "executed another program"), "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "started another program"), "%s", err.text);
     cr_expect_neq(state_of(pid), 't');
     hw_target_close(t);
     child_end(pid);
@@ -239,7 +239,7 @@ Test(live, another_program_is_noticed_while_it_is_read, .timeout = 60)
     cr_expect_eq(hw_target_check(t, &err), HW_OK);
     exec_it(pid, fd);
     cr_expect_eq(hw_target_check(t, &err), HW_ERR_GONE);
-    cr_expect_not_null(strstr(err.text, "executed another program"), "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "started another program"), "%s", err.text);
     hw_target_close(t);
     child_end(pid);
 }
