@@ -98,7 +98,7 @@ static int freeze(struct hw_session *s, struct pauses *p, struct hw_error *err)
         if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE)
             return rc;
         p->stops += t->mode != HW_MODE_RUNNING && !t->held_by;
-        if (t->mode != HW_MODE_STOPPED || t->held_by || !s->allocator->busy ||
+        if (t->mode == HW_MODE_RUNNING || t->held_by || !s->allocator->busy ||
             !may_try_again(t, p) || !s->allocator->busy(s->backend))
             return HW_OK;
         thaw(t, p);
@@ -150,7 +150,9 @@ static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err
     t->keep_pages = w->earlier != NULL; /* to find them takes 5 to 25 ms for each GiB */
     int rc = freeze(s, &pauses, err);
     if (rc == HW_OK) {
-        rc = hw_walking_run(w, err);
+        rc = hw_target_copy(t, err);
+        if (rc == HW_OK)
+            rc = hw_walking_run(w, err);
         thaw(t, &pauses);
     }
     t->keep_pages = false;

@@ -158,7 +158,7 @@ static void load_pagemap(struct hw_live *l, hw_addr addr)
 int hw_live_find_pages(struct hw_target *t, struct hw_error *err)
 {
     const struct hw_live *l = (const struct hw_live *)t;
-    if (l->snapshot) { /* found when it was taken */
+    if (l->copy.pid) { /* found when it was made */
         if (l->pages_rc != HW_OK && err)
             *err = l->pages_error;
         return l->pages_rc;
@@ -207,6 +207,7 @@ const struct hw_target_ops hw_live_ops = {
     .read = live_read,
     .read_ranges = live_read_ranges,
     .freeze = hw_live_freeze,
+    .copy = hw_live_copy,
     .thaw = hw_live_thaw,
     .open_file = hw_live_open_file,
     .find_pages = hw_live_find_pages,

@@ -74,13 +74,10 @@ void hw_live_close(struct hw_target *t);
 
 extern const struct hw_target_ops hw_live_ops, hw_live_outline_ops;
 
-/*
- * Once all threads stand still (l->snapshot) and maps and threads are up to date: find the pages, have
- * the copy made, and read from it from now on. The target runs then. Errors as hw_snapshot_take(),
- * and PERMISSION.
- */
-int hw_live_copy_take(struct hw_live *l, struct hw_error *err);
-/* End the copy, and read from the process again. */
+/* The copy operation: where all threads stand still for it (l->snapshot), find the pages, have the
+ * copy made, and read from it from now on. */
+int hw_live_copy(struct hw_target *t, struct hw_error *err);
+/* End the snapshot, copy or none, and read from the process again. */
 void hw_live_copy_drop(struct hw_live *l);
 
 #endif

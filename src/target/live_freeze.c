@@ -2,7 +2,7 @@
  * A live process at one moment: its maps and threads, and whether it stands still meanwhile.
  *
  *     STOPPED    all threads are stopped by ptrace, and have registers        stop.c
- *     SNAPSHOT   the same, until a copy is made of it, which is read          snapshot.c, live_copy.c
+ *     SNAPSHOT   the same, until a copy is made of it, which is read then     snapshot.c, live_copy.c
  *     RUNNING    nothing is done to it. Its thread pointers are looked for    tcb.c
  *                in memory, as nobody can ask a running thread for them; nor one that
  *                did not stop in time
@@ -161,7 +161,6 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
     struct hw_live *l = (struct hw_live *)t;
     t->missed_threads = 0;
     t->thread_pause_ns = -1;
-    t->zombie = 0;
     t->moving = t->mode == HW_MODE_RUNNING;
     t->held_by = t->mode == HW_MODE_STOPPED ? hw_standing_find(t->who.pid, &l->standing) : 0;
     int rc = t->moving || t->held_by       ? HW_OK
@@ -173,8 +172,6 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
     rc = hw_live_update_maps(l, err);
     if (rc == HW_OK)
         rc = hw_live_update_threads(l, err);
-    if (rc == HW_OK && l->snapshot)
-        rc = hw_live_copy_take(l, err);
     if (rc != HW_OK)
         hw_live_thaw(t);
     return rc;

@@ -74,6 +74,11 @@ int hw_target_freeze(struct hw_target *t, struct hw_error *err)
     return rc;
 }
 
+int hw_target_copy(struct hw_target *t, struct hw_error *err)
+{
+    return t->ops->copy ? t->ops->copy(t, err) : HW_OK;
+}
+
 void hw_target_thaw(struct hw_target *t)
 {
     if (!t->frozen)

@@ -97,9 +97,11 @@ struct hw_target_ops {
      */
     size_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
                           void *buf);
-    /* Make the image stand still, or read from a copy of it from now on (t->mode), and bring maps
-     * and threads up to date. NULL: it always stands still. */
+    /* Make the image stand still (t->mode), and bring maps and threads up to date. NULL: it always
+     * stands still. */
     int (*freeze)(struct hw_target *t, struct hw_error *err);
+    /* See hw_target_copy(). NULL: there is nothing to do. */
+    int (*copy)(struct hw_target *t, struct hw_error *err);
     /* Let it run again. Called only after a freeze; cannot fail. */
     void (*thaw)(struct hw_target *t);
     /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
@@ -139,8 +141,8 @@ struct hw_target {
     int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
     int64_t
         thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
-    int zombie; /* live: a dead copy that could not be cleared away, as the target numbers it;
-                              else 0 */
+    int zombie; /* live: the last dead copy that could not be cleared away, as the target numbers it;
+                   else 0 */
     int held_by; /* live, STOPPED: who had stopped it already at the last freeze, so that it was not by
                     us; 0: nobody. If it was let run meanwhile, the thaw sets `moving` */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
@@ -188,6 +190,9 @@ ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count, void *buf,
                        struct hw_error *err);
 int hw_target_freeze(struct hw_target *t, struct hw_error *err);
+/* In HW_MODE_SNAPSHOT, once it is frozen: read from a copy from now on, and let the process itself
+ * run; else do nothing. Errors as hw_snapshot_take(), PERMISSION. It is still to be thawed. */
+int hw_target_copy(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
 

@@ -24,6 +24,7 @@ static void freeze(struct hw_target *t)
 {
     struct hw_error err = {0};
     cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+    cr_assert_eq(hw_target_copy(t, &err), HW_OK, "%s", err.text);
 }
 
 struct shared {
