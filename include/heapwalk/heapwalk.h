@@ -158,10 +158,11 @@ struct hw_options {
     const char *roots; /* for tests: find the allocator's roots only in this way, "symtab", "table",
                           "disassembly" or "scan"; no other symbol or type is used. NULL: any */
     /*
-     * How to read a live process: STOPPED (0), RUNNING or SNAPSHOT. For a snapshot a thread of the process is
-     * made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like fail with
-     * HARMFUL where that would do harm. We start a process of our own for it, a child of the
-     * caller, which ends with the call; SIGCHLD is sent for it.
+     * How to read a live process: STOPPED (0), RUNNING or SNAPSHOT. For a snapshot a thread of the
+     * process is made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like
+     * fail with HARMFUL where that would do harm. We start a process of our own for it, a child of
+     * the caller, which ends with the call; SIGCHLD is sent for it. Where that is allowed, it, the
+     * calling thread and the one that calls clone(2) have a real-time priority meanwhile.
      */
     enum hw_mode mode;
     /* STOPPED: let the process run again after so long, in nanoseconds, come what may. What was not

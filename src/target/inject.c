@@ -1,5 +1,6 @@
 #include "target/inject.h"
 
+#include "target/priority.h"
 #include "target/proc.h"
 
 #include <elf.h>
@@ -336,15 +337,19 @@ int hw_inject(struct hw_tracee *tracee, hw_addr insn, const struct hw_call *call
               const struct hw_patience *patience, struct hw_called *ret, struct hw_error *err)
 {
     struct injection in = {.tracee = tracee, .tid = tracee->tid, .patience = patience, .err = err};
+    struct hw_priority priority;
     *ret = (struct hw_called){0};
     int rc = save(&in);
     tracee->state = HW_TRACEE_CALLING;
+    hw_priority_raise(in.tid, &priority);
     if (rc == HW_OK)
         rc = enter(&in, insn, call);
     if (rc == HW_OK)
         rc = run(&in, ret);
     if (rc == HW_OK)
         rc = come_back(&in);
+    if (rc != HW_ERR_GONE)
+        hw_priority_restore(&priority);
     tracee->state = rc == HW_ERR_GONE ? HW_TRACEE_GONE : HW_TRACEE_STOPPED;
     return rc;
 }

@@ -6,6 +6,8 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -73,6 +75,40 @@ Test(snapshot, may_be_ended_before_it_is_taken, .timeout = 60)
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     child_end(pid);
     hw_snapshot_end(NULL);
+}
+
+/* What decides when a thread has its turn. */
+static void expect_priority(pid_t tid, int policy, int nice, const char *whose)
+{
+    struct sched_param param = {0};
+    cr_expect_eq(sched_getscheduler(tid), policy, "%s policy is %d", whose,
+                 sched_getscheduler(tid));
+    cr_expect_eq(sched_getparam(tid, &param), 0);
+    cr_expect_eq(param.sched_priority, 0, "%s", whose);
+    cr_expect_eq(getpriority(PRIO_PROCESS, (id_t)tid), nice, "%s nice value is %d", whose,
+                 getpriority(PRIO_PROCESS, (id_t)tid));
+}
+
+Test(snapshot, leaves_priorities_as_they_were, .timeout = 60)
+{
+    struct shared *sh = make_shared();
+    pid_t pid = child_start(only_busy, sh);
+    wait_ready(sh, 1);
+    struct sched_param none = {0};
+    cr_assert_eq(sched_setscheduler(pid, SCHED_BATCH, &none), 0);
+    cr_assert_eq(setpriority(PRIO_PROCESS, (id_t)pid, 5), 0);
+    int policy = sched_getscheduler(0), nice = getpriority(PRIO_PROCESS, 0);
+    struct hw_snapshot *s = begin(pid);
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    int copy = take(s, pid);
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    expect_priority(copy, SCHED_BATCH, 5, "the copy's");
+    expect_priority(gettid(), policy, nice, "our");
+    cr_assert_eq(hw_snapshot_end(s).zombie, 0);
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    hw_snapshot_end(begin(pid));
+    expect_priority(gettid(), policy, nice, "our");
+    child_end(pid);
 }
 
 /* ---- those who wait -------------------------------------------------------------------------- */

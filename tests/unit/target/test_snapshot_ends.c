@@ -170,6 +170,56 @@ Test(snapshot, the_copy_dies_with_a_keeper_that_is_killed, .timeout = 60)
     child_end(pid);
 }
 
+static void *count_on(void *arg)
+{
+    struct shared *sh = arg;
+    for (;;) {
+        ++sh->count[1];
+        usleep(1000);
+    }
+    return NULL;
+}
+
+/* Its main thread goes to sleep where nothing wakes it but the child of its vfork(). */
+static void sleep_in_the_kernel(void *arg)
+{
+    struct shared *sh = arg;
+    pthread_t th;
+    pthread_create(&th, NULL, count_on, sh);
+    sh->ready = 1;
+    while (!sh->go)
+        usleep(1000);
+    if (vfork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sh->ready = 2;
+        while (sh->go == 1)
+            usleep(1000);
+        _exit(0);
+    }
+    count_on(sh);
+}
+
+Test(snapshot, another_thread_clears_up_where_one_cannot, .timeout = 60)
+{
+    struct shared *sh = make_shared();
+    pid_t pid = child_start(sleep_in_the_kernel, sh);
+    wait_ready(sh, 1);
+    struct hw_snapshot *s = begin(pid);
+    int copy = take(s, pid);
+    sh->go = 1;
+    wait_ready(sh, 2);
+    cr_assert(reaches_state(pid, 'D'));
+    struct hw_snapshot_cost cost = hw_snapshot_end(s);
+    cr_expect_eq(cost.zombie, 0);
+    cr_expect_gt(cost.thread_pause_ns, 0);
+    cr_expect_eq(state_of(copy), 0);
+    cr_expect(grows(&sh->count[1]));
+    sh->go = 2;
+    cr_expect(reaches_state(pid, 'S'));
+    cr_expect_eq(status_number(pid, "TracerPid:"), 0);
+    child_end(pid);
+}
+
 /* The walker is killed: the end of its socket is all that the keeper hears of it. */
 static void walk_for_ever(void *arg)
 {
@@ -195,7 +245,7 @@ Test(snapshot, a_walker_that_is_killed_leaves_nothing, .timeout = 60)
         sh->ready = !taken;
         pid_t walker = child_start(walk_for_ever, sh);
         wait_ready(sh, 2);
-        cr_expect_eq(state_of(pid), taken ? 'S' : 't');
+        cr_expect(reaches_state(pid, taken ? 'S' : 't'), "state %c", state_of(pid));
         child_end(walker);
         cr_expect(reaches_state(pid, 'S'));
         for (int i = 0; i < 2000 && (taken && state_of((pid_t)sh->count[0])); i++)
