@@ -172,8 +172,10 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     }
     if (rc == HW_OK)
         rc = walk(s, &w, err);
-    if (w.earlier)
+    w.twice = w.earlier != NULL;
+    if (w.twice)
         w.report->method.bytes_read += w.earlier->method.bytes_read;
+    w.earlier = NULL;
     hw_walking_drop(&ahead);
     if (rc == HW_OK) {
         *ret = hw_walking_finish(&w);

@@ -143,7 +143,7 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 /* Not all is of the moment at which it stood still. */
 static void report_adopted(const struct hw_walking *w, struct hw_report *r)
 {
-    if (w->earlier)
+    if (w->twice)
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "read while the process ran, and then, for what had changed, while it was "
                       "stopped: %zu of %zu arenas had not; what is in RAM is as it was before the "

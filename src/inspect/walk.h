@@ -18,7 +18,8 @@ struct hw_walking {
     struct hw_report *report;
     struct hw_report *earlier; /* of an earlier walk, whose rows are taken over where they are still
                                   right; or NULL. Belongs to the caller */
-    size_t adopted;            /* how many rows were */
+    bool twice;                /* there was that walk */
+    size_t adopted;            /* how many rows were taken over */
     bool ahead;                /* this is that earlier walk: only its rows are wanted */
     struct hw_analyzing *analyzing; /* once the report has its arenas */
     struct hw_ledger ledger;
