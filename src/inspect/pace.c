@@ -7,8 +7,8 @@
  *
  * Two walks. A heap that is too large to be read in the time that the target may stand still is read
  * while it runs, first. Most arenas of a large program rest most of the time: once it stands still,
- * only those are walked that have changed. When the time is up before that is done, the target is let
- * go (stop.c), and the walk goes on.
+ * only those are walked that have changed, small ones first (schedule.h). When the time is up before that
+ * is done, or would not do for the rest, the target is let go (stop.c), and the walk goes on.
  *
  *     the target       runs ...................|stands still|runs ...
  *     arena 0 (main)     |-- walked --|  X     |--walked--|
@@ -90,10 +90,12 @@ static bool may_try_again(const struct hw_target *t, const struct pauses *p)
 }
 
 /* Freeze the target, at a quiet moment if there is any. */
-static int freeze(struct hw_session *s, struct pauses *p, struct hw_error *err)
+static int freeze(struct hw_walking *w, struct pauses *p, struct hw_error *err)
 {
+    struct hw_session *s = w->session;
     struct hw_target *t = s->image.target;
     for (;;) {
+        w->freeze_ns = hw_walking_clock();
         int rc = hw_target_freeze(t, err);
         if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE)
             return rc;
@@ -148,7 +150,7 @@ static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err
     struct hw_target *t = s->image.target;
     struct pauses pauses = {0};
     t->keep_pages = w->earlier != NULL; /* to find them takes 5 to 25 ms for each GiB */
-    int rc = freeze(s, &pauses, err);
+    int rc = freeze(w, &pauses, err);
     if (rc == HW_OK) {
         rc = hw_walking_run(w, err);
         thaw(t, &pauses);

@@ -52,6 +52,7 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err);
 /* The freeze and thaw operations of a live target. */
 int hw_live_freeze(struct hw_target *t, struct hw_error *err);
 void hw_live_thaw(struct hw_target *t);
+void hw_live_let_go(struct hw_target *t);
 
 /* Operations that live targets share. */
 int hw_live_check(struct hw_target *t, struct hw_error *err);

@@ -194,3 +194,10 @@ void hw_live_thaw(struct hw_target *t)
     for (size_t i = 0; i < t->thread_count; i++)
         t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
 }
+
+void hw_live_let_go(struct hw_target *t)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    if (l->stop)
+        hw_stop_let_go(l->stop);
+}

@@ -101,6 +101,8 @@ struct hw_target_ops {
     int (*freeze)(struct hw_target *t, struct hw_error *err);
     /* Let it run again. Called only after a freeze; cannot fail. */
     void (*thaw)(struct hw_target *t);
+    /* See hw_target_let_go(). NULL: nothing stands still for us. */
+    void (*let_go)(struct hw_target *t);
     /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
     int (*open_file)(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
     /* See hw_target_find_pages(). NULL: that cannot be known. */
@@ -188,6 +190,9 @@ ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_
                        struct hw_error *err);
 int hw_target_freeze(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
+/* What is still to be read of a frozen target is not worth its standing still: as when its time is up, it
+ * is `moving` from now on, until the thaw. Nothing happens where it was not we who stopped it. */
+void hw_target_let_go(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
 
 /* Whether what is read still is what was opened. Fails with GONE: the process has ended, or it has

@@ -94,6 +94,30 @@ def two_walks(t, tool):
         t.equal("report", without_volatile(report), without_volatile(want))
 
 
+def small_ones_first(t, tool):
+    """A busy main arena that is too large for the time there is does not cost that of the others."""
+    others, reports = range(1, 5), []
+    with workplace() as place, Victim(tool.build, place, "lopsided", (MIB, len(others)),
+                                      env={"MALLOC_ARENA_MAX": "9"}) as victim:
+        for _ in range(ROUNDS):
+            ran = tool.run("-J", "--max-pause", BUDGET_MS, "-p", victim.pid)
+            if not t.equal(str(ran), ran.status, 1):
+                return
+            reports.append(ran.json())
+            check_schema(t, reports[-1])
+            rows = reports[-1]["arenas"]
+            t.equal("order", [row["index"] for row in rows], [0, *others])
+            t.check(rows[0]["moved"], "the main arena cannot be exact")
+            t.check(any("was let go after" in text for text in notes(reports[-1])),
+                    f"{notes(reports[-1])}")
+            if not any(rows[i]["moved"] for i in others):
+                break
+    t.note(f"pauses {[r['method']['pause_ns'] / 1e6 for r in reports]} ms")
+    t.equal("moved", [i for i in others if rows[i]["moved"]], [])
+    for i in others:
+        t.check(rows[i]["locked"] or rows[i]["unaccounted_bytes"] == 0, f"{rows[i]}")
+
+
 def told(t, tool):
     """In the report and, with -v, on standard error."""
     with workplace() as place, Clocked(tool.build, place) as target:
@@ -163,6 +187,7 @@ def refused(t, tool):
 def run(suite, tool, _args):
     suite.run("maxpause/runs-again", runs_again, tool)
     suite.run("maxpause/two-walks", two_walks, tool)
+    suite.run("maxpause/small-ones-first", small_ones_first, tool)
     suite.run("maxpause/told", told, tool)
     suite.run("maxpause/small-heap", small_heap, tool)
     suite.run("maxpause/quiet-moment", quiet_moment, tool)

@@ -13,6 +13,7 @@
  *     bins.c     /  (links.c: how they are linked; bins only where the sink wants them)
  *     regions.c  which pieces of memory the main arena consists of
  *     spans.c    where to look for memory that no list names
+ *     order.c    which arenas are walked, and when
  *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
  *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
  *     proof.c    the linear walk met what bins hold, and nothing else
@@ -188,6 +189,8 @@ struct walk {
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
     HW_VEC(struct place) places;   /* of all arenas, sorted; once all regions are known */
     struct motion loose;           /* of what belongs to no arena */
+    HW_VEC(unsigned) order;        /* the arenas that are to be walked, ... */
+    size_t first;                  /* ... so many of them before mmapped chunks: see order.c */
     struct hw_block batch[BATCH];  /* to be handed to the sink, of one arena */
     size_t batched;
     bool stopped; /* the sink asked to stop */
@@ -299,8 +302,12 @@ int glibc_settle_motion(struct walk *w, struct hw_error *err);
 /* arenas.c: heaps that the arena has got since, and the end of the one that is region `region`. */
 int glibc_refresh_heaps(struct walk *w, unsigned arena, size_t region, struct hw_error *err);
 
-/* walk.c */
-int glibc_walk_arena(struct walk *w, unsigned arena, struct hw_error *err);
+/* walk.c: of one arena. */
+int glibc_walk_regions(struct walk *w, unsigned arena, struct hw_error *err);
+
+/* order.c: mmapped chunks come in between. */
+int glibc_walk_first_arenas(struct walk *w, struct hw_error *err);
+int glibc_walk_other_arenas(struct walk *w, struct hw_error *err);
 
 /* mmapped.c */
 int glibc_walk_mmapped(struct walk *w, struct hw_error *err);

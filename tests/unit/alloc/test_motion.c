@@ -522,6 +522,79 @@ Test(motion, an_arena_that_is_known_is_not_walked)
     cr_expect_eq(block_at(r, chunk)->state, HW_USED);
 }
 
+/* The arenas whose blocks came, in order; m: mmapped chunks. */
+static const char *order_of_blocks(void)
+{
+    static char order[16];
+    size_t n = 0;
+    for (size_t i = 0; i < r->blocks.count; i++) {
+        int a = r->blocks.data[i].arena;
+        char c = a < 0 ? 'm' : (char)('0' + a);
+        if (n == 0 || order[n - 1] != c)
+            order[n++] = c;
+        cr_assert_lt(n, sizeof order);
+    }
+    order[n] = '\0';
+    return order;
+}
+
+static size_t one_of_three(unsigned *arenas, size_t count)
+{
+    cr_expect_eq(count, 3);
+    for (unsigned i = 0; i < 3; i++)
+        cr_expect_eq(arenas[i], i);
+    memcpy(arenas, (unsigned[]){2, 1, 0}, 3 * sizeof *arenas);
+    return 1;
+}
+
+static size_t none_of_two(unsigned *arenas, size_t count)
+{
+    cr_expect_eq(count, 2);
+    cr_expect_eq(arenas[0], 1);
+    cr_expect_eq(arenas[1], 2);
+    return 0;
+}
+
+static size_t all(unsigned *arenas, size_t count)
+{
+    (void)arenas;
+    return count;
+}
+
+Test(motion, arenas_are_walked_when_the_listener_wants_it)
+{
+    build_some();
+    build_top(b, 0x1000);
+    for (int i = 0; i < 2; i++) {
+        build_arena(b);
+        build_used(b, 0x40);
+        build_top(b, 0);
+    }
+    build_mmapped(b, 0x40000);
+    walk(false, idle);
+    cr_expect_str_eq(order_of_blocks(), "012m");
+    cr_expect_eq(r->at_enough, 0);
+    cr_expect(hw_report_complete(r->report));
+    known_print = arena(0)->fingerprint;
+    int64_t in_use = figure(r, -1, HW_M_IN_USE_BYTES);
+    builder_schedules(b, one_of_three);
+    walk(false, idle);
+    cr_expect_str_eq(order_of_blocks(), "2m10");
+    cr_expect_eq(r->blocks.data[r->at_enough - 1].arena, -1);
+    cr_expect_eq(r->blocks.data[r->at_enough].arena, 1);
+    cr_expect(hw_report_complete(r->report), "nothing has changed");
+    cr_expect_eq(figure(r, -1, HW_M_IN_USE_BYTES), in_use);
+    builder_knows(b, knows);
+    builder_schedules(b, none_of_two);
+    walk(false, idle);
+    cr_expect_str_eq(order_of_blocks(), "m12");
+    cr_expect_eq(r->at_enough, 1);
+    builder_schedules(b, all);
+    walk(false, idle);
+    cr_expect_str_eq(order_of_blocks(), "12m");
+    cr_expect_eq(r->at_enough, 0, "there is no rest");
+}
+
 Test(motion, mmapped_chunks_come_and_go)
 {
     build_top(b, 0x1000);

@@ -101,6 +101,24 @@ Test(stop_limit, a_release_in_time, .timeout = 60)
     child_end(pid);
 }
 
+Test(stop_limit, before_the_time_is_up, .timeout = 60)
+{
+    pid_t pid;
+    struct shared *sh = start(&pid);
+    _Atomic bool let_go = false;
+    for (int i = 0; i < 20; i++) {
+        struct hw_stop *s = stop_for(pid, 20000 * MS, &let_go);
+        cr_expect(!let_go);
+        hw_stop_let_go(s);
+        cr_expect(let_go, "before the first of them runs");
+        cr_expect(all_count(sh));
+        cr_expect_lt(hw_stop_release(s), 20000 * MS);
+        let_go = false;
+    }
+    cr_expect_eq(status_number(pid, "TracerPid:"), 0);
+    child_end(pid);
+}
+
 /* Nothing moves as long as the flag is not set. */
 Test(stop_limit, the_flag_comes_first, .timeout = 60)
 {
