@@ -164,11 +164,12 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 static void report_adopted(const struct hw_walking *w, struct hw_report *r)
 {
     if (w->twice)
-        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "read while the process ran, and then, for what had changed, while it was "
-                      "stopped: %zu of %zu arenas had not; what is in RAM is as it was before the "
-                      "stop",
-                      w->adopted, r->arenas.count);
+        hw_report_add(
+            r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+            "read while the process ran, and then, for what had changed, while it was "
+            "stopped: %zu of %zu arenas had not visibly; what is in RAM is as it was before "
+            "the stop",
+            w->adopted, r->arenas.count);
 }
 
 /* A process that is killed while we read it turns into one big hole, one that executes another program

@@ -257,7 +257,8 @@ struct hw_arena {
     bool locked;          /* its mutex was held */
     bool moved;           /* it changed while it was read: its figures are about right, not exact */
     uint64_t fingerprint; /* Two walks that give the same one, neither of them `moved`, met the same
-                             chunks in the same states; 0: none was taken */
+                             chunks in the same states, as far as that can be told without a walk; 0:
+                             none was taken */
     uint64_t walk_ns;     /* that its walk took, in time or in time of our processors: the lesser */
     bool contiguous;      /* main arena only: its top may grow by brk */
     struct hw_maybe attached_threads; /* not kept before glibc 2.23 */

@@ -11,8 +11,20 @@
  * Else it has moved, and one finding says by how much at least.
  *
  * The same members of malloc_state and the same cached chunks make the fingerprint of an arena, by
- * which two walks can be compared. (What it does not show is a free chunk that was taken from the
- * middle of a bin and left no rest. Allocations take from the ends of most bins, and leave one.)
+ * which two walks can be compared. Of what malloc and free do (malloc/malloc.c, 2.17 to 2.43)
+ *
+ *     it shows     a chunk that goes into a tcache or a fastbin, or out of it
+ *                  a free chunk that is put in front of the unsorted bin: by free(), with what it was
+ *                  merged with, and by malloc(), which splits a larger one and leaves a rest
+ *                  a chunk taken from the end of a small bin, the first or last of any bin, the only one
+ *                  top and heaps: cut, grown, merged into, given back
+ *     it does not  a chunk that leaves the middle of a bin and has no rest: malloc() that finds one of
+ *                  that very size in a large bin, realloc() that takes in its free neighbour
+ *                  a chunk that was sorted from the unsorted bin into the middle of a large one
+ *                  memory that was free in between: two neighbours are freed, and given out as one
+ *
+ * The latter leave no trace but in the chunks themselves: who wants to see it has to read them all, which
+ * is the walk. So what is called exact is so as far as this can tell.
  */
 #include "alloc/glibc/glibc.h"
 

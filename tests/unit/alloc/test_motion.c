@@ -112,25 +112,6 @@ Test(motion, what_does_not_change_is_exact)
     cr_expect_eq(figure(r, -1, HW_M_IN_USE_BYTES), in_use);
 }
 
-Test(motion, a_fingerprint_tells_of_every_change)
-{
-    build_some();
-    hw_addr top = build_top(b, 0x1000);
-    walk(false, idle);
-    uint64_t before = arena(0)->fingerprint;
-    builder_poke(b, builder_main_arena(b) + 2168, 5); /* next_free: nothing that tells of chunks */
-    walk(false, idle);
-    cr_expect_eq(arena(0)->fingerprint, before);
-    builder_tcache_count(b, 0x40, -1);
-    builder_poke(b, builder_main_arena(b), 0);
-    builder_poke(b, top + 8, 0xf01);
-    builder_poke(b, builder_main_arena(b) + STATE_TOP, top + 0x100);
-    builder_poke(b, top + 8, 0x101);
-    builder_poke(b, top + 0x108, 0xf01);
-    walk(false, idle);
-    cr_expect_neq(arena(0)->fingerprint, before);
-}
-
 /* ---- chunks ---------------------------------------------------------------------------------- */
 
 /* The header is half written when the heap is read first, and right from then on. */
