@@ -206,22 +206,30 @@ static void find_pages(struct hw_target *t, struct hw_report *r)
                       "some memory is locked in RAM: malloc_trim() may give back less");
 }
 
+/* Nothing was done to it, as it stood still already. */
+static void report_standing(const struct hw_target *t, struct hw_report *r)
+{
+    struct hw_proc_stat holder = {0};
+    char by[96] = "a signal (SIGSTOP or the like)";
+    if (t->held_by) {
+        hw_proc_stat(t->held_by, &holder);
+        snprintf(by, sizeof by, "pid %d (%s)", t->held_by, holder.comm);
+    }
+    if (t->moving)
+        hw_report_add(r, HW_FINDING_MOVED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the process had been stopped by %s, but ran on while it was read: try again",
+                      by);
+    else
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the process stood still already, stopped by %s", by);
+}
+
 /* What was read before it was let go is of one moment, the rest is not. */
 static void report_let_go(const struct hw_walking *w, struct hw_report *r)
 {
     const struct hw_target *t = w->session->image.target;
-    struct hw_proc_stat holder = {0};
-    if (t->held_by)
-        hw_proc_stat(t->held_by, &holder);
-    if (t->held_by && t->moving)
-        hw_report_add(r, HW_FINDING_MOVED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "pid %d (%s), which had stopped the process, let it run while it was read: "
-                      "try again",
-                      t->held_by, holder.comm);
-    else if (t->held_by)
-        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "the process stood still already, stopped by pid %d (%s)", t->held_by,
-                      holder.comm);
+    if (t->left_alone)
+        report_standing(t, r);
     else if (t->mode == HW_MODE_STOPPED && w->let_go)
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the process was let go after %.1f ms, as the rest could not have been read "
@@ -292,6 +300,7 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     struct hw_report *r = w->report;
     bool live = t->who.kind == HW_TARGET_LIVE;
     r->method.mode = live ? t->mode : HW_MODE_CORE;
+    r->method.left_alone = live && t->left_alone;
     if (live && !r->method.pause_ns.known)
         r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
     if (live && t->thread_pause_ns >= 0)

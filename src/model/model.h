@@ -432,6 +432,7 @@ struct hw_report {
         struct hw_maybe pause_ns;        /* the longest time in one piece */
         struct hw_maybe stops;           /* how often it was stopped; unknown of a core */
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
+        bool left_alone;                 /* it stood still already, and nothing was done to it */
         uint64_t bytes_read, walk_ns;
     } method;
     struct hw_params params;

@@ -27,7 +27,7 @@ struct hw_live {
     /* While frozen, one of them: */
     struct hw_stop *stop;
     struct hw_snapshot *snapshot;
-    struct hw_standing standing; /* where t.held_by is set */
+    struct hw_standing standing; /* where t.stood is set */
     bool uncopied;               /* some maps are HW_MAP_UNCOPIED */
     int pages_rc;                /* by way of a copy, pages are found during the freeze ... */
     struct hw_error pages_error; /* ... or not */

@@ -57,8 +57,22 @@ static void describe(struct walk *w)
     r->allocator.main_arena = g->main_arena;
 }
 
+/* What to do about an arena that is half changed. */
+static const char *advice(const struct hw_target *t)
+{
+    if (t->who.kind != HW_TARGET_LIVE)
+        return "";
+    if (!t->stood)
+        return "; try again";
+    return t->held_by
+               ? "; it will be as long as the process stands still: let the debugger continue "
+                 "it, then try again"
+               : "; it will be as long as the process stands still: let it go on (kill "
+                 "-CONT), then try again";
+}
+
 /* What is wrong with an arena that somebody was changing is probably only half done. */
-static void excuse_locked(struct hw_report *r)
+static void excuse_locked(const struct hw_target *t, struct hw_report *r)
 {
     for (size_t i = 0; i < r->arenas.count; i++) {
         bool flawed = false;
@@ -68,8 +82,8 @@ static void excuse_locked(struct hw_report *r)
             hw_report_add(
                 r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
                 "arena %zu was locked: a thread was just changing it, so what is wrong with "
-                "it is probably only half done; try again",
-                i);
+                "it is probably only half done%s",
+                i, advice(t));
     }
 }
 
@@ -112,7 +126,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
-        excuse_locked(w->report);
+        excuse_locked(w->target, w->report);
     }
     return rc;
 }

@@ -99,20 +99,21 @@ Test(standing, is_found_and_holds, .timeout = 60)
 {
     pid_t tracer, pid = start(&tracer);
     struct hw_standing s;
-    cr_expect_eq(hw_standing_find(pid, &s), 0);
+    cr_expect(!hw_standing_find(pid, &s));
     order(1);
-    cr_expect_eq(hw_standing_find(pid, &s), 0, "one thread runs");
+    cr_expect(!hw_standing_find(pid, &s), "one thread runs");
     order(2);
-    cr_expect_eq(hw_standing_find(pid, &s), tracer);
+    cr_expect(hw_standing_find(pid, &s));
+    cr_expect_eq(s.tracer, tracer);
     cr_expect_eq(s.threads, THREADS + 1);
     cr_expect(hw_standing_holds(pid, &s));
     order(3);
     cr_expect(!hw_standing_holds(pid, &s), "it ran for a moment");
-    cr_expect_eq(hw_standing_find(pid, &s), tracer);
+    cr_expect(hw_standing_find(pid, &s));
     cr_expect(hw_standing_holds(pid, &s));
     child_end(tracer);
     child_end(pid);
-    cr_expect_eq(hw_standing_find(pid, &s), 0);
+    cr_expect(!hw_standing_find(pid, &s));
     cr_expect(!hw_standing_holds(pid, &s));
 }
 
@@ -128,6 +129,7 @@ Test(standing, it_is_read_as_it_is, .timeout = 60)
     order(2);
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+        cr_expect(t->stood && t->left_alone);
         cr_expect_eq(t->held_by, tracer);
         cr_expect(!t->moving);
         cr_expect_eq(t->thread_count, THREADS + 1);
@@ -144,18 +146,75 @@ Test(standing, it_is_read_as_it_is, .timeout = 60)
     }
     child_end(tracer);
     cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+    cr_expect(!t->stood && !t->left_alone);
     cr_expect_eq(t->held_by, 0);
     hw_target_close(t);
     child_end(pid);
 }
 
-/* Job control stops, but holds nobody back who wants to trace. */
-Test(standing, a_stopped_job_is_none, .timeout = 60)
+/* ---- job control ------------------------------------------------------------------------------ */
+
+static pid_t start_stopped(void)
 {
     pid_t pid = child_start(child_sleep, NULL);
-    struct hw_standing s;
     kill(pid, SIGSTOP);
     cr_assert(reaches_state(pid, 'T'));
-    cr_expect_eq(hw_standing_find(pid, &s), 0);
+    return pid;
+}
+
+static void go_on_and_stop(pid_t pid)
+{
+    kill(pid, SIGCONT);
+    cr_assert(reaches_state(pid, 'S'));
+    kill(pid, SIGSTOP);
+    cr_assert(reaches_state(pid, 'T'));
+}
+
+Test(standing, a_stopped_job, .timeout = 60)
+{
+    pid_t pid = start_stopped();
+    struct hw_standing s;
+    cr_expect(hw_standing_find(pid, &s));
+    cr_expect_eq(s.tracer, 0);
+    cr_expect_eq(s.threads, 1);
+    cr_expect(hw_standing_holds(pid, &s));
+    go_on_and_stop(pid);
+    cr_expect(!hw_standing_holds(pid, &s), "it ran for a moment");
+    child_end(pid);
+}
+
+/* It holds nobody back who wants to trace, but it will do where nobody is to be stopped, or not for long
+ * enough. */
+Test(standing, a_stopped_job_is_read_as_it_is_where_that_will_do, .timeout = 60)
+{
+    static const struct {
+        enum hw_mode mode;
+        bool stops_do, left_alone;
+    } ways[] = {{HW_MODE_STOPPED, false, false},
+                {HW_MODE_STOPPED, true, true},
+                {HW_MODE_RUNNING, false, true}};
+    pid_t pid = start_stopped();
+    struct hw_target *t;
+    cr_assert_eq(hw_target_open_live(pid, &t, NULL), HW_OK);
+    for (size_t i = 0; i < 2 * sizeof ways / sizeof *ways; i++) {
+        t->mode = ways[i / 2].mode;
+        t->stops_do = ways[i / 2].stops_do;
+        bool runs_on = i % 2 && ways[i / 2].left_alone;
+        cr_assert_eq(hw_target_freeze(t, NULL), HW_OK);
+        cr_expect(t->stood && !t->moving);
+        cr_expect_eq(t->left_alone, ways[i / 2].left_alone);
+        cr_expect_eq(t->held_by, 0);
+        cr_expect_eq(status_number(pid, "TracerPid:") == 0, t->left_alone);
+        if (runs_on)
+            go_on_and_stop(pid);
+        hw_target_thaw(t);
+        cr_expect_eq(t->moving, runs_on);
+        cr_expect(reaches_state(pid, 'T'));
+    }
+    kill(pid, SIGCONT);
+    cr_assert(reaches_state(pid, 'S'));
+    cr_assert_eq(hw_target_freeze(t, NULL), HW_OK);
+    cr_expect(!t->stood && !t->left_alone && t->moving);
+    hw_target_close(t);
     child_end(pid);
 }
