@@ -140,13 +140,14 @@ struct hw_target {
     int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
     int64_t
         thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
-    int zombie; /* live: a dead copy that could not be cleared away, as the target numbers it;
+    int zombie;  /* live: a dead copy that could not be cleared away, as the target numbers it;
                               else 0 */
-    bool stood;      /* live: it stood still already, when we came to freeze it: ... */
-    int held_by;     /* ... this debugger holds it; 0: job control does (SIGSTOP and its like) */
-    bool left_alone; /* ... and that will do: it is read as it stands, like one that runs. If somebody
+    bool stood;  /* live: it stood still already, when we came to freeze it: ... */
+    int held_by; /* ... this debugger holds it; 0: job control does (SIGSTOP and its like) */
+    bool
+        left_alone; /* ... and that will do: it is read as it stands, like one that runs. If somebody
                         lets it run meanwhile, the thaw sets `moving` */
-    bool stops_do;   /* live, STOPPED: stops by job control will do; may be set at any time */
+    bool stops_do;  /* live, STOPPED: stops by job control will do; may be set at any time */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
     bool truncated;        /* core: the file ends before its segments do */
 };

@@ -129,6 +129,8 @@ struct arena {
     struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
+    size_t last;                 /* thread arenas: the region that was the last heap, ... */
+    size_t more;                 /* ... and how many heaps have been found since the first look */
     uint64_t lost;               /* bytes of its regions that no block has */
     uint64_t top_bytes;          /* that were given out as top, ... */
     uint64_t cached_bytes;       /* ... and as chunks of tcaches and fastbins */
@@ -177,7 +179,8 @@ struct walk {
     struct hw_window scan; /* for resync.c, once it is needed */
     struct hw_seeker seeker;
     struct sweep sweep;
-    uint64_t looks; /* budget of resync.c */
+    uint64_t looks;     /* budget of resync.c */
+    uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
     enum link_kind link;
     int64_t link_votes;            /* above 0: mangled */
     uint64_t link_nulls;           /* votes for the end of a plain list */
@@ -213,6 +216,8 @@ int glibc_arena_index(const struct walk *w, hw_addr arena_address);
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err);
 /* Report members of an arena that cannot be right, and clear those that nobody may use. */
 void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
+/* Whether an arena may have so much system_mem. */
+bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 

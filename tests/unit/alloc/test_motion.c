@@ -10,6 +10,7 @@ static struct builder *b;
 static struct result *r;
 
 #define STATE_TOP    96
+#define STATE_NEXT   2160
 #define STATE_SYSTEM 2184
 #define FASTBINS     16
 
@@ -307,6 +308,65 @@ Test(motion, an_arena_that_shrinks)
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
 }
 
+/* What cannot be is not believed, and nothing is counted wrongly by more than there is. */
+static void absurd(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
+{
+    (void)moving;
+    if (!builder_lists_read(image) || !covers(addr, len, place) || calls++)
+        return;
+    builder_poke(image, builder_main_arena(image) + STATE_SYSTEM, other);
+    builder_poke(image, builder_main_arena(image) + STATE_TOP, ~(hw_addr)0xf);
+}
+
+static void expect_sane(unsigned shift)
+{
+    builder_destroy(b);
+    b = builder_create();
+    build_some();
+    build_top(b, 0x1000);
+    walk(false, idle);
+    int64_t system = figure(r, 0, HW_M_SYSTEM_BYTES);
+    other = (hw_addr)1 << shift;
+    calls = 0;
+    walk(true, absurd);
+    expect_moved(1);
+    cr_expect_eq(figure(r, 0, HW_M_SYSTEM_BYTES), system);
+    const struct hw_finding *f = &r->report->findings.data[0];
+    cr_expect_leq(f->bytes.n, (uint64_t)system, "%s", f->text);
+    cr_expect_null(strstr(f->text, "grew"), "%s", f->text);
+    cr_expect_null(strstr(f->text, "shrank"), "%s", f->text);
+}
+
+Test(motion, a_size_that_cannot_be)
+{
+    for (unsigned shift = 40; shift < 64; shift++)
+        expect_sane(shift);
+}
+
+/* After the pieces of the main arena have been found, and before it is read again, it gets another. */
+static void get_piece(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
+{
+    (void)moving;
+    if (builder_lists_read(image) || !covers(addr, len, place) || calls++)
+        return;
+    hw_addr system = builder_main_arena(image) + STATE_SYSTEM;
+    builder_poke(image, system, builder_peek(image, system) + 0x21000);
+    builder_poke(image, system + 8, builder_peek(image, system) + 0x21000);
+}
+
+Test(motion, a_piece_that_came_too_late)
+{
+    builder_noncontiguous(b);
+    place = build_used(b, 0x100);
+    build_used(b, 0x300);
+    build_top(b, 0);
+    walk(true, get_piece);
+    expect_moved(1);
+    cr_expect(arena(0)->moved);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x21000);
+    cr_expect_geq(r->report->findings.data[0].bytes.n, 0x21000);
+}
+
 /* ---- thread arenas --------------------------------------------------------------------------- */
 
 /* The arena has one heap, with top at `old_top`, until it is read; then top is in another one. */
@@ -349,6 +409,34 @@ Test(motion, an_arena_that_gets_another_heap)
     cr_expect_eq(block_at(r, chunk)->arena, 1);
     cr_expect_eq(block_at(r, other)->state, HW_TOP);
     cr_expect_eq(figure(r, 1, HW_M_UNACCOUNTED_BYTES), 0);
+}
+
+/* Nobody knows of the second arena until the first is walked. */
+static void link_arena(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
+{
+    (void)moving;
+    if (builder_lists_read(image) && covers(addr, len, place))
+        builder_poke(image, builder_main_arena(image) + STATE_NEXT, other);
+}
+
+Test(motion, an_arena_that_came_too_late)
+{
+    build_used(b, 0x100);
+    place = build_used(b, 0x100);
+    build_top(b, 0x1000);
+    build_arena(b);
+    build_used(b, 0x100);
+    build_top(b, 0);
+    walk(false, idle);
+    uint64_t system = (uint64_t)figure(r, 1, HW_M_SYSTEM_BYTES);
+    other = builder_peek(b, builder_main_arena(b) + STATE_NEXT);
+    builder_poke(b, builder_main_arena(b) + STATE_NEXT, builder_main_arena(b));
+    walk(true, link_arena);
+    expect_moved(1);
+    expect_exact(0);
+    cr_expect_eq(r->report->arenas.count, 1);
+    cr_expect_eq(r->report->findings.data[0].arena, -1);
+    cr_expect_eq(r->report->findings.data[0].bytes.n, system);
 }
 
 /* ---- lists ----------------------------------------------------------------------------------- */
