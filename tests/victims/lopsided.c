@@ -15,26 +15,30 @@
 
 static pthread_barrier_t filled;
 
-/* Of sizes that no tcache takes, so that the arena itself changes. */
-static void *block(uint64_t *rng)
+static void *block(size_t bytes)
 {
-    size_t bytes = victim_between(rng, 1500, 3000);
     void *p = malloc(bytes);
     if (p)
         return memset(p, 1, bytes);
     victim_die("malloc");
 }
 
+/* Of sizes that no tcache takes, so that the arena itself changes. */
+static void *any_block(uint64_t *rng)
+{
+    return block(victim_between(rng, 1500, 3000));
+}
+
 static void exchange(uint64_t seed)
 {
     void *held[HELD];
     for (size_t i = 0; i < HELD; i++)
-        held[i] = block(&seed);
+        held[i] = any_block(&seed);
     pthread_barrier_wait(&filled);
     for (;; usleep(500)) {
         void **p = &held[victim_between(&seed, 0, HELD - 1)];
         free(*p);
-        *p = block(&seed);
+        *p = any_block(&seed);
     }
 }
 
@@ -57,7 +61,7 @@ int main(int argc, char **argv)
     victim_start(argc, argv);
     size_t mib = victim_number(0, 256), threads = victim_number(1, 4);
     for (size_t n = (mib << 20) / VICTIM_LEAST; n; n--)
-        memset(malloc(SMALL), 1, SMALL);
+        block(SMALL);
     pthread_barrier_init(&filled, NULL, (unsigned)threads + 2);
     for (size_t i = 0; i < threads; i++)
         victim_thread(run, (void *)i);
