@@ -9,7 +9,7 @@ import subprocess
 
 from dryrun import foretold
 from modes import good
-from process import Victim, settled, thread_states, wait_for, workplace
+from process import Victim, all_in, settled, thread_states, wait_for, workplace
 from report_checks import check_schema, without_volatile
 from suite import Skip
 
@@ -72,15 +72,14 @@ def by_gdb(t, tool):
 def by_job_control(t, tool):
     """^Z: traced as any other, and stopped afterwards as before."""
     with workplace() as place, Victim(tool.build, place, "mixed") as victim:
-        everyone = lambda state: all(s == state for s, _ in thread_states(victim.pid).values())
         os.kill(victim.pid, signal.SIGSTOP)
-        t.check(wait_for(lambda: everyone("T")), "SIGSTOP has no effect")
+        t.check(wait_for(lambda: all_in(victim.pid, "T")), "SIGSTOP has no effect")
         for options in ((), ("--no-stop",), ("--max-pause", "1")):
             good(t, tool.run("-J", *options, "-p", victim.pid))
-            t.check(wait_for(lambda: everyone("T")), f"not stopped: {thread_states(victim.pid)}")
+            t.check(wait_for(lambda: all_in(victim.pid, "T")), f"not stopped: {thread_states(victim.pid)}")
         foretold(t, tool, "-p", victim.pid)
         os.kill(victim.pid, signal.SIGCONT)
-        t.check(wait_for(lambda: not everyone("T")), "does not run on")
+        t.check(wait_for(lambda: not all_in(victim.pid, "T")), "does not run on")
 
 
 def run(suite, tool, _args):
