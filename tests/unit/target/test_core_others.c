@@ -3,6 +3,7 @@
  */
 #include "child.h"
 
+#include "sanitized.h"
 #include "target/target.h"
 
 #include <pthread.h>
@@ -94,17 +95,6 @@ static void two_threads(void *arg)
     pthread_create(&th, NULL, second_thread, arg);
     child_sleep(arg);
 }
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
 
 Test(core, reads_a_core_of_gcore, .timeout = 120)
 {
