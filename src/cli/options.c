@@ -107,13 +107,19 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static long parse_number(struct argp_state *state, const char *what, const char *text, long min,
-                         long max)
+static bool read_number(const char *text, long min, long max, long *ret)
 {
     char *end;
     errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < min || n > max)
+    *ret = strtol(text, &end, 10);
+    return !errno && end != text && !*end && *ret >= min && *ret <= max;
+}
+
+static long parse_number(struct argp_state *state, const char *what, const char *text, long min,
+                         long max)
+{
+    long n;
+    if (!read_number(text, min, max, &n))
         argp_error(state, "%s '%s' is not a number from %ld to %ld", what, text, min, max);
     return n;
 }
@@ -170,9 +176,17 @@ static void parse_target(struct argp_state *state, struct cli_options *o, char *
 static void parse_max_pause(struct argp_state *state, struct cli_options *o, const char *text)
 {
     o->max_pause_given = true;
-    o->open.max_pause_ns = strcmp(text, "none") == 0
-                               ? 0
-                               : parse_number(state, "--max-pause", text, 1, INT_MAX) * NS_PER_MS;
+    if (strcmp(text, "none") == 0) {
+        o->open.max_pause_ns = 0;
+    } else {
+        long ms;
+        if (!read_number(text, 1, INT_MAX, &ms))
+            argp_error(state,
+                       "--max-pause takes a number of milliseconds from 1 (50 for 50 ms), or none, "
+                       "not '%s'",
+                       text);
+        o->open.max_pause_ns = ms * NS_PER_MS;
+    }
 }
 
 /* What only all options together can tell. */

@@ -97,7 +97,7 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
     if ((fd = create_guarded(out->temporary)) >= 0)
         out->stream = fdopen(fd, "w");
     if (fd < 0 || !out->stream) {
-        int rc = fail(err, "cannot create a file beside", path);
+        int rc = fail(err, "cannot create a file in the directory of", path);
         if (fd >= 0) {
             close(fd);
             unlink(out->temporary);
