@@ -9,7 +9,7 @@ import subprocess
 
 from dryrun import foretold
 from modes import good
-from process import Victim, settled, thread_states, wait_for, workplace
+from process import Victim, all_in, settled, thread_states, wait_for, workplace
 from report_checks import check_schema, without_volatile
 from suite import Skip
 
@@ -73,13 +73,9 @@ def by_gdb(t, tool):
         t.equal("threads afterwards", settled(victim.pid, before), before)
 
 
-def everyone(victim, state):
-    return wait_for(lambda: all(s == state for s, _ in thread_states(victim.pid).values()))
-
-
 def stop(t, victim):
     os.kill(victim.pid, signal.SIGSTOP)
-    t.check(everyone(victim, "T"), "SIGSTOP has no effect")
+    t.check(wait_for(lambda: all_in(victim.pid, "T")), "SIGSTOP has no effect")
 
 
 def by_job_control(t, tool):
@@ -88,14 +84,14 @@ def by_job_control(t, tool):
         stop(t, victim)
         for options in ((), ("--no-stop",), ("--max-pause", "1")):
             good(t, tool.run("-J", *options, "-p", victim.pid))
-            t.check(everyone(victim, "T"), f"not stopped: {thread_states(victim.pid)}")
+            t.check(wait_for(lambda: all_in(victim.pid, "T")),
+                    f"not stopped: {thread_states(victim.pid)}")
             t.equal("dry run", foretold(t, tool, *options, "-p", victim.pid)["target"]["stopped_by"],
                     "signal")
         text = tool.run("--dry-run", "-p", victim.pid).out
         t.check(b"a signal has stopped it already" in b" ".join(text.split()), text)
         os.kill(victim.pid, signal.SIGCONT)
-        t.check(wait_for(lambda: thread_states(victim.pid)[victim.pid][0] != "T"),
-                "does not run on")
+        t.check(wait_for(lambda: not all_in(victim.pid, "T")), "does not run on")
         t.equal("dry run", foretold(t, tool, "-p", victim.pid)["target"]["stopped_by"], None)
 
 

@@ -1,13 +1,11 @@
 """--max-pause: the process runs again by then, and what was read later is what it would have been."""
 
-import mmap
-import os
 import signal
 import time
 
 from harmless import Ticker
 from modes import good
-from process import Victim, thread_states, wait_for, workplace
+from process import Victim, Words, wait_for, workplace
 from report_checks import check_schema, without_volatile
 
 MIB, BUDGET_MS = 384, 20
@@ -28,23 +26,19 @@ class Clocked:
     def __init__(self, build, directory, mib=MIB):
         self.victim = Victim(build, directory, "fork-gap", (mib,))
         self.pid = self.victim.pid
-        with open(os.path.join(directory, "gap"), "r+b") as f:
-            self.page = mmap.mmap(f.fileno(), 32)
-        self.word = memoryview(self.page).cast("Q")
+        self.words = Words(directory, "gap")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.word.release()
-        self.page.close()
         self.victim.close()
 
     def gap(self, tool, *options):
         """The longest gap in nanoseconds while heapwalk was at work, and what it said."""
-        self.word[0] = 0
+        self.words[0] = 0
         ran = tool.run("-v", *options, "-p", self.pid)
-        return self.word[0], ran
+        return self.words[0], ran
 
 
 def runs_again(t, tool):
@@ -171,7 +165,7 @@ def terminal_stop(t, tool):
                 time.sleep(0.02)
             t.equal("status", process.wait(timeout=30), 0)
         t.check(caught > 0, "never caught in the act: this shows nothing")
-        t.check(all(p == 0 for _, p in thread_states(ticker.pid).values()), "traced")
+        t.check(ticker.untraced(), "traced")
 
 
 def refused(t, tool):

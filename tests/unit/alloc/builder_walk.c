@@ -2,9 +2,6 @@
 
 #include "analysis/analysis.h"
 
-#include <inttypes.h>
-#include <string.h>
-
 /* On no machine is there such a file. */
 #define LIBC_PATH "/no/such/directory/libc.so.6"
 

@@ -2,12 +2,7 @@
  * A target that runs while it is read: what tears is met again, counted, and bounded; what did not
  * change is exact, and it is said which is which.
  */
-#include "alloc/builder.h"
-
-#include <criterion/criterion.h>
-
-static struct builder *b;
-static struct result *r;
+#include "alloc/built.h"
 
 #define STATE_TOP    96
 #define STATE_NEXT   2160
@@ -16,17 +11,6 @@ static struct result *r;
 
 static hw_addr place, other; /* what a hook is about */
 static unsigned calls;       /* of it that did something */
-
-static void setup(void)
-{
-    b = builder_create();
-}
-
-static void teardown(void)
-{
-    result_destroy(r);
-    builder_destroy(b);
-}
 
 TestSuite(motion, .init = setup, .fini = teardown, .timeout = 30);
 
@@ -42,10 +26,8 @@ static bool covers(hw_addr addr, size_t len, hw_addr at)
 
 static void walk(bool moving, builder_read_fn hook)
 {
-    result_destroy(r);
     builder_runs(b, moving, hook);
-    r = builder_walk(b);
-    cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
+    walk_once();
     for (int i = 0; i < (int)r->report->arenas.count; i++) {
         int64_t left = figure(r, i, HW_M_UNACCOUNTED_BYTES), all = figure(r, i, HW_M_SYSTEM_BYTES);
         cr_expect_geq(left, 0);

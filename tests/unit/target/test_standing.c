@@ -7,13 +7,12 @@
 #include "target/target.h"
 
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 
 #define THREADS 4
 
 struct shared {
-    volatile int ready, order, done;
+    volatile int begun, ready, order, done;
     pid_t tids[THREADS + 1];
 };
 
@@ -21,8 +20,9 @@ static struct shared *shared;
 
 static void *sleeper(void *arg)
 {
-    int i = __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
+    int i = __atomic_add_fetch(&shared->begun, 1, __ATOMIC_SEQ_CST);
     shared->tids[i] = gettid();
+    __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
     child_sleep(arg);
     return arg;
 }
@@ -35,13 +35,6 @@ static void sleepers(void *arg)
         pthread_create(&th, NULL, sleeper, arg);
     }
     child_sleep(arg);
-}
-
-static void wait_for(volatile int *number, int value)
-{
-    for (int i = 0; i < 10000 && *number != value; i++)
-        nap_ms(1);
-    cr_assert_eq(*number, value);
 }
 
 static void stop_one(pid_t tid)
@@ -80,17 +73,14 @@ static void debugger(void *arg)
 static void order(int what)
 {
     shared->order = what;
-    wait_for(&shared->done, what);
+    cr_assert(eventually(shared->done == what));
 }
 
 static pid_t start(pid_t *tracer)
 {
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(shared, MAP_FAILED);
+    shared = child_shared(sizeof *shared);
     pid_t pid = child_start(sleepers, NULL);
-    wait_for(&shared->ready, THREADS);
-    for (int i = 0; i < 2000 && !shared->tids[THREADS]; i++)
-        nap_ms(1);
+    cr_assert(eventually(shared->ready == THREADS));
     *tracer = child_start(debugger, NULL);
     return pid;
 }
