@@ -125,17 +125,17 @@ static ssize_t live_read(struct hw_target *t, hw_addr addr, void *buf, size_t le
 
 #define RANGES_PER_CALL 512
 
-/* All of the ranges by one call, or as much as comes before what cannot be read; 0 if it has to be
- * done one by one, to find out why. */
-static size_t read_at_once(struct hw_live *l, const struct hw_range *ranges, size_t count,
-                           void *buf)
+static size_t live_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count,
+                               void *buf)
 {
+    struct hw_live *l = (struct hw_live *)t;
     struct iovec there[RANGES_PER_CALL];
     size_t bytes = 0;
+    if (count < 2 || count > RANGES_PER_CALL || source(l)->use_mem)
+        return 0;
     for (size_t i = 0; i < count; i++) {
         size_t len = (size_t)(ranges[i].end - ranges[i].start);
-        if (len > VM_CALL_MAX - bytes ||
-            (l->uncopied && readable(&l->t, ranges[i].start, len) < len))
+        if (len > VM_CALL_MAX - bytes || (l->uncopied && readable(t, ranges[i].start, len) < len))
             return 0;
         there[i] = (struct iovec){(void *)(uintptr_t)ranges[i].start, len};
         bytes += len;
@@ -143,28 +143,6 @@ static size_t read_at_once(struct hw_live *l, const struct hw_range *ranges, siz
     struct iovec here = {buf, bytes};
     ssize_t n = process_vm_readv(source(l)->pid, &here, 1, there, count, 0);
     return n > 0 ? (size_t)n : 0;
-}
-
-static ssize_t live_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count,
-                                void *buf, struct hw_error *err)
-{
-    struct hw_live *l = (struct hw_live *)t;
-    if (count > 1 && count <= RANGES_PER_CALL && !source(l)->use_mem) {
-        size_t n = read_at_once(l, ranges, count, buf);
-        if (n > 0)
-            return (ssize_t)n;
-    }
-    size_t done = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t len = (size_t)(ranges[i].end - ranges[i].start);
-        ssize_t n = live_read(t, ranges[i].start, (char *)buf + done, len, err);
-        if (n < 0)
-            return done ? (ssize_t)done : n;
-        done += (size_t)n;
-        if ((size_t)n < len)
-            break;
-    }
-    return (ssize_t)done;
 }
 
 int hw_live_check(struct hw_target *t, struct hw_error *err)

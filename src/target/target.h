@@ -90,14 +90,15 @@ struct hw_target_ops {
      */
     ssize_t (*read)(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
     /*
-     * As read() of one range after the other, packed into one buffer, until one is not there to its
-     * end: returns the bytes copied until then. Or NULL: then read() is called for each. Like read(),
-     * it may be called by several threads at once.
+     * What one call can do for several ranges: copy one after the other, packed into one buffer, up
+     * to the first byte that is not there. Returns the bytes copied; 0 if they have to be read one
+     * by one, be it to find out why. NULL: always. Like read(), it may be called by several threads
+     * at once.
      */
-    ssize_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
-                           void *buf, struct hw_error *err);
-    /* Make the image stand still, or read from a copy of it from now on (t->mode), and bring maps and threads up to date. NULL: it always
-     * stands still. */
+    size_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
+                          void *buf);
+    /* Make the image stand still, or read from a copy of it from now on (t->mode), and bring maps
+     * and threads up to date. NULL: it always stands still. */
     int (*freeze)(struct hw_target *t, struct hw_error *err);
     /* Let it run again. Called only after a freeze; cannot fail. */
     void (*thaw)(struct hw_target *t);

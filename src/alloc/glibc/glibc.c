@@ -91,10 +91,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
     if ((rc = glibc_find_stretches(w, err)) != HW_OK || (rc = glibc_read_params(w, err)) != HW_OK ||
-        (rc = glibc_read_arenas(w, err)) != HW_OK)
-        return rc;
-    glibc_decide_links(w);
-    if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
+        (rc = glibc_read_arenas(w, err)) != HW_OK || (rc = glibc_decide_links(w, err)) != HW_OK ||
+        (rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
     w->report->lists_known = w->sink->want_lists || w->sink->want_bins;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)

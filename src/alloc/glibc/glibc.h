@@ -8,9 +8,10 @@
  *     params.c   mp_ -> parameters, HEAP_MAX_SIZE
  *     arenas.c   the ring of arenas; heaps of thread arenas through heap_info
  *     verify.c   is this really an arena? called before anything is believed
+ *     caches.c   thread_arena and tcache of each thread
  *     tcache.c   \  free lists: a chunk that a tcache or fastbin holds looks in use to its
- *     fastbin.c   > neighbour, so these are read before the linear walk
- *     bins.c     /  (links.c: how they are linked; bins only where the sink wants them)
+ *     fastbin.c   > neighbour, so these are read before the linear walk (links.c: how they are
+ *     bins.c     /  linked; follow.c: many at a time; bins only where the sink wants them)
  *     regions.c  which pieces of memory the main arena consists of
  *     spans.c    where to look for memory that no list names
  *     order.c    which arenas are walked, and when
@@ -221,8 +222,8 @@ bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 
-/* tcache.c: ask the heads of lists how links are stored (w->link). */
-void glibc_decide_links(struct walk *w);
+/* caches.c: find out how links are stored (w->link), from the structs or from the heads of lists. */
+int glibc_decide_links(struct walk *w, struct hw_error *err);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
@@ -240,8 +241,10 @@ struct flaw {
     hw_addr at;
 };
 
-/* links.c: let the link of a list's first chunk, stored at its user pointer `at`, vote on how links
- * are stored; then decide. Links lead to `distance` bytes before user pointers. */
+/* links.c: how links are stored, if the structs tell; else let the link of a list's first chunk, stored
+ * at its user pointer `at`, vote on that, then decide. Links lead to `distance` bytes before user
+ * pointers. */
+bool glibc_know_links(struct walk *w);
 void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance);
 void glibc_count_votes(struct walk *w);
 /* The link stored at `at`, whose bytes are `word`, as an address; 0 ends a list. */

@@ -237,6 +237,31 @@ Test(heap_damage, a_tcache_link_that_was_overwritten)
     expect_finding(HW_FINDING_BAD_LIST);
 }
 
+/* The first list breaks last: what is wrong is told in the order of lists, not of steps. */
+Test(heap_damage, broken_tcache_lists_are_told_in_their_order)
+{
+    hw_addr chunk[20][4];
+    for (unsigned i = 0; i < 20; i++)
+        for (unsigned k = 4; k-- > 0;)
+            chunk[i][k] = build_tcache(b, 0x20 + 0x10 * i);
+    build_top(b, 0x1000);
+    builder_link(b);
+    for (unsigned i = 0; i < 20; i += 5)
+        builder_poke(b, chunk[i][3 - i / 5] + 16, 0x4141414141414141);
+    r = builder_walk(b);
+    cr_assert_eq(r->report->findings.count, 4);
+    cr_expect_eq(findings(r, HW_FINDING_BAD_LIST), 4);
+    for (size_t i = 0; i < 4; i++) {
+        const char *text = r->report->findings.data[i].text;
+        hw_addr at = chunk[5 * i][3 - i] + 16, next = (at >> 12) ^ 0x4141414141414141;
+        cr_expect_eq(r->report->findings.data[i].address.n, next, "%zu: %s", i, text);
+        cr_expect_eq(block_at(r, chunk[5 * i][3 - i])->state, HW_CACHED);
+    }
+    cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, 20 * 4 - 1 - 2 - 3);
+    cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 20 * 4 - 1 - 2 - 3);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
+}
+
 /* Use after free. A plain link of 0 ends a list, but these are mangled, as all others show. */
 Test(heap_damage, a_tcache_link_that_was_cleared)
 {

@@ -423,12 +423,14 @@ Test(motion, an_arena_that_came_too_late)
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
+static uint64_t right_link;
+
 /* The link at `place` is right once it has been read wrong `other` times. */
 static void mend_link(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
 {
     (void)moving;
     if (covers(addr, len, place) && ++calls == other)
-        builder_poke(image, place, place >> 12);
+        builder_poke(image, place, right_link);
 }
 
 static void break_link(hw_addr chunk, unsigned times)
@@ -436,6 +438,7 @@ static void break_link(hw_addr chunk, unsigned times)
     builder_link(b);
     place = chunk + 16;
     other = times;
+    right_link = builder_peek(b, place);
     builder_poke(b, place, (place >> 12) ^ 0x4141414141414140);
 }
 
@@ -449,6 +452,25 @@ Test(motion, a_tcache_list_that_breaks_is_followed_again)
     cr_expect(hw_report_complete(r->report));
     cr_expect_eq(block_at(r, chunk)->state, HW_CACHED);
     cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, 1);
+}
+
+/* It alone is followed again; nothing is given twice. */
+Test(motion, one_of_many_tcache_lists_breaks)
+{
+    hw_addr chunk = 0;
+    for (unsigned i = 0; i < 20; i++)
+        for (unsigned k = 0; k < 4; k++) {
+            hw_addr p = build_tcache(b, 0x20 + 0x10 * i);
+            if (i == 10 && k == 1)
+                chunk = p;
+        }
+    build_top(b, 0x1000);
+    break_link(chunk, 2);
+    walk(true, mend_link);
+    cr_expect(hw_report_complete(r->report));
+    expect_exact(0);
+    cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, 20 * 4);
+    cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 20 * 4);
 }
 
 Test(motion, a_tcache_list_that_stays_broken_is_uncertain)
