@@ -167,8 +167,8 @@ static void report_adopted(const struct hw_walking *w, struct hw_report *r)
         hw_report_add(
             r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
             "read while the process ran, and then, for what had changed, while it was "
-            "stopped: %zu of %zu arenas had not visibly; what is in RAM is as it was before "
-            "the stop",
+            "stopped: in %zu of %zu arenas nothing had visibly changed; what is in RAM is as it "
+            "was before the stop",
             w->adopted, r->arenas.count);
 }
 
@@ -238,10 +238,9 @@ static void report_let_go(const struct hw_walking *w, struct hw_report *r)
                       (double)t->pause_ns / 1e6, t->max_pause_ns / 1000000);
     else if (t->mode == HW_MODE_STOPPED && t->moving)
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "the process was let go after %" PRId64
-                      " ms, as it was not to be stopped for "
-                      "longer; the rest was read while it ran",
-                      t->pause_ns / 1000000);
+                      "the process was let go after %.1f ms, as it was to be stopped for %" PRId64
+                      " ms at most; the rest was read while it ran",
+                      (double)t->pause_ns / 1e6, t->max_pause_ns / 1000000);
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */

@@ -325,15 +325,18 @@ static void tell(struct walk *w, unsigned index)
     row->fingerprint = 0;
     append(&t, "arena %u changed while it was read", index);
     if (a->motion.places)
-        append(&t, ", %" PRIu64 " places did not fit", a->motion.places);
+        append(&t, ", %" PRIu64 " place%s did not fit", a->motion.places,
+               a->motion.places == 1 ? "" : "s");
     if (a->lost)
         append(&t, ", %" PRIu64 " bytes are not accounted for", a->lost);
     if (grown)
         append(&t, ", it %s by %" PRIu64 " bytes", grown > 0 ? "grew" : "shrank",
                (uint64_t)(grown > 0 ? grown : -grown));
-    append(&t, ": its figures are about right");
     if (off)
-        append(&t, ", but %" PRIu64 " bytes or more may be counted wrongly", off);
+        append(&t, ": %" PRIu64 " bytes, %.1f%% of it, or more may be counted wrongly", off,
+               100.0 * (double)off / (double)all);
+    else
+        append(&t, ": its figures are about right");
     hw_report_add(w->report, HW_FINDING_MOVED, (int)index, (struct hw_maybe){0}, hw_known(off),
                   "%s", t.s);
 }
@@ -399,7 +402,7 @@ int glibc_settle_motion(struct walk *w, struct hw_error *err)
         hw_report_add(w->report, HW_FINDING_MOVED, -1, (struct hw_maybe){0},
                       hw_known(w->loose.bytes),
                       "tcaches, mmapped chunks or the list of arenas changed while they were read, "
-                      "%" PRIu64 " times; %" PRIu64 " bytes or more may be counted wrongly",
-                      w->loose.places, w->loose.bytes);
+                      "%" PRIu64 " time%s; %" PRIu64 " bytes or more may be counted wrongly",
+                      w->loose.places, w->loose.places == 1 ? "" : "s", w->loose.bytes);
     return rc;
 }
