@@ -154,7 +154,7 @@ static void vote_heads(struct walk *w, const struct hw_object *object, unsigned 
 
 static int let_threads_vote(struct walk *w, struct hw_error *err)
 {
-    struct group g;
+    struct group g = {.count = 0};
     int rc = HW_OK;
     for (size_t first = 0;
          first < w->target->thread_count && first < VOTING_THREADS && rc == HW_OK && !is_decided(w);
