@@ -41,6 +41,7 @@ tests   python3             cmd:python3                 python3                p
 tests   python3-jsonschema  py:jsonschema               python3-jsonschema     python-jsonschema python3-jsonschema py3-jsonschema
 tests   binutils            cmd:objcopy                 binutils               binutils        binutils            binutils
 tests   elfutils            cmd:eu-strip                elfutils               elfutils        elfutils            elfutils
+tests   strace              none                        strace                 strace          strace              strace
 tests   libjemalloc2        none                        jemalloc               jemalloc        libjemalloc2        jemalloc
 tests   libmimalloc2.0      none                        mimalloc               mimalloc        libmimalloc2        mimalloc
 tests   libtcmalloc-minimal4 none                       gperftools-libs        gperftools      libtcmalloc4        gperftools

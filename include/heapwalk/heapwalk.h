@@ -236,7 +236,7 @@ bool hw_report_complete(const struct hw_report *report);
 /* How the target was read. */
 enum hw_mode hw_report_mode(const struct hw_report *report);
 /* How long the target was stopped, in nanoseconds, at most in one piece: 0 in HW_MODE_RUNNING and where
- * it stood still already, held by a debugger; -1 of a core. */
+ * it stood still already, and was read as it stood; -1 of a core. */
 int64_t hw_report_pause_ns(const struct hw_report *report);
 /* How long one thread of it was, once more, to clear a snapshot away; -1 in other modes. */
 int64_t hw_report_thread_pause_ns(const struct hw_report *report);

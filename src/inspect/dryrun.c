@@ -35,8 +35,9 @@ static void ask_kernel(int pid, const struct hw_machine *machine, struct hw_dryr
     d->read = answer(hw_permission_check(pid, false, &why), &why);
     d->stop = answer(hw_permission_check(pid, true, &why), &why);
     d->snapshot = d->stop;
-    if (d->read.yes && d->mode == HW_MODE_STOPPED &&
-        (d->held_by = hw_standing_find(pid, &standing)))
+    d->stood = hw_standing_find(pid, &standing);
+    d->held_by = d->stood ? standing.tracer : 0;
+    if (d->read.yes && d->mode == HW_MODE_STOPPED && d->held_by)
         d->stop.yes = true;
     if (d->snapshot.yes)
         d->snapshot = answer(hw_snapshot_check(pid, machine, &why), &why);
@@ -85,8 +86,11 @@ static void decide(struct hw_target *t, struct hw_dryrun *d)
     d->works = d->allocator.found && (!d->live || needed->yes);
     if (!d->live || !d->bytes.known)
         return;
-    d->two_passes = d->mode == HW_MODE_STOPPED && !d->held_by && hw_pace_needs_two(t, d->bytes.n);
-    d->pause_ns = hw_known(d->held_by ? 0 : (uint64_t)hw_pace_expected_ns(t, d->bytes.n));
+    bool takes_long = d->mode == HW_MODE_STOPPED && hw_pace_needs_two(t, d->bytes.n);
+    d->left_alone = d->stood && (d->mode == HW_MODE_RUNNING ||
+                                 (d->mode == HW_MODE_STOPPED && (d->held_by || takes_long)));
+    d->two_passes = takes_long && !d->left_alone;
+    d->pause_ns = hw_known(d->left_alone ? 0 : (uint64_t)hw_pace_expected_ns(t, d->bytes.n));
 }
 
 static int render(const struct hw_dryrun *d, const struct hw_render_options *opt, FILE *out,

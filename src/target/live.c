@@ -209,6 +209,7 @@ const struct hw_target_ops hw_live_ops = {
     .freeze = hw_live_freeze,
     .copy = hw_live_copy,
     .thaw = hw_live_thaw,
+    .let_go = hw_live_let_go,
     .open_file = hw_live_open_file,
     .find_pages = hw_live_find_pages,
     .next_data = live_next_data,

@@ -35,7 +35,7 @@ struct hw_live {
     /* While frozen, one of them: */
     struct hw_stop *stop;
     struct hw_snapshot *snapshot;
-    struct hw_standing standing; /* where t.held_by is set */
+    struct hw_standing standing; /* where t.stood is set */
     bool uncopied;               /* some maps are HW_MAP_UNCOPIED */
     int pages_rc;                /* by way of a copy, pages are found during the freeze ... */
     struct hw_error pages_error; /* ... or not */
@@ -65,6 +65,7 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err);
 /* The freeze and thaw operations of a live target. */
 int hw_live_freeze(struct hw_target *t, struct hw_error *err);
 void hw_live_thaw(struct hw_target *t);
+void hw_live_let_go(struct hw_target *t);
 
 /* Operations that live targets share. */
 int hw_live_check(struct hw_target *t, struct hw_error *err);

@@ -7,8 +7,8 @@
  *                in memory, as nobody can ask a running thread for them; nor one that
  *                did not stop in time
  *
- * A process that is to be STOPPED, but that a debugger holds already, is read like a RUNNING one,   standing.c
- * and stands still all the same.
+ * One that stands still already, held by a debugger or stopped by job control, is read like a       standing.c
+ * RUNNING one, and stands still all the same.
  */
 #include "target/live.h"
 
@@ -128,7 +128,7 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
     if (rc == HW_OK)
         hw_target_take_threads(&l->t, &threads);
     hw_vec_free(&threads);
-    if (rc != HW_OK || (!l->t.moving && !l->t.held_by && !l->t.missed_threads))
+    if (rc != HW_OK || (!l->t.moving && !l->t.left_alone && !l->t.missed_threads))
         return rc;
     rc = hw_find_thread_pointers(&l->t, HW_TCB_QUICK, err);
     drop_ended(&l->t);
@@ -156,14 +156,24 @@ static int begin_snapshot(struct hw_live *l, struct hw_error *err)
     return rc == HW_OK ? hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err) : rc;
 }
 
+/* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else traces it. */
+static void look_at_standing(struct hw_live *l)
+{
+    struct hw_target *t = &l->t;
+    t->stood = hw_standing_find(t->who.pid, &l->standing);
+    t->held_by = t->stood ? l->standing.tracer : 0;
+    t->left_alone = t->stood && (t->mode == HW_MODE_RUNNING ||
+                                 (t->mode == HW_MODE_STOPPED && (t->held_by || t->stops_do)));
+}
+
 int hw_live_freeze(struct hw_target *t, struct hw_error *err)
 {
     struct hw_live *l = (struct hw_live *)t;
     t->missed_threads = 0;
     t->thread_pause_ns = -1;
-    t->moving = t->mode == HW_MODE_RUNNING;
-    t->held_by = t->mode == HW_MODE_STOPPED ? hw_standing_find(t->who.pid, &l->standing) : 0;
-    int rc = t->moving || t->held_by       ? HW_OK
+    look_at_standing(l);
+    t->moving = t->mode == HW_MODE_RUNNING && !t->left_alone;
+    int rc = t->moving || t->left_alone    ? HW_OK
              : t->mode == HW_MODE_SNAPSHOT ? begin_snapshot(l, err)
                                            : stop(l, err);
     if (rc != HW_OK)
@@ -180,7 +190,7 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
 void hw_live_thaw(struct hw_target *t)
 {
     struct hw_live *l = (struct hw_live *)t;
-    if (t->held_by && !hw_standing_holds(t->who.pid, &l->standing))
+    if (t->left_alone && !hw_standing_holds(t->who.pid, &l->standing))
         t->moving = true;
     if (l->snapshot) {
         hw_live_copy_drop(l);
@@ -190,4 +200,11 @@ void hw_live_thaw(struct hw_target *t)
     }
     for (size_t i = 0; i < t->thread_count; i++)
         t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
+}
+
+void hw_live_let_go(struct hw_target *t)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    if (l->stop)
+        hw_stop_let_go(l->stop);
 }

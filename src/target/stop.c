@@ -180,6 +180,12 @@ size_t hw_stop_missed(const struct hw_stop *stop)
     return stop->tracees.missed;
 }
 
+void hw_stop_let_go(struct hw_stop *stop)
+{
+    *stop->limits.let_go = true;
+    sem_post(&stop->release);
+}
+
 int64_t hw_stop_release(struct hw_stop *stop)
 {
     if (!stop)

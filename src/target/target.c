@@ -88,6 +88,12 @@ void hw_target_thaw(struct hw_target *t)
         t->ops->thaw(t);
 }
 
+void hw_target_let_go(struct hw_target *t)
+{
+    if (t->frozen && t->ops->let_go)
+        t->ops->let_go(t);
+}
+
 int hw_target_check(struct hw_target *t, struct hw_error *err)
 {
     return t->ops->check ? t->ops->check(t, err) : HW_OK;

@@ -104,6 +104,8 @@ struct hw_target_ops {
     int (*copy)(struct hw_target *t, struct hw_error *err);
     /* Let it run again. Called only after a freeze; cannot fail. */
     void (*thaw)(struct hw_target *t);
+    /* See hw_target_let_go(). NULL: nothing stands still for us. */
+    void (*let_go)(struct hw_target *t);
     /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
     int (*open_file)(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
     /* See hw_target_find_pages(). NULL: that cannot be known. */
@@ -141,10 +143,14 @@ struct hw_target {
     int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
     int64_t
         thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
-    int zombie; /* live: the last dead copy that could not be cleared away, as the target numbers it;
-                   else 0 */
-    int held_by; /* live, STOPPED: who had stopped it already at the last freeze, so that it was not by
-                    us; 0: nobody. If it was let run meanwhile, the thaw sets `moving` */
+    int zombie;  /* live: the last dead copy that could not be cleared away, as the target numbers
+                    it; else 0 */
+    bool stood;  /* live: it stood still already, when we came to freeze it: ... */
+    int held_by; /* ... this debugger holds it; 0: job control does (SIGSTOP and its like) */
+    bool
+        left_alone; /* ... and that will do: it is read as it stands, like one that runs. If somebody
+                        lets it run meanwhile, the thaw sets `moving` */
+    bool stops_do;  /* live, STOPPED: stops by job control will do; may be set at any time */
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
     bool truncated;        /* core: the file ends before its segments do */
 };
@@ -194,6 +200,9 @@ int hw_target_freeze(struct hw_target *t, struct hw_error *err);
  * run; else do nothing. Errors as hw_snapshot_take(), PERMISSION. It is still to be thawed. */
 int hw_target_copy(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
+/* What is still to be read of a frozen target is not worth its standing still: as when its time is up, it
+ * is `moving` from now on, until the thaw. Nothing happens where it was not we who stopped it. */
+void hw_target_let_go(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
 
 /* Whether what is read still is what was opened. Fails with GONE: the process has ended, or it has

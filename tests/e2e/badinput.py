@@ -5,15 +5,15 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 from cases import Case
 from modes import kernel_core, running
 from process import Victim, settled, thread_states, unlimited_core, wait_for, workplace
+from programs import tracer_of
 from suite import Skip
+from tool import NOBODY, of_nobody
 
-NOBODY = 65534
 NOTHING, USAGE = 2, 64  # exit statuses
 TARGET = Case("target", "every-other", (1000, 500))
 
@@ -63,16 +63,10 @@ def zombie(t, tool):
 
 
 def other_user(t, tool):
-    if os.geteuid() != 0:
-        raise Skip("needs root, to become somebody else")
     with running(tool.build, TARGET) as victim, workplace() as place:
-        os.chmod(place, 0o755)
-        program = os.path.join(place, "heapwalk")  # where the user nobody may run it
-        shutil.copy(tool.path, program)
-        os.chmod(program, 0o755)
-        mine = type(tool)(os.path.dirname(program))
+        theirs = of_nobody(tool, place)
         before = thread_states(victim.pid)
-        ran = mine.run("-p", victim.pid, cwd="/", user=NOBODY, group=NOBODY, extra_groups=[])
+        ran = theirs.run("-p", victim.pid)
         check_refused(t, ran, words=["belongs to|permission", "sudo|cap_sys"])
         t.equal("target afterwards", settled(victim.pid, before), before)
 
@@ -98,24 +92,8 @@ def root_without_the_capability(t, tool):
 
 
 def already_traced(t, tool):
-    """Somebody else's tracer, here a small Python process, holds the target."""
-    seize = (
-        "import ctypes, sys, time; libc = ctypes.CDLL(None, use_errno=True);"
-        "libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p];"
-        "sys.exit(1) if libc.ptrace(0x4206, int(sys.argv[1]), None, None) else None;"
-        "print('seized', flush=True); time.sleep(60)"
-    )
-    with running(tool.build, TARGET) as victim:
-        tracer = subprocess.Popen([sys.executable, "-c", seize, str(victim.pid)],
-                                  stdout=subprocess.PIPE)
-        try:
-            t.equal("the other tracer", tracer.stdout.readline(), b"seized\n")
-            ran = tool.run("-p", victim.pid)
-            check_refused(t, ran, words=["traced", str(tracer.pid)])
-        finally:
-            tracer.kill()
-            tracer.wait()
-            tracer.stdout.close()
+    with running(tool.build, TARGET) as victim, tracer_of(victim.directory, victim.pid) as tracer:
+        check_refused(t, tool.run("-p", victim.pid), words=["traced", str(tracer.pid)])
 
 
 def ends_meanwhile(t, tool):
@@ -127,8 +105,8 @@ def ends_meanwhile(t, tool):
             with Victim(tool.build, place, "many-threads", (20, 200)) as victim:
                 out_path = os.path.join(place, "out")
                 with open(out_path, "wb") as out:
-                    process = subprocess.Popen([tool.path, "-J", "-p", str(victim.pid)], stdout=out,
-                                               stderr=subprocess.PIPE, env=tool.env)
+                    process = tool.start("-J", "-p", victim.pid, stdout=out,
+                                         stderr=subprocess.PIPE)
                     time.sleep(rng.uniform(0, 0.12))
                     os.kill(victim.pid, signal.SIGKILL)
                     _, err = process.communicate(timeout=60)

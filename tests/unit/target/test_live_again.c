@@ -4,6 +4,7 @@
  */
 #include "snapshots.h"
 
+#include "target/proc.h"
 #include "target/target.h"
 
 #include <fcntl.h>
@@ -36,17 +37,10 @@ static void await_go(struct shared *sh)
         nap_ms(1);
 }
 
-static void await_comm(pid_t pid, const char *name)
+static bool is_called(pid_t pid, const char *name)
 {
-    char path[64], comm[64] = "";
-    snprintf(path, sizeof path, "/proc/%d/comm", pid);
-    for (int i = 0; i < 5000 && strcmp(comm, name) != 0; i++) {
-        nap_ms(1);
-        FILE *f = fopen(path, "re");
-        cr_assert_not_null(f);
-        cr_assert_not_null(fgets(comm, sizeof comm, f));
-        fclose(f);
-    }
+    char comm[64] = "";
+    return hw_proc_text(pid, "comm", comm, sizeof comm) && strcmp(comm, name) == 0;
 }
 
 static void ends(void *arg)
@@ -56,9 +50,9 @@ static void ends(void *arg)
 
 Test(again, one_that_has_ended, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(ends, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_target *t = open_by(hw_target_open_live, pid);
     struct hw_target *outline = open_by(hw_target_open_outline, pid);
     sh->go = 1;
@@ -76,13 +70,13 @@ static void goes_on_as_sleep(void *arg)
 
 Test(again, one_that_goes_on_as_another, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(goes_on_as_sleep, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_target *t = open_by(hw_target_open_live, pid);
     struct hw_target *outline = open_by(hw_target_open_outline, pid);
     sh->go = 1;
-    await_comm(pid, "sleep\n");
+    cr_assert(eventually(is_called(pid, "sleep\n")));
     expect_gone(t, "started another program");
     expect_gone(outline, "started another program");
     child_end(pid);
@@ -101,14 +95,14 @@ static void child_of_vfork_goes_on(void *arg)
 
 Test(again, the_child_of_a_vfork_that_goes_on_as_another, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t parent = child_start(child_of_vfork_goes_on, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     pid_t pid = (pid_t)sh->count[0];
     struct hw_target *t = open_by(hw_target_open_live, pid);
     struct hw_target *outline = open_by(hw_target_open_outline, pid);
     sh->go = 1;
-    await_comm(pid, "sleep\n");
+    cr_assert(eventually(is_called(pid, "sleep\n")));
     expect_gone(t, "started another program");
     expect_gone(outline, "started another program");
     child_end(parent);
@@ -127,13 +121,13 @@ static void loads(void *arg)
 
 Test(again, one_that_loads_files, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     struct hw_error err = {0};
     pid_t pid = child_start(loads, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_target *t = open_by(hw_target_open_live, pid);
     sh->go = 1;
-    wait_ready(sh, 2);
+    cr_assert(eventually(sh->ready >= 2));
     cr_expect_eq(hw_target_check(t, &err), HW_OK, "%s", err.text);
     cr_expect_eq(hw_target_look_again(t, &err), HW_ERR_GONE);
     cr_expect_not_null(strstr(err.text, "loading its libraries"), "%s", err.text);
