@@ -197,7 +197,11 @@ static int begin_snapshot(struct hw_live *l, struct hw_error *err)
     int pid = l->t.who.pid;
     const struct hw_machine *machine = l->t.who.machine;
     int rc = hw_snapshot_check(pid, machine, err);
-    return rc == HW_OK ? hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err) : rc;
+    if (rc == HW_OK)
+        rc = hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err);
+    if (rc == HW_ERR_PERMISSION && l->t.held_by)
+        hw_remedy(err, "do without --snapshot: -p alone reads it as it stands");
+    return rc;
 }
 
 /* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else traces it. */
