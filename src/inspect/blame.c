@@ -26,7 +26,8 @@ int hw_blame_moment(struct hw_target *t, int rc, struct hw_error *err)
     struct hw_error why = {0};
     if (!depends_on_the_moment(rc))
         return rc;
-    int moment = hw_target_look_again(t, &why);
+    bool failed_call = rc == HW_ERR_SYSTEM || rc == HW_ERR_GONE; /* not for want of a library */
+    int moment = failed_call ? hw_target_check(t, &why) : hw_target_look_again(t, &why);
     if (moment != HW_OK && err)
         *err = why;
     return moment == HW_OK ? rc : moment;

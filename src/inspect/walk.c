@@ -149,11 +149,15 @@ static void report_copy(const struct hw_target *t, struct hw_report *r)
 /* What the target itself knows to be missing. */
 static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 {
+    /* Those themselves do not run on (live_freeze.c), and where the tcache of one is not found, that is
+     * a finding of its own. */
     if (t->missed_threads)
-        hw_report_add(r, HW_FINDING_THREAD_MISSED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+        hw_report_add(r, t->missed_start ? HW_FINDING_THREAD_MISSED : HW_FINDING_NOTE, -1,
+                      (struct hw_maybe){0}, (struct hw_maybe){0},
                       "%zu threads did not stop in time (they sleep in the kernel, or wait for a "
-                      "processor): their registers are not known",
-                      t->missed_threads);
+                      "processor)%s",
+                      t->missed_threads,
+                      t->missed_start ? ", and may have started others, which ran on" : "");
     if (t->truncated)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the core file ends before its segments do: it was truncated when it was "

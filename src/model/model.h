@@ -33,7 +33,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(NOTE, "note")                         /* worth knowing, nothing is missing */                \
     X(UNREADABLE, "unreadable")             /* bytes of a heap that could not be read */           \
     X(TRUNCATED_CORE, "truncated_core")     /* the core file ends too early */                     \
-    X(THREAD_MISSED, "thread_missed")       /* a thread that did not stop */                       \
+    X(THREAD_MISSED, "thread_missed")       /* threads may have run that nobody stopped */         \
     X(THREAD_CACHE, "thread_cache")         /* a tcache that cannot be read or trusted */          \
     X(ARENA_RING, "arena_ring")             /* the ring of arenas does not close */                \
     X(BAD_ARENA, "bad_arena")               /* members of an arena that cannot be right */         \

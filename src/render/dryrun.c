@@ -57,7 +57,8 @@ static void put_allocator(struct hw_text *t, const struct hw_dryrun_allocator *a
             hw_flow_piece(&f, "build-id %s", a->libc_build_id);
     } else {
         f.gap = 1;
-        hw_flow_words(&f, "%s", a->why_not.text[0] ? a->why_not.text : "not looked for");
+        hw_flow_words(&f, "%s%s%s", a->why_not.text[0] ? a->why_not.text : "not looked for",
+                      a->why_not.remedy[0] ? "; " : "", a->why_not.remedy);
     }
     hw_flow_end(&f);
     if (a->found)

@@ -9,6 +9,7 @@
  */
 #include "target/live.h"
 
+#include "target/headroom.h"
 #include "target/proc.h"
 
 #include <string.h>
@@ -54,10 +55,14 @@ int hw_live_lost(struct hw_live *l, struct hw_error *err)
     int pid = l->t.who.pid;
     if (has_ended(l))
         return hw_fail(err, HW_ERR_GONE, "pid %d has ended", pid);
-    if (l->copy.pid)
-        return hw_fail(err, HW_ERR_GONE, "the copy of pid %d was killed", pid);
-    hw_fail(err, HW_ERR_GONE, "pid %d has just started another program (exec)", pid);
-    hw_remedy(err, "try again");
+    if (l->copy.pid) {
+        hw_fail(err, HW_ERR_GONE,
+                "the copy of pid %d was killed (by the kernel, if memory is short)", pid);
+        hw_remedy(err, HW_WITHOUT_SNAPSHOT);
+    } else {
+        hw_fail(err, HW_ERR_GONE, "pid %d has just started another program (exec)", pid);
+        hw_remedy(err, "try again");
+    }
     return HW_ERR_GONE;
 }
 

@@ -99,7 +99,7 @@ static int open_copy(struct hw_live *l, int pid, struct hw_error *err)
     if (l->copy.mem >= 0)
         return HW_OK;
     if (errno == ENOENT || errno == ESRCH)
-        return hw_fail(err, HW_ERR_GONE, "the copy of pid %d was killed", l->t.who.pid);
+        return hw_live_lost(l, err);
     hw_fail_errno(err, HW_ERR_PERMISSION, "the copy of pid %d may not be read", l->t.who.pid);
     hw_remedy(err, "%s", HW_WITHOUT_SNAPSHOT);
     return HW_ERR_PERMISSION;

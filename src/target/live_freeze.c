@@ -16,6 +16,7 @@
 #include "target/tcb.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define STOP_LIMIT_NS INT64_C(1000000000)
@@ -135,6 +136,49 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
     return rc;
 }
 
+/* ---- who did not stop ------------------------------------------------------------------------- */
+
+/*
+ * A thread that was told to stop and has not, as it sleeps in the kernel or waits for a processor, will
+ * do so before its next instruction in user mode: until it is let go it can end its system call, and
+ * no more. So the heap is safe from it, unless that call starts others, whom nobody told to stop: a
+ * thread, or the child of a vfork(), which has the same memory.
+ */
+static bool may_have_vforked(int pid, int tid)
+{
+    static const long calls[] = {56, 58, 435, 120, 190}; /* clone, vfork, clone3; so on i386 */
+    char file[32], text[256];
+    snprintf(file, sizeof file, "task/%d/syscall", tid);
+    if (!hw_proc_text(pid, file, text, sizeof text))
+        return !hw_proc_thread_ended(pid, tid);
+    char *end;
+    long number = strtol(text, &end, 10);
+    bool found = false; /* "running" is not waiting for a child */
+    for (size_t i = 0; i < sizeof calls / sizeof *calls && end != text; i++)
+        found |= number == calls[i];
+    return found;
+}
+
+static bool any_may_have_vforked(const struct hw_target *t)
+{
+    for (size_t i = 0; i < t->thread_count && t->missed_threads; i++)
+        if (!t->threads[i].regs_known && may_have_vforked(t->who.pid, t->threads[i].tid))
+            return true;
+    return false;
+}
+
+static bool has_new_thread(const struct hw_target *t)
+{
+    hw_tid_vec tids = {0};
+    int pid = t->who.pid;
+    bool started = t->missed_threads && !hw_proc_tids(pid, &tids);
+    for (size_t i = 0; i < tids.count && !started; i++)
+        started = !find_thread(t->threads, t->thread_count, tids.data[i]) &&
+                  !hw_proc_thread_ended(pid, tids.data[i]);
+    hw_vec_free(&tids);
+    return started;
+}
+
 /* ---- standing still -------------------------------------------------------------------------- */
 
 static int stop(struct hw_live *l, struct hw_error *err)
@@ -153,7 +197,11 @@ static int begin_snapshot(struct hw_live *l, struct hw_error *err)
     int pid = l->t.who.pid;
     const struct hw_machine *machine = l->t.who.machine;
     int rc = hw_snapshot_check(pid, machine, err);
-    return rc == HW_OK ? hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err) : rc;
+    if (rc == HW_OK)
+        rc = hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err);
+    if (rc == HW_ERR_PERMISSION && l->t.held_by)
+        hw_remedy(err, "do without --snapshot: -p alone reads it as it stands");
+    return rc;
 }
 
 /* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else traces it. */
@@ -182,6 +230,7 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
     rc = hw_live_update_maps(l, err);
     if (rc == HW_OK)
         rc = hw_live_update_threads(l, err);
+    t->missed_start = any_may_have_vforked(t);
     if (rc != HW_OK)
         hw_live_thaw(t);
     return rc;
@@ -192,6 +241,8 @@ void hw_live_thaw(struct hw_target *t)
     struct hw_live *l = (struct hw_live *)t;
     if (t->left_alone && !hw_standing_holds(t->who.pid, &l->standing))
         t->moving = true;
+    if (!t->moving)
+        t->missed_start |= any_may_have_vforked(t) || has_new_thread(t);
     if (l->snapshot) {
         hw_live_copy_drop(l);
     } else {

@@ -49,12 +49,19 @@ int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error
     return hw_headroom_check(&headroom, err);
 }
 
+static int lost_keeper(struct hw_error *err)
+{
+    hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+    hw_remedy(err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
+    return HW_ERR_SYSTEM;
+}
+
 /* The next answer of the keeper. */
 static int receive(struct hw_snapshot *s, struct hw_keeper_answer *ret, struct hw_error *err)
 {
     if (!hw_keeper_receive(s->sock, ret, sizeof *ret)) {
         s->over = true;
-        return hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+        return lost_keeper(err);
     }
     s->cost = ret->cost;
     s->over = ret->rc != HW_OK;
@@ -75,7 +82,7 @@ static int receive_threads(struct hw_snapshot *s, struct hw_error *err)
     s->threads.count = answer.thread_count;
     if (hw_keeper_receive(s->sock, s->threads.data, s->threads.count * sizeof *s->threads.data))
         return HW_OK;
-    return hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+    return lost_keeper(err);
 }
 
 /* Start the keeper, with all signals blocked for good; what it needs is copied by fork(). */

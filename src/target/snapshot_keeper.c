@@ -184,7 +184,7 @@ static int refused(const struct hw_keeper *k, int64_t value, struct hw_error *er
 {
     if (value == -513) { /* ERESTARTNOINTR */
         hw_fail(err, HW_ERR_HARMFUL, "a signal reached pid %d when it was about to fork", k->pid);
-        hw_remedy(err, "try again");
+        hw_remedy(err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
         return HW_ERR_HARMFUL;
     }
     errno = (int)-value;
@@ -218,10 +218,14 @@ static int make_copy(struct hw_keeper *k, struct hw_error *err)
     k->copy_tid = called.value > 0 ? called.value : 0;
     if (rc == HW_OK && called.value < 0)
         rc = refused(k, called.value, err);
-    if (rc == HW_OK && !k->copy)
+    if (rc != HW_OK)
+        return rc;
+    if (!k->copy)
         rc = hw_fail(err, HW_ERR_SYSTEM, "the copy of pid %d is not to be found", k->pid);
-    if (rc == HW_OK && k->lost)
+    else if (k->lost)
         rc = hw_fail(err, HW_ERR_HARMFUL, "copying pid %d took too long: it was let go", k->pid);
+    if (rc != HW_OK)
+        hw_remedy(err, HW_WITHOUT_SNAPSHOT);
     return rc;
 }
 

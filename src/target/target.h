@@ -151,8 +151,11 @@ struct hw_target {
         left_alone; /* ... and that will do: it is read as it stands, like one that runs. If somebody
                         lets it run meanwhile, the thaw sets `moving` */
     bool stops_do;  /* live, STOPPED: stops by job control will do; may be set at any time */
-    size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
-    bool truncated;        /* core: the file ends before its segments do */
+    size_t
+        missed_threads; /* live: threads that could not be stopped in time by the last freeze. None
+                              of them could do more than end the system call that it was in, ... */
+    bool missed_start;  /* ... but that may have started others, which ran on; set by the thaw */
+    bool truncated;     /* core: the file ends before its segments do */
 };
 
 /*

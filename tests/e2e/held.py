@@ -129,8 +129,42 @@ def runs_on(t, tool):
         t.check(ran.status in (0, 1), str(ran))
 
 
+def frozen(t, tool):
+    """In a control group that is frozen (version 1: docker pause) no thread stops; nothing of the heap
+    changes, and thread pointers are found all the same."""
+    group = f"/sys/fs/cgroup/freezer/heapwalk-e2e-{os.getpid()}"
+    try:
+        os.mkdir(group)
+    except OSError as why:
+        raise Skip("no control groups (version 1) can be made here") from why
+
+    def write(file, value):
+        with open(os.path.join(group, file), "w", encoding="ascii") as f:
+            f.write(str(value))
+
+    try:
+        with workplace() as place, Victim(tool.build, place, "many-threads", (6, 50)) as victim:
+            free = tool.run("-J", "-p", victim.pid).json()
+            write("cgroup.procs", victim.pid)
+            write("freezer.state", "FROZEN")
+            t.check(wait_for(lambda: all_in(victim.pid, "D")), "it is not frozen")
+            try:
+                for options in ((), ("--max-pause", "none")):
+                    ran = tool.run("-J", *options, "-p", victim.pid)
+                    if not good(t, ran):
+                        continue
+                    t.check(b"7 threads did not stop in time" in ran.out, "not a word of it")
+                    for key in ("totals", "arenas", "threads"):
+                        t.equal(key, ran.json().get(key), free.get(key))
+            finally:
+                write("freezer.state", "THAWED")
+    finally:
+        os.rmdir(group)
+
+
 def run(suite, tool, _args):
     suite.run("held/by-gdb", by_gdb, tool)
     suite.run("held/by-job-control", by_job_control, tool)
     suite.run("held/in-the-act", in_the_act, tool)
     suite.run("held/runs-on", runs_on, tool)
+    suite.run("held/frozen", frozen, tool)

@@ -237,7 +237,8 @@ def refused(t, tool):
     with workplace() as place, Program(place, [sys.executable, "-c", FILTERED]) as program:
         ran = tool.run("--snapshot", "-p", program.pid)
         t.equal("filtered", (ran.status, ran.out), (2, b""))
-        t.check(b"seccomp" in ran.err and b"without --snapshot" in ran.err, str(ran))
+        t.check(b"seccomp" in ran.err and b"without --snapshot" in ran.err and
+                b"--no-stop" in ran.err, str(ran))
         good(t, tool.run("-p", program.pid))
 
 

@@ -123,6 +123,23 @@ Test(running, the_thread_pointer_of_one_that_does_not_stop_is_found, .timeout = 
     child_end(pid);
 }
 
+Test(running, one_that_does_not_stop_may_have_started_another, .timeout = 60)
+{
+    struct shared *sh = child_shared(sizeof *sh);
+    pid_t pid = child_start(sleeps_in_the_kernel, sh);
+    cr_assert(eventually(sh->ready >= 1));
+    cr_assert(reaches_state(sh->ready, 'D'));
+    struct hw_target *t = open_running(pid);
+    t->mode = HW_MODE_STOPPED;
+    freeze(t);
+    cr_expect_eq(t->missed_threads, 1);
+    cr_expect(!t->moving);
+    hw_target_thaw(t);
+    cr_expect(t->missed_start, "its child runs in the same memory");
+    hw_target_close(t);
+    child_end(pid);
+}
+
 Test(running, a_moment_of_many_threads_takes_little_time, .timeout = 60)
 {
     struct shared *sh = child_shared(sizeof *sh);

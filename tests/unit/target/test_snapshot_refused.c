@@ -25,6 +25,7 @@ static void expect_refusal(pid_t pid, const char *why)
     cr_expect_eq(rc, HW_ERR_HARMFUL, "%s", err.text);
     cr_expect(strstr(err.text, why), "%s", err.text);
     cr_expect(strstr(err.remedy, "without --snapshot"), "%s", err.remedy);
+    cr_expect(strstr(err.remedy, "--no-stop"), "%s", err.remedy);
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
 }
 
