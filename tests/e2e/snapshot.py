@@ -99,7 +99,7 @@ def busy_target(t, tool):
 
 # ---- the pause ---------------------------------------------------------------------------------
 
-PAUSE_MIB, PAUSE_ROUNDS = int(os.environ.get("HW_FORK_MIB", "384")), 12
+PAUSE_MIB, PAUSE_ROUNDS = int(os.environ.get("HW_FORK_MIB", "384")), 30
 GAP, ASKED, DONE, TOOK = range(4)
 # What stopping and letting go may take besides, on a machine that has other things to do.
 SLACK_NS = 3_000_000
