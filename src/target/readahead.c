@@ -131,11 +131,14 @@ static void *read_ahead(void *arg)
     return NULL;
 }
 
-static bool several_cpus(void)
+/* One for each of our threads, and one that is left to the target if it runs: it would have to wait
+ * for the end of a time slice, some milliseconds, again and again. */
+static bool enough_cpus(const struct hw_target *t)
 {
     cpu_set_t set;
+    int taken = t->moving ? 2 : 1;
     /* It fails where there are more processors than fit in the set. */
-    return sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) > 1;
+    return sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) > taken;
 }
 
 static bool worth_a_thread(const struct hw_readahead *r)
@@ -147,7 +150,7 @@ static bool worth_a_thread(const struct hw_readahead *r)
         bytes += t->pages_known ? hw_pages_count(&t->pages, range.start, range.end).resident
                                 : range.end - range.start;
     }
-    return !t->read_alone && bytes >= THREAD_WORTH && several_cpus();
+    return !t->read_alone && bytes >= THREAD_WORTH && enough_cpus(t);
 }
 
 static void start_thread(struct hw_readahead *r)

@@ -7,6 +7,7 @@ from harmless import Ticker
 from modes import good
 from process import Victim, Words, wait_for, workplace
 from report_checks import check_schema, without_volatile
+from tool import without_leak_check
 
 MIB, BUDGET_MS = 384, 20
 # Letting go takes longer on a machine that has other things to do: the best of some rounds counts,
@@ -150,6 +151,7 @@ def quiet_moment(t, tool):
 
 def terminal_stop(t, tool):
     """^Z at the wrong moment: the process that we hold must not stand still with us."""
+    tool = without_leak_check(tool.build)
     with workplace() as place, Ticker(tool.build, place) as ticker:
         caught = 0
         for _ in range(5):

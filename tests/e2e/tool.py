@@ -56,14 +56,19 @@ class Tool:
                                 **{**quiet, **kwargs})
 
 
+def without_leak_check(build, **kwargs):
+    """heapwalk where the leak check of sanitizers, which traces it as it ends, would not work: under a
+    tracer, or where SIGCONT takes the SIGSTOP away that it waits for."""
+    tool = Tool(build, **kwargs)
+    tool.env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    return tool
+
+
 def under_strace(tool, log, *options):
     """heapwalk, always run by strace, which writes what it sees to the file `log`."""
     if not shutil.which("strace"):
         raise Skip("no strace here")
-    traced = Tool(tool.build, prefix=("strace", "-f", *options, "-o", log))
-    # The leak check of sanitizers does not work there.
-    traced.env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-    return traced
+    return without_leak_check(tool.build, prefix=("strace", "-f", *options, "-o", log))
 
 
 def calls_of(tool, place, *args):
