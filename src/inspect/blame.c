@@ -1,13 +1,21 @@
 #include "inspect/blame.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 /* Whatever seems to be wrong with a core that was cut off, that is the cause. */
 void hw_blame_truncation(const struct hw_target *t, struct hw_error *err)
 {
     if (!t->truncated || !err)
         return;
     struct hw_error why = *err;
+    char ends[96] = "";
+    if (t->core_wanted)
+        snprintf(ends, sizeof ends, ", it ends after %" PRIu64 " of %" PRIu64 " bytes,",
+                 t->core_bytes, t->core_wanted);
     hw_fail(err, why.code,
-            "the core file is truncated, and what is needed is missing from it (%.380s)", why.text);
+            "the core file is truncated%s and what is needed is missing from it (%.280s)", ends,
+            why.text);
     hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
 }
 

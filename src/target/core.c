@@ -262,6 +262,7 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
         return hw_fail(err, HW_ERR_NOT_CORE, "%s is a core without any memory in it", path);
     core_segments_finish(&c->segments);
     c->t.truncated |= c->segments.truncated;
+    c->t.leaves_out = c->segments.unaligned;
     if (c->t.truncated && c->segments.wanted > c->segments.file_size) {
         c->t.core_bytes = c->segments.file_size;
         c->t.core_wanted = c->segments.wanted;

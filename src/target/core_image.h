@@ -95,6 +95,7 @@ struct core_segments {
     uint64_t file_size;
     uint64_t wanted; /* bytes that the file should have for them */
     bool truncated;  /* something is not in the file, or was too much to be true */
+    bool unaligned;  /* not by a kernel, which aligns all to pages and tells all that was mapped */
 };
 
 /* How much of [offset, offset + len) is in the file. */

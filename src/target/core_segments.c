@@ -13,6 +13,10 @@
  * overflow. */
 #define MEMORY_MAX (UINT64_C(1) << 56)
 
+/* What the segments of a core by a kernel, or by qemu-user, are aligned to at least: pages. Those of
+ * gdb are not aligned at all. */
+#define KERNEL_ALIGN 4096
+
 uint64_t core_in_file(const struct core_segments *c, uint64_t offset, uint64_t len)
 {
     uint64_t left = offset < c->file_size ? c->file_size - offset : 0;
@@ -35,6 +39,7 @@ int core_segments_add(struct core_segments *c, const struct hw_machine *m, const
     if (claimed > bytes)
         claimed = bytes;
     c->memory += bytes;
+    c->unaligned |= p->p_align < KERNEL_ALIGN;
     struct core_segment s = {
         .start = p->p_vaddr,
         .end = p->p_vaddr + bytes,

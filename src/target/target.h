@@ -163,6 +163,7 @@ struct hw_target {
     size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
     bool truncated;        /* core: the file ends before its segments do ... */
     uint64_t core_bytes, core_wanted; /* ... after so many bytes of so many; 0 if unknown */
+    bool leaves_out; /* core: what lies between two maps may have been one that was not saved */
     const char *unpack_flaw; /* core: what is wrong with the compressed file, NULL if nothing is */
 };
 

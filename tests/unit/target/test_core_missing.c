@@ -197,3 +197,18 @@ Test(core, nothing_is_missing_of_what_is_no_core)
     cr_expect_eq(until, 0x3000);
     hw_target_close(t);
 }
+
+/* Kernels tell of all mappings, and align their segments. */
+EACH_MACHINE(core, HW_X86_64, knows_whether_mappings_may_be_left_out)
+{
+    struct builder *b = core_new(id);
+    core_add_load(b, 0x10000, 0x4000, 0x4000, PF_R | PF_W, 'a')->p_align = 0x10000;
+    core_add_load(b, 0x20000, 0x4000, 0, PF_R | PF_W, 'b')->p_align = 0x1000;
+    struct hw_target *t = core_must_open(b, WHOLE);
+    cr_expect(!t->leaves_out);
+    hw_target_close(t);
+    core_add_load(b, 0x30000, 0x4000, 0x4000, PF_R | PF_W, 'c')->p_align = 1;
+    t = core_must_open(b, WHOLE);
+    cr_expect(t->leaves_out);
+    hw_target_close(t);
+}
