@@ -203,7 +203,8 @@ static void narrow_headers(const struct builder *b, uint8_t *file)
                         .p_vaddr = (uint32_t)wide->p_vaddr,
                         .p_filesz = (uint32_t)wide->p_filesz,
                         .p_memsz = (uint32_t)wide->p_memsz,
-                        .p_flags = wide->p_flags};
+                        .p_flags = wide->p_flags,
+                        .p_align = (uint32_t)wide->p_align};
         memcpy(file + offsetof(struct builder, p) + i * sizeof p, &p, sizeof p);
     }
 }
