@@ -50,6 +50,14 @@ void hw_report_missing_file(struct hw_modules *modules, struct hw_report *r)
                       "%.150s; " NAME_LIBC, libc->problem);
 }
 
+void hw_report_wrong_exe(struct hw_modules *modules, struct hw_report *r)
+{
+    const char *problem = hw_modules_exe_problem(modules);
+    if (problem)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the executable that was named: %.220s", problem);
+}
+
 bool hw_names_no_files(const struct hw_target *t)
 {
     for (size_t i = 0; i < t->map_count; i++)
