@@ -3,20 +3,40 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Whatever seems to be wrong with a core that was cut off, that is the cause. */
-void hw_blame_truncation(const struct hw_target *t, struct hw_error *err)
+static void blame_truncation(const struct hw_target *t, const char *why, struct hw_error *err)
 {
-    if (!t->truncated || !err)
-        return;
-    struct hw_error why = *err;
     char ends[96] = "";
     if (t->core_wanted)
         snprintf(ends, sizeof ends, ", it ends after %" PRIu64 " of %" PRIu64 " bytes,",
                  t->core_bytes, t->core_wanted);
-    hw_fail(err, why.code,
+    hw_fail(err, err->code,
             "the core file is truncated%s and what is needed is missing from it (%.280s)", ends,
-            why.text);
+            why);
     hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
+}
+
+/* A core that has not even the stack of a thread was written without any memory of the program's own:
+ * the lowest bit of /proc/PID/coredump_filter was clear. */
+static bool has_stack(struct hw_target *t)
+{
+    char byte;
+    const struct hw_thread *th = t->thread_count ? &t->threads[0] : NULL;
+    return !th || !th->regs_known || !hw_map_at(t, th->sp) ||
+           hw_read(t, th->sp, &byte, 1, NULL) == 1;
+}
+
+void hw_blame_core(struct hw_target *t, struct hw_error *err)
+{
+    if (!err || t->who.kind != HW_TARGET_CORE)
+        return;
+    struct hw_error why = *err;
+    if (t->truncated) {
+        blame_truncation(t, why.text, err);
+    } else if (!has_stack(t)) {
+        hw_fail(err, why.code, "the core was written without the program's private memory (%.320s)",
+                why.text);
+        hw_remedy(err, "have it saved: echo 0x33 > /proc/PID/coredump_filter");
+    }
 }
 
 #define NAME_LIBC                                                                                  \

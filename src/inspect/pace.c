@@ -179,7 +179,7 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
         *ret = hw_walking_finish(&w);
     } else {
         hw_walking_drop(&w);
-        hw_blame_truncation(s->image.target, err);
+        hw_blame_core(s->image.target, err);
     }
     return rc;
 }

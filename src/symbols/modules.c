@@ -34,7 +34,7 @@ static size_t path_len(const char *path)
 
 static bool is_file(const struct hw_map *map)
 {
-    return map->path && map->path[0] == '/';
+    return map->path && map->path[0] != '['; /* cores may know no more than how it was called */
 }
 
 /*

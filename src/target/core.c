@@ -267,8 +267,10 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
         c->t.core_bytes = c->segments.file_size;
         c->t.core_wanted = c->segments.wanted;
     }
+    rc = core_links_find(&c->t, &c->segments, &c->notes, err);
     core_notes_finish(&c->notes);
-    rc = make_maps(c, err);
+    if (rc == HW_OK)
+        rc = make_maps(c, err);
     if (rc == HW_OK)
         rc = identify(c, err);
     hw_target_take_threads(&c->t, &c->notes.threads);

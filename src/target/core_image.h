@@ -1,7 +1,7 @@
 /*
  * The parts of reading a core that core.c puts together: its headers (core_elf.c), what its notes say
- * about the process (core_notes.c), what of memory is where in the file (core_segments.c), and which
- * of that takes no room there (core_holes.c).
+ * about the process (core_notes.c) or else the dynamic linker knew (core_links.c), what of memory is
+ * where in the file (core_segments.c), and which of that takes no room there (core_holes.c).
  */
 #ifndef HW_TARGET_CORE_IMAGE_H
 #define HW_TARGET_CORE_IMAGE_H
@@ -34,6 +34,7 @@ struct core_file {
     hw_addr start, end;
     uint64_t offset; /* in the file */
     char *path;      /* in core_notes.names */
+    size_t name;     /* where in them, while they may still move */
 };
 
 /* Start from {.machine = ...}. */
@@ -119,6 +120,13 @@ void core_segments_missing(const struct core_segments *c, hw_addr start, hw_addr
 /* Append the maps of the image; their paths stay those of the notes. NOMEM. */
 int core_segments_maps(const struct core_segments *c, const struct core_notes *n, hw_map_vec *maps,
                        struct hw_error *err);
+
+/* ---- core_links.c ---------------------------------------------------------------------------- */
+
+/* Where no note tells of files, add those that the dynamic linker knows; before core_notes_finish().
+ * NOMEM. */
+int core_links_find(struct hw_target *t, const struct core_segments *segments,
+                    struct core_notes *notes, struct hw_error *err);
 
 /* ---- shared ---------------------------------------------------------------------------------- */
 
