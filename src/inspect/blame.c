@@ -70,6 +70,32 @@ void hw_report_missing_file(struct hw_modules *modules, struct hw_report *r)
                       "%.150s; " NAME_LIBC, libc->problem);
 }
 
+/* Whether there are only zeros at `addr`, as much as a chunk header and more. */
+static bool is_zero(struct hw_target *t, hw_addr addr)
+{
+    uint8_t bytes[64], sum = 0;
+    if (hw_read_all(t, addr, bytes, sizeof bytes, NULL) != HW_OK)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        sum |= bytes[i];
+    return sum == 0;
+}
+
+void hw_report_unread(struct hw_target *t, struct hw_report *r)
+{
+    for (size_t i = 0; i < r->findings.count && t->leaves_out; i++) {
+        const struct hw_finding *f = &r->findings.data[i];
+        if (f->kind != HW_FINDING_BAD_CHUNK || !is_zero(t, f->address.n))
+            continue;
+        hw_report_add(r, HW_FINDING_NOTE, f->arena, f->address, (struct hw_maybe){0},
+                      "what is at %#" PRIx64
+                      " are zeros: gdb's gcore saves as zeros what it cannot "
+                      "read, and that is any mapping with guard pages",
+                      f->address.n);
+        return;
+    }
+}
+
 void hw_report_wrong_exe(struct hw_modules *modules, struct hw_report *r)
 {
     const char *problem = hw_modules_exe_problem(modules);

@@ -14,6 +14,8 @@ void hw_blame_core(struct hw_target *t, struct hw_error *err);
 void hw_blame_missing_file(struct hw_modules *modules, struct hw_error *err);
 /* The same as a note in an incomplete report. */
 void hw_report_missing_file(struct hw_modules *modules, struct hw_report *r);
+/* Damage that is none, but zeros that gcore saved for what it could not read: a note. */
+void hw_report_unread(struct hw_target *t, struct hw_report *r);
 /* The executable that was named is another one: a note. */
 void hw_report_wrong_exe(struct hw_modules *modules, struct hw_report *r);
 /* A core that does not tell which files were mapped. */

@@ -293,6 +293,7 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
         hw_pins_name(s->image.modules, r);
     hw_foreign_report(&s->foreign, &s->image, r);
     hw_report_missing_file(s->image.modules, r);
+    hw_report_unread(t, r);
     hw_report_wrong_exe(s->image.modules, r);
     hw_judge(r);
     return r;

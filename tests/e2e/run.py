@@ -14,6 +14,7 @@ import time
 
 import badinput
 import busy
+import cores
 import damage
 import dryrun
 import everyday
@@ -39,7 +40,7 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
+MODULES = (cores, layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
            hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 

@@ -1,8 +1,9 @@
 /*
- * missing dontdump|none main|thread|mmapped|regions|small: a part of malloc's memory is not in a core
+ * missing dontdump|none|guard main|thread|mmapped|regions|small: a part of malloc's memory is not in a core
  * of this program. Either the program asks for that, as numerical libraries do for large buffers and
  * as programs do for what is secret; or it is PROT_NONE and was never touched, which gdb's gcore leaves
- * out without a trace.
+ * out without a trace; or it has guard pages, which gcore cannot read and saves as zeros, with all that
+ * lies around them.
  *
  * In expect.txt: "missing ADDRESS BYTES" for each part.
  */
@@ -16,14 +17,18 @@
 #define PAGE  ((uintptr_t)4096)
 #define LARGE ((size_t)400000)
 
+#define GUARD_INSTALL 102 /* MADV_GUARD_INSTALL */
+
 static void lose(uintptr_t start, uintptr_t end)
 {
     start = (start + PAGE - 1) / PAGE * PAGE;
     end = end / PAGE * PAGE;
-    int rc = victim_is(0, "none") ? mprotect((void *)start, end - start, PROT_NONE)
-                                  : madvise((void *)start, end - start, MADV_DONTDUMP);
-    if (rc != 0)
-        victim_die("mprotect or madvise");
+    if (victim_is(0, "guard") && madvise((void *)start, end - start, GUARD_INSTALL) != 0)
+        return; /* since Linux 6.13 */
+    if (victim_is(0, "none") && mprotect((void *)start, end - start, PROT_NONE) != 0)
+        victim_die("mprotect");
+    if (victim_is(0, "dontdump") && madvise((void *)start, end - start, MADV_DONTDUMP) != 0)
+        victim_die("madvise");
     victim_expect("missing %#zx %zu", (size_t)start, (size_t)(end - start));
 }
 
