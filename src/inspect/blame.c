@@ -30,7 +30,14 @@ void hw_blame_core(struct hw_target *t, struct hw_error *err)
     if (!err || t->who.kind != HW_TARGET_CORE)
         return;
     struct hw_error why = *err;
-    if (t->truncated) {
+    if (t->unpack_flaw) {
+        hw_fail(
+            err, why.code,
+            "the compressed core file is damaged (%.100s), and what is needed is missing from it "
+            "(%.280s)",
+            t->unpack_flaw, why.text);
+        hw_remedy(err, "fetch it again");
+    } else if (t->truncated) {
         blame_truncation(t, why.text, err);
     } else if (!has_stack(t)) {
         hw_fail(err, why.code, "the core was written without the program's private memory (%.320s)",

@@ -7,8 +7,8 @@
 #include "model/model.h"
 #include "symbols/modules.h"
 
-/* Whatever seems to be wrong with a core that was cut off, or written without private memory, that is
- * the cause: put it into `err`. */
+/* Whatever seems to be wrong with a core that was cut off, damaged in its container, or written without
+ * private memory, that is the cause: put it into `err`. */
 void hw_blame_core(struct hw_target *t, struct hw_error *err);
 /* No symbols, as libc's own file could not be used: why, and what to do. */
 void hw_blame_missing_file(struct hw_modules *modules, struct hw_error *err);

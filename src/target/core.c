@@ -22,6 +22,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -109,6 +110,16 @@ static const struct hw_target_ops core_ops = {
 
 /* ---- the file --------------------------------------------------------------------------------- */
 
+/* How long a pipe with a name may be without a writer. */
+#define WRITER_MS 3000
+
+/* Whether there is something in it, or was. */
+static bool has_writer(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, WRITER_MS) != 0;
+}
+
 /* A descriptor for what the user named: a file, a pipe, standard input. */
 static int open_input(const char *path, struct hw_error *err)
 {
@@ -119,7 +130,7 @@ static int open_input(const char *path, struct hw_error *err)
         hw_remedy(err, "heapwalk - reads a core from a pipe: zcat core.gz | heapwalk -");
         return -1;
     }
-    /* Not to wait for a writer if it is a FIFO; for its bytes one has to wait. */
+    /* Not to wait for ever for a writer if it is a FIFO; once there is one, for its bytes. */
     int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                       : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) != 0) {
@@ -128,6 +139,8 @@ static int open_input(const char *path, struct hw_error *err)
         hw_fail(err, HW_ERR_NOT_CORE, "%s is a directory", path);
     } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
         hw_fail(err, HW_ERR_NOT_CORE, "%s is neither a file nor a pipe", path);
+    } else if (!standard && S_ISFIFO(st.st_mode) && !has_writer(fd)) {
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is a pipe into which nobody writes a core", path);
     } else {
         int flags = fcntl(fd, F_GETFL);
         if (!standard && flags >= 0)

@@ -15,6 +15,7 @@ import time
 import badinput
 import busy
 import cores
+import cores_packed
 import damage
 import dryrun
 import everyday
@@ -40,7 +41,7 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (cores, layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
+MODULES = (cores, cores_packed, layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
            hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 

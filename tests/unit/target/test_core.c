@@ -319,7 +319,7 @@ Test(core, says_what_a_file_is_instead, .timeout = 30)
     cr_assert_not_null(mkdtemp(dir));
     snprintf(fifo, sizeof fifo, "%s/fifo", dir);
     cr_assert_eq(mkfifo(fifo, 0600), 0);
-    expect_refusal(fifo, HW_ERR_NOT_CORE, "is empty"); /* nobody is going to write */
+    expect_refusal(fifo, HW_ERR_NOT_CORE, "is a pipe into which nobody writes");
     unlink(fifo);
     rmdir(dir);
     expect_refusal_of("", 0, HW_ERR_NOT_CORE, "is empty");
