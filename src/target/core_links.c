@@ -8,9 +8,9 @@
  *
  * How far a file reaches is told by its ELF header, where that was saved. qemu-user does not save
  * executable parts, which begin with it on some machines; then it reaches over the row of mappings
- * from l_addr to the one with its dynamic section, and to the variables behind that:
+ * from l_addr to the first that can be written:
  *
- *     | r-x  header, code | ---  | r--  .dynamic | rw-  .data |     (anonymous: .bss)
+ *     | r-x  header, code | ---  | r--  .dynamic | rw-  .data | rw-  .bss, of no file
  *     l_addr                        l_ld
  *
  * Nothing of this is believed but what fits together: the list must begin with the program whose
@@ -168,46 +168,42 @@ static bool add_by_headers(struct finder *f, hw_addr base, size_t name, bool *ok
     return true;
 }
 
-/* The same without headers: from the mapping at `base` on. */
-static bool add_by_row(struct finder *f, hw_addr base, hw_addr dynamic, size_t name)
+/* The same without headers: the row of mappings from `base` to the variables. */
+static bool add_by_row(struct finder *f, hw_addr base, size_t name)
 {
-    const struct core_segment *s = segment_at(f, base);
-    hw_addr start = s ? s->start : 0;
-    while (s && s->end <= dynamic)
-        s = neighbour(f, s);
-    if (!s || dynamic < start) /* then only where it begins is sure */
-        return !(s = segment_at(f, base)) || add_part(f, s->start, s->end, 0, name);
-    const struct core_segment *data = s->flags & HW_MAP_WRITE ? NULL : neighbour(f, s);
-    if (data && data->flags & HW_MAP_WRITE)
-        s = data;
-    return add_part(f, start, s->end, 0, name);
+    const struct core_segment *first = segment_at(f, base), *last = first;
+    while (last && !(last->flags & HW_MAP_WRITE))
+        last = neighbour(f, last);
+    if (!last) /* then only where it begins is sure */
+        last = first;
+    return !first || add_part(f, first->start, last->end, 0, name);
 }
 
-static int add_file(struct finder *f, hw_addr base, hw_addr dynamic, hw_addr name_at,
-                    const char *otherwise, struct hw_error *err)
+static int add_file(struct finder *f, hw_addr base, hw_addr name_at, const char *otherwise,
+                    struct hw_error *err)
 {
     size_t name;
     bool ok = add_name(f, name_at, otherwise, &name);
     if (ok && !add_by_headers(f, base, name, &ok))
-        ok = add_by_row(f, base, dynamic, name);
+        ok = add_by_row(f, base, name);
     return ok ? HW_OK : out_of_memory(err);
 }
 
 static int add_all(struct finder *f, struct hw_error *err)
 {
-    struct link link = {0};
     const struct core_segment *s = segment_at(f, f->notes->phdr);
+    const char *name = f->notes->comm[0] ? f->notes->comm : "program";
+    struct link link = {0};
     if (!s)
         return HW_OK;
-    bool list = find_list(f, &link);
-    const char *name = f->notes->comm[0] ? f->notes->comm : "program";
-    int rc = add_file(f, s->start, list ? link.word[L_LD] : 0, f->notes->execfn, name, err);
-    for (unsigned i = 0; list && rc == HW_OK && i < LINKS_MAX; i++) {
+    int rc = add_file(f, s->start, f->notes->execfn, name, err);
+    bool more = find_list(f, &link);
+    for (unsigned i = 0; more && rc == HW_OK && i < LINKS_MAX; i++) {
         hw_addr before = link.at;
-        list = read_link(f, link.word[L_NEXT], &link) && link.word[L_PREV] == before;
         char first;
-        if (list && hw_read(f->t, link.word[L_NAME], &first, 1, NULL) == 1 && first == '/')
-            rc = add_file(f, link.word[L_ADDR], link.word[L_LD], link.word[L_NAME], "", err);
+        more = read_link(f, link.word[L_NEXT], &link) && link.word[L_PREV] == before;
+        if (more && hw_read(f->t, link.word[L_NAME], &first, 1, NULL) == 1 && first == '/')
+            rc = add_file(f, link.word[L_ADDR], link.word[L_NAME], "", err);
     }
     return rc;
 }
