@@ -1,5 +1,5 @@
-"""Cores in containers: compressed, in pipes, cut off and damaged on the way. What comes out is read as
-the plain core is, and nothing is left behind."""
+"""Cores in containers: compressed, in pipes, cut off and damaged on the way. What comes out is read
+as the plain core is, and nothing is left behind."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from badinput import check_refused
 from cases import Case
-from cores import compiled, notes, problems
+from cores import compiled, problems
 from damage import check_adds_up
 from modes import good, kernel_core, running
 from process import workplace
@@ -141,8 +141,8 @@ def from_fifo(tool, fifo, content, delay):
 
 
 def cut_off(t, tool, ending):
-    """A stream that ends early is a core that ends early. A static program's arenas come first in it,
-    so that there is something to tell."""
+    """A stream that ends early is a core that ends early. A static program's arenas come first in
+    it, so that there is something to tell."""
     with workplace() as build:
         compiled(build, "many-threads", "-static")
         with plain(tool, build) as core:
@@ -157,8 +157,8 @@ def cut_off(t, tool, ending):
 
 
 def damaged(t, tool, ending):
-    """Bytes in the middle are others: what comes before them is read, what comes behind is not, and it
-    is said. Where a format does not notice at once, its checksum does in the end."""
+    """Bytes in the middle are others: what comes before them is read, what comes behind is not, and
+    it is said. Where a format does not notice at once, its checksum does in the end."""
     with workplace() as build:
         compiled(build, "many-threads", "-static")
         with plain(tool, build) as core:
@@ -199,7 +199,7 @@ def in_small_room(tool, directory, size, *args):
     prefix = ["unshare", "--mount", *user, "sh", "-c", script, directory]
     confined = type(tool)(tool.build, prefix=prefix)
     ran = confined.run(*args, env={"TMPDIR": directory})
-    if ran.status in (1, 125) and b"unshare" in ran.err + b"" or ran.status == 125:
+    if ran.status == 125 or (ran.status == 1 and b"unshare" in ran.err):
         raise Skip(f"no file systems can be mounted here: {ran}")
     return ran
 
