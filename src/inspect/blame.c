@@ -1,17 +1,51 @@
 #include "inspect/blame.h"
 
 #include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Whatever seems to be wrong with a core that was cut off, that is the cause. */
-void hw_blame_truncation(const struct hw_target *t, struct hw_error *err)
+static void blame_truncation(const struct hw_target *t, const char *why, struct hw_error *err)
 {
-    if (!t->truncated || !err)
+    char ends[96] = "";
+    if (t->core_wanted)
+        snprintf(ends, sizeof ends, ", it ends after %" PRIu64 " of %" PRIu64 " bytes,",
+                 t->core_bytes, t->core_wanted);
+    hw_fail(err, err->code,
+            "the core file is truncated%s and what is needed is missing from it (%.280s)", ends,
+            why);
+    hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
+}
+
+/* A core that has not even the stack of a thread was written without any memory of the program's own:
+ * the lowest bit of /proc/PID/coredump_filter was clear. */
+static bool has_stack(struct hw_target *t)
+{
+    char byte;
+    const struct hw_thread *th = t->thread_count ? &t->threads[0] : NULL;
+    return !th || !th->regs_known || !hw_map_at(t, th->sp) ||
+           hw_read(t, th->sp, &byte, 1, NULL) == 1;
+}
+
+void hw_blame_core(struct hw_target *t, struct hw_error *err)
+{
+    if (!err || t->who.kind != HW_TARGET_CORE)
         return;
     struct hw_error why = *err;
-    hw_fail(err, why.code,
-            "the core file is truncated, and what is needed is missing from it (%.380s)", why.text);
-    hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
+    if (t->unpack_flaw) {
+        hw_fail(
+            err, why.code,
+            "the compressed core file is damaged (%.100s), and what is needed is missing from it "
+            "(%.280s)",
+            t->unpack_flaw, why.text);
+        hw_remedy(err, "fetch it again");
+    } else if (t->truncated) {
+        blame_truncation(t, why.text, err);
+    } else if (!has_stack(t)) {
+        hw_fail(err, why.code, "the core was written without the program's private memory (%.320s)",
+                why.text);
+        hw_remedy(err, "have it saved: echo 0x33 > /proc/PID/coredump_filter");
+    }
 }
 
 /* What is found out by asking the kernel, or does not depend on the target, is right as it is. */
@@ -87,6 +121,40 @@ void hw_report_missing_file(struct hw_modules *modules, struct hw_report *r)
     if (libc && !hw_report_complete(r))
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "%.150s; " NAME_LIBC, libc->problem);
+}
+
+/* Whether there are only zeros at `addr`, as much as a chunk header and more. */
+static bool is_zero(struct hw_target *t, hw_addr addr)
+{
+    uint8_t bytes[64], sum = 0;
+    if (hw_read_all(t, addr, bytes, sizeof bytes, NULL) != HW_OK)
+        return false;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        sum |= bytes[i];
+    return sum == 0;
+}
+
+void hw_report_unread(struct hw_target *t, struct hw_report *r)
+{
+    for (size_t i = 0; i < r->findings.count && t->leaves_out; i++) {
+        const struct hw_finding *f = &r->findings.data[i];
+        if (f->kind != HW_FINDING_BAD_CHUNK || !is_zero(t, f->address.n))
+            continue;
+        hw_report_add(r, HW_FINDING_NOTE, f->arena, f->address, (struct hw_maybe){0},
+                      "what is at %#" PRIx64
+                      " are zeros: gdb's gcore saves as zeros what it cannot "
+                      "read, and that is any mapping with guard pages",
+                      f->address.n);
+        return;
+    }
+}
+
+void hw_report_wrong_exe(struct hw_modules *modules, struct hw_report *r)
+{
+    const char *problem = hw_modules_exe_problem(modules);
+    if (problem)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the executable that was named: %.220s", problem);
 }
 
 bool hw_names_no_files(const struct hw_target *t)

@@ -156,7 +156,7 @@ int hw_dry_run_core(const char *path, const struct hw_options *opt,
     describe(t, &d);
     foresee_allocator(t, opt, &d.allocator);
     if (!d.allocator.found)
-        hw_blame_truncation(t, &d.allocator.why_not);
+        hw_blame_core(t, &d.allocator.why_not);
     decide(t, &d);
     rc = render(&d, ropt, out, works, err);
     hw_target_close(t);

@@ -198,7 +198,7 @@ static int walk_all(struct hw_session *s, const struct hw_walker *walker, struct
         *ret = hw_walking_finish(&w);
     } else {
         hw_walking_drop(&w);
-        hw_blame_truncation(t, err);
+        hw_blame_core(t, err);
         rc = hw_blame_moment(t, rc, err);
     }
     return rc;

@@ -33,10 +33,10 @@ static uint64_t usable_bytes(const struct hw_report *r, const struct hw_block *b
     return handed_out && b->bytes > r->target.word ? b->bytes - r->target.word : 0;
 }
 
-/* Read, but never a page that has nothing: that would make the kernel map one. */
+/* Read, but never a page of a process that has nothing: that would make the kernel map one. */
 static size_t read_present(struct hw_target *t, hw_addr from, void *buf, size_t len)
 {
-    hw_addr end = from;
+    hw_addr end = t->who.kind == HW_TARGET_LIVE ? from : from + len;
     while (end - from < len) {
         hw_addr next = (end / t->who.page_size + 1) * t->who.page_size;
         uint64_t budget = 1;

@@ -37,8 +37,8 @@ static int open_allocator(struct hw_session *s, struct hw_error *err)
     } else if (hw_names_no_files(s->image.target)) {
         rc = hw_fail(
             err, HW_ERR_UNSUPPORTED,
-            "the core does not tell which files were mapped where (it has no NT_FILE note), "
-            "so libc cannot be found in it");
+            "the core does not tell which files were mapped where (it has no NT_FILE note, nor the "
+            "dynamic linker's list), so libc cannot be found in it");
         hw_remedy(err, "the kernel and gdb write that note; qemu-user does not");
         return rc;
     } else {
@@ -86,7 +86,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
         *ret = s;
         return HW_OK;
     }
-    hw_blame_truncation(target, err);
+    hw_blame_core(target, err);
     rc = hw_blame_moment(target, rc, err);
     hw_close(s);
     return rc;

@@ -7,6 +7,7 @@
 #include "analysis/verdict.h"
 #include "inspect/blame.h"
 #include "inspect/limits.h"
+#include "inspect/missing.h"
 #include "inspect/pins.h"
 #include "inspect/schedule.h"
 #include "target/proc.h"
@@ -71,6 +72,7 @@ static int on_blocks(void *ctx, const struct hw_block *b, size_t n)
         return w->code;
     hw_analyses_blocks(w->analyzing, b, n);
     hw_ledger_blocks(&w->ledger, b, n);
+    hw_missing_blocks(w->session->image.target, b, n, &w->missing);
     count(w, b, n);
     int rc = 0;
     for (size_t i = 0; w->walker->block && i < n && rc == 0; i++)
@@ -162,7 +164,13 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the compressed core file is damaged, what comes behind is missing: %s",
                       t->unpack_flaw);
-    if (t->truncated)
+    if (t->truncated && t->core_wanted)
+        hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0},
+                      hw_known(t->core_wanted - t->core_bytes),
+                      "the core file ends after %" PRIu64 " of %" PRIu64
+                      " bytes: it was truncated when it was written",
+                      t->core_bytes, t->core_wanted);
+    else if (t->truncated)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the core file ends before its segments do: it was truncated when it was "
                       "written");
@@ -321,11 +329,14 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     if (live)
         hw_limits_ask(t->who.pid, r);
     hw_analyses_end(w->analyzing);
+    hw_missing_report(t, &w->missing, r);
     r->pages = NULL;
     if (r->holes_wanted)
         hw_pins_name(s->image.modules, r);
     hw_foreign_report(&s->foreign, &s->image, r);
     hw_report_missing_file(s->image.modules, r);
+    hw_report_unread(t, r);
+    hw_report_wrong_exe(s->image.modules, r);
     hw_judge(r);
     return r;
 }

@@ -25,6 +25,7 @@ struct hw_walking {
     bool let_go;               /* it runs, as there was not the time to read the rest */
     struct hw_analyzing *analyzing; /* once the report has its arenas */
     struct hw_ledger ledger;
+    struct hw_missing missing;     /* of mmapped chunks, in a core */
     uint64_t done, expected, told; /* bytes of blocks: so far, in all, when last told */
     struct hw_error *err;
     int code; /* of a failure in a callback */

@@ -32,6 +32,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
 #define HW_FINDINGS(X)                                                                             \
     X(NOTE, "note")                         /* worth knowing, nothing is missing */                \
     X(UNREADABLE, "unreadable")             /* bytes of a heap that could not be read */           \
+    X(MISSING, "missing")                   /* bytes of a heap that the core does not have */      \
     X(TRUNCATED_CORE, "truncated_core")     /* the core file ends too early */                     \
     X(THREAD_MISSED, "thread_missed")       /* threads may have run that nobody stopped */         \
     X(THREAD_CACHE, "thread_cache")         /* a tcache that cannot be read or trusted */          \

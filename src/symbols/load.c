@@ -89,10 +89,16 @@ static int open_main(struct hw_modules *m, struct hw_module *mod, struct hw_erro
     const char *named = mod->priv->named;
     if (!named && mod->is_exe)
         named = m->exe;
+    int rc = HW_OK;
     if (named)
-        return take_main(m, mod, hw_open_regular(AT_FDCWD, named, false, err), named, err);
+        rc = take_main(m, mod, hw_open_regular(AT_FDCWD, named, false, err), named, err);
+    if (named && (rc == HW_OK || mod->priv->named))
+        return rc;
     if (m->sysroot && open_in_sysroot(m, mod, NULL) == HW_OK)
         return HW_OK;
+    /* A wrong executable was named: the right one may be where it was. */
+    if (named)
+        return open_in_place(m, mod, NULL) == HW_OK ? HW_OK : rc;
     return open_in_place(m, mod, err);
 }
 

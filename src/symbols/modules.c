@@ -34,7 +34,7 @@ static size_t path_len(const char *path)
 
 static bool is_file(const struct hw_map *map)
 {
-    return map->path && map->path[0] == '/';
+    return map->path && map->path[0] != '['; /* cores may know no more than how it was called */
 }
 
 /*
@@ -161,6 +161,35 @@ static void find_exe(struct hw_modules *m)
     }
 }
 
+/* What is wrong with the file that the caller named. Where the target does not tell its build-id,
+ * another name makes it suspicious, no more. */
+static void check_exe(struct hw_modules *m)
+{
+    struct hw_error why = {0};
+    struct hw_elf_file f;
+    const struct hw_module *mod = NULL;
+    for (size_t i = 0; i < m->count && !mod; i++)
+        mod = m->list[i].is_exe ? &m->list[i] : NULL;
+    if (!m->exe || !mod)
+        return;
+    int fd = hw_open_regular(AT_FDCWD, m->exe, false, &why);
+    if (fd >= 0 && hw_elf_open(fd, m->exe, m->target->who.machine, &f, &why) == HW_OK) {
+        const char *slash = strrchr(m->exe, '/'), *name = slash ? slash + 1 : m->exe;
+        if (hw_check_build_id(mod, &f, &why) == HW_OK && !mod->has_build_id &&
+            strcmp(name, mod->name) != 0)
+            hw_fail(&why, HW_ERR_NO_SYMBOLS,
+                    "%s may be another program than %s, whose build-id is not known", m->exe,
+                    mod->path);
+        hw_elf_close(&f);
+    }
+    m->exe_problem = why.code ? strdup(why.text) : NULL;
+}
+
+const char *hw_modules_exe_problem(const struct hw_modules *m)
+{
+    return m->exe_problem;
+}
+
 bool hw_is_libc_name(const char *name)
 {
     if (strncmp(name, "libc.so.", 8) == 0)
@@ -242,6 +271,7 @@ int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
         return hw_fail(err, HW_ERR_NOMEM, "out of memory listing the modules");
     }
     find_exe(m);
+    check_exe(m);
     int rc = check_places(m, err);
     if (rc == HW_OK)
         *ret = m;
@@ -262,6 +292,7 @@ void hw_modules_close(struct hw_modules *m)
     free(m->list);
     free(m->order);
     free(m->exe);
+    free(m->exe_problem);
     free(m->libc);
     free(m->sysroot);
     free(m->debuginfo_path);

@@ -45,6 +45,10 @@ int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
                     struct hw_modules **ret, struct hw_error *err);
 void hw_modules_close(struct hw_modules *m);
 
+/* Why the executable that the caller named is not the one of the target (it is not used then), or may
+ * not be; NULL if it is, or none was named. */
+const char *hw_modules_exe_problem(const struct hw_modules *m);
+
 size_t hw_modules_count(const struct hw_modules *m);
 /* In the order of addresses, but copies of libc in other namespaces (dlmopen) come behind the one
  * that the program itself is linked to. */

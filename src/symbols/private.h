@@ -204,6 +204,7 @@ struct hw_module_private {
 struct hw_modules {
     struct hw_target *target;
     char *exe, *libc, *sysroot, *debuginfo_path; /* or NULL */
+    char *exe_problem;                           /* or NULL */
     struct hw_module *list;                      /* sorted by address, disjoint */
     struct hw_module **order;                    /* as hw_modules_get() tells them */
     size_t count;

@@ -61,8 +61,11 @@ bool hw_plan_find(const struct hw_plan *p, hw_addr addr, struct hw_place *ret)
 static struct hw_range next_run(const struct hw_target *t, hw_addr addr, hw_addr end,
                                 uint64_t reach)
 {
-    if (!t->pages_known)
-        return (struct hw_range){addr, end};
+    if (!t->pages_known) {
+        hw_addr until;
+        bool data = hw_target_extent(t, addr, end, &until) == HW_EXTENT_DATA;
+        return (struct hw_range){data ? addr : until, until};
+    }
     bool resident = hw_pages_at(&t->pages, addr) == HW_PAGE_RESIDENT;
     if (resident && addr < end && end - addr > reach)
         end = addr + reach;

@@ -143,6 +143,22 @@ hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *b
     return t->ops->next_data ? t->ops->next_data(t, addr, end, budget) : addr;
 }
 
+enum hw_extent hw_target_extent(const struct hw_target *t, hw_addr addr, hw_addr end,
+                                hw_addr *until)
+{
+    if (t->ops->extent)
+        return t->ops->extent(t, addr, end, until);
+    *until = end;
+    return HW_EXTENT_DATA;
+}
+
+void hw_target_missing(const struct hw_target *t, hw_addr start, hw_addr end,
+                       struct hw_missing *sum)
+{
+    if (t->ops->missing)
+        t->ops->missing(t, start, end, sum);
+}
+
 const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr)
 {
     size_t low = 0, high = t->map_count; /* the first map that ends above addr */

@@ -81,6 +81,20 @@ struct hw_memory {
     bool locks_known; /* struct hw_pages tells which; else only a part is */
 };
 
+/* What an image has of a part of memory. */
+enum hw_extent {
+    HW_EXTENT_MISSING, /* nothing: it cannot be read */
+    HW_EXTENT_ZEROS,   /* zeros that take no room, in a hole of a core file */
+    HW_EXTENT_DATA,
+};
+
+/* Memory that a core should have, and has not. */
+struct hw_missing {
+    uint64_t bytes;
+    uint64_t cut_off; /* of these, lost with the end of the file; the rest was never saved */
+    hw_addr first;    /* where the first of them is, if there are any */
+};
+
 struct hw_target;
 
 struct hw_target_ops {
@@ -112,6 +126,10 @@ struct hw_target_ops {
     int (*find_pages)(struct hw_target *t, struct hw_error *err);
     /* See hw_next_data(). NULL: every page may have data. */
     hw_addr (*next_data)(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
+    /* See hw_target_extent(). NULL: that is not known. Called by several threads at once, as read(). */
+    enum hw_extent (*extent)(const struct hw_target *t, hw_addr addr, hw_addr end, hw_addr *until);
+    /* See hw_target_missing(). NULL: nothing is. */
+    void (*missing)(const struct hw_target *t, hw_addr start, hw_addr end, struct hw_missing *sum);
     /* See hw_target_check(). NULL: it is always there. */
     int (*check)(struct hw_target *t, struct hw_error *err);
     /* Release what the kind owns; the rest of struct hw_target is released by the caller. */
@@ -155,7 +173,9 @@ struct hw_target {
         missed_threads; /* live: threads that could not be stopped in time by the last freeze. None
                               of them could do more than end the system call that it was in, ... */
     bool missed_start;  /* ... but that may have started others, which ran on; set by the thaw */
-    bool truncated;     /* core: the file ends before its segments do */
+    bool truncated;     /* core: the file ends before its segments do ... */
+    uint64_t core_bytes, core_wanted; /* ... after so many bytes of so many; 0 if unknown */
+    bool leaves_out; /* core: what lies between two maps may have been one that was not saved */
     const char *unpack_flaw; /* core: what is wrong with the compressed file, NULL if nothing is */
 };
 
@@ -236,9 +256,10 @@ int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_err
 int hw_target_find_pages(struct hw_target *t, struct hw_error *err);
 
 /*
- * The first address at or above `addr` and below `end` whose page has something to read: it is in
- * RAM or swapped out, or was saved in the core. `end` if there is none, or when *budget, one for
- * each page looked at, is spent. Reads nothing of the target.
+ * The first address at or above `addr` and below `end` whose page has something to find: it is in
+ * RAM or swapped out, or was saved in the core and is not just a hole of the file, which is zeros.
+ * `end` if there is none, or when *budget, one for each page or extent looked at, is spent. Reads
+ * nothing of the target.
  *
  * Whoever searches memory page by page asks here first. Reading a page that was never touched makes
  * the kernel map its zero page there: the target's page tables grow, later residency figures lie,
@@ -246,6 +267,18 @@ int hw_target_find_pages(struct hw_target *t, struct hw_error *err);
  * we may have stopped.
  */
 hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
+
+/*
+ * What a core has at `addr`, and up to where it is the same, `end` at most, through *until: parts of
+ * large heaps and maps that were never touched need not be read to know that they are zeros. Where
+ * that is not known (no core) all is DATA. addr < end.
+ */
+enum hw_extent hw_target_extent(const struct hw_target *t, hw_addr addr, hw_addr end,
+                                hw_addr *until);
+
+/* Add what a core has not of [start, end), which was memory, to *sum. Nothing if it is no core. */
+void hw_target_missing(const struct hw_target *t, hw_addr start, hw_addr end,
+                       struct hw_missing *sum);
 
 /* The map that contains `addr`, or NULL. Valid until the next freeze or close. */
 const struct hw_map *hw_map_at(const struct hw_target *t, hw_addr addr);

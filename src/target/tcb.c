@@ -244,7 +244,7 @@ static bool done(const struct search *s)
 static hw_addr go_on(struct search *s, hw_addr at, hw_addr to)
 {
     uint64_t page = s->t->who.page_size;
-    if (s->how == HW_TCB_WHOLE || at % page != 0)
+    if (at % page != 0)
         return at;
     at = hw_next_data(s->t, at, to, &s->pages);
     return at < to && spend(s, page) == page ? at : to;
@@ -254,8 +254,6 @@ static hw_addr go_on(struct search *s, hw_addr at, hw_addr to)
 static void look_through(struct search *s, hw_addr from, hw_addr to)
 {
     size_t len = 3 * word_of(s);
-    if (s->how == HW_TCB_WHOLE)
-        to = from + spend(s, to - from);
     if (to > UINT64_MAX / TCB_ALIGN * TCB_ALIGN) /* no step from below it can wrap */
         to = UINT64_MAX / TCB_ALIGN * TCB_ALIGN;
     for (hw_addr at = from; at < to && !done(s) && (at = go_on(s, at, to)) < to;) {
@@ -334,8 +332,10 @@ static void decide(struct search *s)
 int hw_find_thread_pointers(struct hw_target *t, enum hw_tcb_search how, struct hw_error *err)
 {
     bool quick = how == HW_TCB_QUICK;
-    struct search s = {
-        .t = t, .how = how, .budget = quick ? QUICK_MAX : WHOLE_MAX, .pages = QUICK_PAGES};
+    struct search s = {.t = t,
+                       .how = how,
+                       .budget = quick ? QUICK_MAX : WHOLE_MAX,
+                       .pages = quick ? QUICK_PAGES : UINT64_MAX};
     for (size_t i = 0; i < t->thread_count; i++)
         s.missing += t->threads[i].tp == 0;
     if (quick)

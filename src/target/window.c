@@ -51,11 +51,15 @@ static const uint8_t *held(const struct hw_window *w, hw_addr addr, size_t len)
 hw_addr hw_ahead_until(const struct hw_target *t, hw_addr addr, hw_addr end)
 {
     const struct hw_pages *pages = &t->pages;
-    if (!t->pages_known || addr >= end)
+    hw_addr until;
+    if (addr >= end)
         return end;
-    if (hw_pages_at(pages, addr) == HW_PAGE_RESIDENT)
+    if (!t->pages_known && hw_target_extent(t, addr, end, &until) == HW_EXTENT_DATA)
+        return until;
+    if (t->pages_known && hw_pages_at(pages, addr) == HW_PAGE_RESIDENT)
         return hw_pages_run_end(pages, addr, end);
-    hw_addr page_end = (addr / pages->page_size + 1) * pages->page_size;
+    uint64_t page = t->who.page_size;
+    hw_addr page_end = (addr / page + 1) * page;
     return page_end < end ? page_end : end;
 }
 

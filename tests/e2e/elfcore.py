@@ -3,7 +3,7 @@
 import struct
 
 PT_LOAD, PT_NOTE = 1, 4
-NT_PRSTATUS = 1
+NT_PRSTATUS, NT_FILE = 1, 0x46494C45
 
 
 class Header:
@@ -43,6 +43,20 @@ def thread_note(data):
             return bytes(data[at:end]), start - at + 32
         at = end
     raise ValueError("no thread in the core")
+
+
+def hide_notes(data, kind):
+    """Make the notes of that kind ones that nobody knows; how many there were."""
+    hidden = 0
+    for whole in headers(data, PT_NOTE):
+        at = whole.offset
+        while at < whole.offset + whole.saved:
+            name, size, this = struct.unpack_from("<III", data, at)
+            if this == kind:
+                struct.pack_into("<I", data, at + 8, 0x7fff0000)
+                hidden += 1
+            at += 12 + (name + 3 & ~3) + (size + 3 & ~3)
+    return hidden
 
 
 def offset_of(data, address):

@@ -14,6 +14,10 @@ import time
 
 import badinput
 import busy
+import cores
+import cores_large
+import cores_missing
+import cores_packed
 import damage
 import dryrun
 import everyday
@@ -39,8 +43,9 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
+           badinput, foreign, hidden, everyday, i386, damage, hostile, residency, holes, dryrun, held,
+           manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

@@ -6,7 +6,7 @@
 
 #include <sys/mman.h>
 
-#define MOST_THREADS 128
+#define MOST_THREADS 1024
 
 static struct {
     size_t threads, blocks;

@@ -152,9 +152,13 @@ static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr
 {
     unsigned header = f->w->rules.header;
     uint64_t page = f->w->target->who.page_size;
-    for (uint64_t at = page; at < mapped && f->probes; at += page, f->probes--)
-        if (is_mmapped(f, start, at - header, end, b))
+    for (uint64_t at = page; at < mapped && f->probes; at += page, f->probes--) {
+        hw_addr zeros_end, p = start + at - header;
+        if (hw_target_extent(f->w->target, p, end, &zeros_end) == HW_EXTENT_ZEROS)
+            at = zeros_end - start;
+        else if (is_mmapped(f, start, at - header, end, b))
             return true;
+    }
     return false;
 }
 

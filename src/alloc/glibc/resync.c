@@ -182,6 +182,11 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
         return end;
     hw_addr p = chunk_first(rules, from + 1);
     while (p > from && p < end && end - p >= rules->header) {
+        hw_addr zeros_end;
+        if (hw_target_extent(w->target, p, end, &zeros_end) == HW_EXTENT_ZEROS) {
+            p = chunk_first(rules, zeros_end); /* no header is of zeros */
+            continue;
+        }
         if (!fill(&s, p)) {
             hw_addr next = glibc_next_page(w, p + 1, end, &skips);
             if (next <= p || next >= end)

@@ -6,6 +6,9 @@
  * it may be a part of a larger one, because the kernel joins neighbours. So nothing is ever
  * measured against the ends of a single mapping.
  *
+ * A core by gdb leaves out what it did not save, and a stretch goes on behind that: malloc's memory
+ * may have such a part in the middle (PROT_NONE, MADV_DONTDUMP). It is missing then, but it was there.
+ *
  * What arenas are known to occupy is not searched again.
  */
 #include "alloc/glibc/glibc.h"
@@ -13,6 +16,20 @@
 static bool is_candidate(const struct hw_map *map)
 {
     return !(map->flags & HW_MAP_SHARED) && hw_map_is_anonymous(map);
+}
+
+/* More than any program keeps out of its cores, and less than lies between the heap and what mmap()
+ * gives, where addresses have 64 bits. */
+#define LEFT_OUT_MAX ((uint64_t)1 << 40)
+
+/* Whether the map, number i, goes on with the last stretch. */
+static bool goes_on(const struct hw_target *t, size_t i, const struct span *last)
+{
+    const struct hw_map *map = &t->maps[i];
+    if (last->end == map->start)
+        return true;
+    return t->leaves_out && t->maps[i - 1].end == last->end &&
+           map->start - last->end < LEFT_OUT_MAX;
 }
 
 int glibc_find_stretches(struct walk *w, struct hw_error *err)
@@ -23,8 +40,9 @@ int glibc_find_stretches(struct walk *w, struct hw_error *err)
         struct span *last = w->stretches.count ? &w->stretches.data[w->stretches.count - 1] : NULL;
         if (!is_candidate(map))
             continue;
-        w->private_bytes += map->end - map->start;
-        if (last && last->end == map->start)
+        bool joins = last && goes_on(t, i, last);
+        w->private_bytes += map->end - (joins ? last->end : map->start);
+        if (joins)
             last->end = map->end;
         else if (!hw_vec_push(&w->stretches, (struct span){map->start, map->end}))
             return hw_fail(err, HW_ERR_NOMEM, "no memory for the list of mappings");

@@ -151,10 +151,13 @@ scan(struct walk *w, hw_addr at, const uint8_t *bytes, size_t len, const unsigne
     return p;
 }
 
-/* The first place at or above `at` that is in RAM, or was saved. */
+/* The first place at or above `at` that is in RAM, or was saved and is not known to be zeros. */
 static hw_addr next_there(struct walk *w, hw_addr at, hw_addr end)
 {
-    const struct hw_target *t = w->target;
+    struct hw_target *t = w->target;
+    uint64_t extents = UINT32_MAX;
+    if (!t->pages_known)
+        return hw_next_data(t, at, end, &extents);
     while (t->pages_known && at < end && hw_pages_at(&t->pages, at) != HW_PAGE_RESIDENT)
         at = hw_pages_run_end(&t->pages, at, end);
     return at;
@@ -169,9 +172,9 @@ static bool scan_range(struct walk *w, struct sweep_range r, size_t limit)
         size_t len;
         const uint8_t *bytes = hw_window_span(&w->window, at, r.end, &len);
         if (!bytes) {
-            uint64_t segments = UINT32_MAX;
+            uint64_t extents = UINT32_MAX;
             hw_addr page = hw_align_down(at, 4096) + 4096;
-            at = next_there(w, hw_next_data(w->target, page, r.end, &segments), r.end);
+            at = next_there(w, hw_next_data(w->target, page, r.end, &extents), r.end);
             continue;
         }
         hw_addr end = at + len;

@@ -203,9 +203,22 @@ static void narrow_headers(const struct builder *b, uint8_t *file)
                         .p_vaddr = (uint32_t)wide->p_vaddr,
                         .p_filesz = (uint32_t)wide->p_filesz,
                         .p_memsz = (uint32_t)wide->p_memsz,
-                        .p_flags = wide->p_flags};
+                        .p_flags = wide->p_flags,
+                        .p_align = (uint32_t)wide->p_align};
         memcpy(file + offsetof(struct builder, p) + i * sizeof p, &p, sizeof p);
     }
+}
+
+/* Blocks of zeros are holes, as in cores by a kernel. */
+static void write_sparse(int fd, const uint8_t *file, size_t len)
+{
+    static const uint8_t zeros[4096];
+    for (size_t at = 0; at < len; at += sizeof zeros) {
+        size_t n = len - at < sizeof zeros ? len - at : sizeof zeros;
+        if (memcmp(file + at, zeros, n) != 0)
+            cr_assert_eq(pwrite(fd, file + at, n, (off_t)at), (ssize_t)n);
+    }
+    cr_assert_eq(ftruncate(fd, (off_t)len), 0);
 }
 
 static const char *write_core(const struct builder *b, size_t bytes)
@@ -221,7 +234,7 @@ static const char *write_core(const struct builder *b, size_t bytes)
     cr_assert(fd >= 0);
     if (bytes < len)
         len = bytes;
-    cr_assert_eq(write(fd, file, len), (ssize_t)len);
+    write_sparse(fd, file, len);
     close(fd);
     return path;
 }

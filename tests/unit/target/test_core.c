@@ -313,12 +313,12 @@ Test(core, says_what_a_file_is_instead, .timeout = 30)
 {
     expect_refusal("/nonexistent/core", HW_ERR_SYSTEM, "No such file");
     expect_refusal("/tmp", HW_ERR_NOT_CORE, "is a directory");
-    expect_refusal("/dev/zero", HW_ERR_NOT_CORE, "is not a regular file");
+    expect_refusal("/dev/zero", HW_ERR_NOT_CORE, "is neither a file nor a pipe");
     char dir[] = "/tmp/hw-fifo-XXXXXX", fifo[64];
     cr_assert_not_null(mkdtemp(dir));
     snprintf(fifo, sizeof fifo, "%s/fifo", dir);
     cr_assert_eq(mkfifo(fifo, 0600), 0);
-    expect_refusal(fifo, HW_ERR_NOT_CORE, "is not a regular file");
+    expect_refusal(fifo, HW_ERR_NOT_CORE, "is a pipe into which nobody writes");
     unlink(fifo);
     rmdir(dir);
     expect_refusal_of("", 0, HW_ERR_NOT_CORE, "is empty");
@@ -326,7 +326,7 @@ Test(core, says_what_a_file_is_instead, .timeout = 30)
     expect_refusal_of("\177ELF", 4, HW_ERR_NOT_CORE, "is not an ELF file");
     expect_refusal_of("{\"a\": 1, \"b\": 2, \"c\": 3}", 24, HW_ERR_NOT_CORE, "not an ELF file");
     expect_refusal_of("\x28\xb5\x2f\xfd and so on and on", 20, HW_ERR_NOT_CORE,
-                      "is compressed (zstd)");
+                      "cannot be unpacked (zstd)");
     expect_refusal("/proc/self/exe", HW_ERR_NOT_CORE,
                    "is an executable or shared library, not a core");
 }
