@@ -31,7 +31,8 @@ FUZZERS(FUZZ_DECLARE_)
 #undef FUZZ_DECLARE_
 
 /* Say what is wrong and abort, unless `ok`. */
-void fuzz_require(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define fuzz_require(ok, ...) ((ok) ? (void)0 : fuzz_fail(__VA_ARGS__))
+_Noreturn void fuzz_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* A file that lasts as long as the process and holds these bytes: its path, static. There is one at a
  * time; its last component is libc.so.6. */
