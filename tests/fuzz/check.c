@@ -76,12 +76,20 @@ static const enum hw_metric parts[] = {HW_M_IN_USE_BYTES, HW_M_TCACHE_BYTES, HW_
                                        HW_M_BIN_BYTES,    HW_M_TOP_BYTES,    HW_M_OVERHEAD_BYTES};
 #define PARTS (sizeof parts / sizeof *parts)
 
-/* Bytes that the image claims to have, saved or not. The list of maps is out of date in one that runs. */
+/* What some writers of cores leave out altogether is not larger than this. */
+#define LEFT_OUT_MAX ((uint64_t)1 << 40)
+
+/* Bytes that the image claims to have, saved or not. The list of maps is out of date in one that runs, and
+ * may lack some in a core. */
 static int64_t bytes_of(const struct hw_target *t)
 {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < t->map_count; i++)
+    for (size_t i = 0; i < t->map_count; i++) {
+        uint64_t gap = i > 0 ? t->maps[i].start - t->maps[i - 1].end : 0;
         bytes += t->maps[i].end - t->maps[i].start;
+        if (t->who.kind == HW_TARGET_CORE && gap < LEFT_OUT_MAX)
+            bytes += gap;
+    }
     return t->moving ? INT64_MAX : (int64_t)bytes;
 }
 
