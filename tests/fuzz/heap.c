@@ -32,7 +32,7 @@ static struct later {
     uint64_t reads;
     hw_addr at;
     uint64_t word;
-    int moving; /* or set `moving` to this, where it is not -1 */
+    bool goes; /* or the target is let go then */
 } laters[LATER_MAX];
 static size_t later_count;
 static uint64_t reads, delay;
@@ -248,7 +248,7 @@ static void put(struct heap *h, hw_addr at, uint64_t word)
 {
     struct builder *b = h->builder;
     if (delay && later_count < LATER_MAX)
-        laters[later_count++] = (struct later){delay, at, word, -1};
+        laters[later_count++] = (struct later){delay, at, word, false};
     else if (piece_at(b, at, builder_word(b)))
         builder_poke(b, at, word);
 }
@@ -308,13 +308,13 @@ static void op_repeat(struct heap *h)
         memset(p->bytes + (at - p->start), byte, len);
 }
 
-/* Words that follow are written when so many reads were made, and it begins or ends to run then. */
+/* Words that follow are written when so many reads were made; and maybe it is let go then. */
 static void op_later(struct heap *h)
 {
     delay = take(h, 1);
-    int moving = (int)take(h, 1) % 3 - 1;
-    if (moving >= 0 && later_count < LATER_MAX)
-        laters[later_count++] = (struct later){delay, 0, 0, moving};
+    bool goes = take(h, 1) % 3 == 2;
+    if (goes && later_count < LATER_MAX)
+        laters[later_count++] = (struct later){delay, 0, 0, true};
 }
 
 /* The end of a piece that is mapped: another size than the builder gives it. */
@@ -360,8 +360,8 @@ static void after_read(struct builder *b, hw_addr addr, size_t len, _Atomic bool
         const struct later *l = &laters[i];
         if (l->reads != reads)
             continue;
-        if (l->moving >= 0)
-            *moving = l->moving;
+        if (l->goes)
+            *moving = true;
         else if (piece_at(b, l->at, builder_word(b)))
             builder_poke(b, l->at, l->word);
     }
