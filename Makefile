@@ -18,7 +18,9 @@ CFLAGS   ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wpointer-arith -Wwrite-strings -Wvla $(if $(WERROR),-Werror)
 comma    := ,
-SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# FUZZING, set by `make fuzz` for a directory of its own: code that tells which way it goes, and small buffers.
+SANFLAGS := $(if $(SANITIZE)$(FUZZING),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+SANFLAGS += $(if $(FUZZING),-fsanitize=fuzzer-no-link -DHW_SEEKER_BYTES=131072u -DHW_WINDOW_BYTES=8192u -DHW_SWEEP_MISSES=1)
 PKGS     := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib
 STD      := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude -Isrc
 
@@ -27,6 +29,7 @@ GOALS       := $(or $(MAKECMDGOALS),all)
 DEPS_GROUPS := $(strip \
     $(if $(filter-out help clean format deps check-layers,$(GOALS)),build) \
     $(if $(filter demo bench,$(GOALS)),demo) \
+    $(if $(filter fuzz fuzzers lint,$(GOALS)),fuzz) \
     $(if $(filter check check-% stress victims bench lint flags,$(GOALS)),tests) \
     $(if $(filter check-matrix,$(GOALS)),matrix) \
     $(if $(filter lint format,$(GOALS)),tools))
@@ -50,6 +53,9 @@ ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS)
 LIB_SRCS  := $(sort $(shell find src -name '*.c' -not -path 'src/cli/*'))
 CLI_SRCS  := $(sort $(wildcard src/cli/*.c))
 UNIT_SRCS := $(sort $(shell find tests/unit -name '*.c'))
+FUZZ_SRCS := $(sort $(filter-out tests/fuzz/entry.c,$(wildcard tests/fuzz/*.c)) \
+             $(wildcard tests/unit/alloc/builder*.c tests/unit/alloc/forms.c))
+FUZZERS   := core walk roots debug unpack
 C_FILES   := $(sort $(shell find src include tests bench demo -name '*.[ch]'))
 VICTIMS   := $(patsubst tests/victims/%.c,$(BUILD)/victims/%,$(filter-out tests/victims/victim.c,$(wildcard tests/victims/*.c)))
 
@@ -59,7 +65,7 @@ run = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);) $(3)
 remember = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
-.PHONY: all demo check check-unit check-e2e check-layers check-matrix stress bench install format lint deps clean help victims flags FORCE
+.PHONY: all demo check check-unit check-e2e check-layers check-matrix stress fuzz fuzzers bench install format lint deps clean help victims flags FORCE
 
 all: $(BUILD)/heapwalk
 
@@ -80,7 +86,7 @@ $(BUILD)/.flags: FORCE
 
 # Put the archive and the programs together again when a source was added or removed.
 $(BUILD)/.sources: FORCE
-	$(call remember,$(LIB_SRCS) $(CLI_SRCS) $(UNIT_SRCS))
+	$(call remember,$(LIB_SRCS) $(CLI_SRCS) $(UNIT_SRCS) $(FUZZ_SRCS))
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
@@ -96,14 +102,14 @@ victims: $(VICTIMS)
 $(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sources
 	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS) -lcriterion)
 
-$(call obj,$(UNIT_SRCS)): private ALL_CFLAGS += -Itests/unit
+$(call obj,$(sort $(UNIT_SRCS) $(FUZZ_SRCS))): private ALL_CFLAGS += -Itests/unit
 
 # criterion itself leaks when it runs tests in parallel, which LeakSanitizer would count as ours.
 ifneq ($(SANITIZE),)
 export CRITERION_JOBS := 1
 endif
 
-check: all $(BUILD)/unit victims
+check: all $(BUILD)/unit $(BUILD)/fuzz/replay victims
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/run.sh
 
 check-unit: $(BUILD)/unit
@@ -119,6 +125,29 @@ check-layers:
 # STRESS='--rounds 500 --seconds 0' takes as long as it takes, STRESS=killed selects.
 stress: all victims
 	$(PYTHON) tests/stress/run.py --build $(BUILD) $(STRESS)
+
+# Runs inputs of fuzzers once more: what they found, and their corpus. With any compiler.
+$(BUILD)/fuzz/replay: $(call obj,$(FUZZ_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sources
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS))
+
+# One program for each fuzzer, for libFuzzer (clang), or for AFL++ with CC=afl-clang-fast.
+fuzzers: $(addprefix $(BUILD)/fuzz/,$(FUZZERS))
+
+$(addprefix $(BUILD)/fuzz/,$(FUZZERS)): $(BUILD)/fuzz/%: tests/fuzz/entry.c \
+        $(filter-out %/replay.o,$(call obj,$(FUZZ_SRCS))) $(BUILD)/libheapwalk.a $(BUILD)/.sources
+	@mkdir -p $(@D)
+	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -DFUZZER=$* \
+	    -o $@ $(filter %.c %.o %.a,$^) $(PKG_LIBS))
+
+# Its comparisons are with constants of our own, hundreds for each word of memory: they teach nothing.
+$(BUILD)/obj/src/alloc/glibc/table.o: private SANFLAGS += $(if $(FUZZING),-fno-sanitize-coverage=trace-cmp)
+
+# FUZZ='walk core' selects, SECONDS=3600 is for each of them. What they learn and find: tests/fuzz/run.py.
+FUZZ_CC ?= clang
+fuzz:
+	$(MAKE) --no-print-directory CC=$(FUZZ_CC) FUZZING=1 BUILD=$(BUILD)/fuzzing fuzzers
+	$(PYTHON) tests/fuzz/run.py --build $(BUILD)/fuzzing $(if $(SECONDS),--seconds $(SECONDS)) $(FUZZ)
 
 # Under the libcs of other releases and machines, fetched once; not part of check.
 # MATRIX='-k sid -k live' selects; MATRIX=--sample takes some victims for each libc.
@@ -163,7 +192,7 @@ deps:
 
 # Only what we made: BUILD may be a directory that holds other things.
 clean:
-	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.a victims demo bench .flags .sources))
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.a victims demo bench fuzz fuzzing .flags .sources))
 
 help:
 	@echo 'make            build/heapwalk and build/libheapwalk.a'
@@ -171,6 +200,7 @@ help:
 	@echo 'make check      all tests; SANITIZE=1 with sanitizers, CC=clang with clang'
 	@echo 'make check-matrix  the victims under the glibcs of four Debian releases and three machines'
 	@echo 'make stress     hundreds of runs at busy targets, some of them killed, for about three minutes'
+	@echo 'make fuzz       bytes made to break it, with libFuzzer; FUZZ=walk SECONDS=3600'
 	@echo 'make bench      speed, memory and pauses, as ratios to a plain read; BENCH=pause,gap selects'
 	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, layers'

@@ -61,6 +61,11 @@ fi
 logged "$BUILD/unit"
 count "$(criterion_figure Passing)" "$(criterion_figure Failing)"
 
+# What fuzzers found, and what they made of it: tests/fuzz/fuzz.h
+logged "$BUILD/fuzz/replay" tests/fuzz/fixtures tests/fuzz/corpus
+# shellcheck disable=SC2046
+count $(figures)
+
 # shellcheck disable=SC2086 # E2E may be several words
 logged "$PYTHON" tests/e2e/run.py --build "$BUILD" ${E2E:-}
 # shellcheck disable=SC2046

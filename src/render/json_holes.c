@@ -23,7 +23,7 @@ static json_t *pin(const struct hw_report *r, const struct hw_pin *p)
                                        : json_null(),
                      "bytes", hw_json_integer(b->bytes), "state", hw_state_name(b->state), "tid",
                      b->tid ? json_integer(b->tid) : json_null(), "symbol",
-                     *p->symbol ? json_string(p->symbol) : json_null(), "sample", hex(p));
+                     *p->symbol ? hw_json_text(p->symbol) : json_null(), "sample", hex(p));
 }
 
 static json_t *hole(const struct hw_report *r, const struct hw_hole *h)

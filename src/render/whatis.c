@@ -1,10 +1,9 @@
 /*
  * --whatis: one address in a few lines of text, or as one JSON object.
  */
-#include "render/render.h"
+#include "render/json.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 
 /* "in use", "free, in the unsorted bin", "in the tcache of thread 12, bin 3". */
 static const char *describe_state(const struct hw_block *b, char *buf, size_t size)
@@ -99,21 +98,16 @@ static const char *kind_of(const struct hw_whatis *w)
     return w->mapped ? "mapping" : "unmapped";
 }
 
-static json_t *address_text(hw_addr address)
-{
-    return json_sprintf("0x%" PRIx64, address);
-}
-
 static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r)
 {
     const struct hw_block *b = &w->block;
     if (!w->in_block)
         return json_null();
-    return json_pack("{so so sI ss so so so so}", "address", address_text(b->address), "pointer",
-                     address_text(b->address + hw_header_bytes(r)), "bytes", (json_int_t)b->bytes,
-                     "state", hw_state_name(b->state), "arena",
+    return json_pack("{so so sI ss so so so so}", "address", hw_json_address(b->address), "pointer",
+                     hw_json_address(b->address + hw_header_bytes(r)), "bytes",
+                     (json_int_t)b->bytes, "state", hw_state_name(b->state), "arena",
                      b->arena < 0 ? json_null() : json_integer(b->arena), "heap",
-                     w->heap ? address_text(w->heap) : json_null(), "bin",
+                     w->heap ? hw_json_address(w->heap) : json_null(), "bin",
                      b->bin == HW_BIN_UNKNOWN ? json_null() : json_integer(b->bin), "tid",
                      b->tid ? json_integer(b->tid) : json_null());
 }
@@ -121,15 +115,16 @@ static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r)
 static int print_json(const struct hw_whatis *w, const struct hw_report *r, FILE *out,
                       struct hw_error *err)
 {
-    json_t *mapping = w->mapped ? json_pack("{so so ss ss*}", "start", address_text(w->map_start),
-                                            "end", address_text(w->map_end), "permissions",
-                                            w->permissions, "path", w->path[0] ? w->path : NULL)
-                                : json_null();
+    json_t *mapping =
+        w->mapped ? json_pack("{so so ss so*}", "start", hw_json_address(w->map_start), "end",
+                              hw_json_address(w->map_end), "permissions", w->permissions, "path",
+                              w->path[0] ? hw_json_text(w->path) : NULL)
+                  : json_null();
     json_t *root =
-        json_pack("{so ss so so so so so}", "address", address_text(w->address), "kind", kind_of(w),
-                  "chunk", json_block(w, r), "mapping", mapping, "stack_tid",
+        json_pack("{so ss so so so so so}", "address", hw_json_address(w->address), "kind",
+                  kind_of(w), "chunk", json_block(w, r), "mapping", mapping, "stack_tid",
                   w->stack_tid ? json_integer(w->stack_tid) : json_null(), "symbol",
-                  w->symbol[0] ? json_string(w->symbol) : json_null(), "symbol_offset",
+                  w->symbol[0] ? hw_json_text(w->symbol) : json_null(), "symbol_offset",
                   w->symbol[0] ? json_integer((json_int_t)w->symbol_offset) : json_null());
     if (!root)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for JSON");

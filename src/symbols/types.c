@@ -7,7 +7,7 @@
  * not needed are marked as empty, the others are inflated; closing a hw_types gives everything back.
  *
  * Chains in DWARF (types of types, units that import units, siblings) may be circular in a damaged
- * file; each is followed a limited number of steps.
+ * file; each is followed a limited number of steps, and all of them together have a budget.
  */
 #include "symbols/types.h"
 #include "base/cleanup.h"
@@ -16,9 +16,13 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
+#include <endian.h>
 #include <string.h>
 
-enum { PEEL_MAX = 32, DEPTH_MAX = 4, SIBLINGS_MAX = 1 << 20, NAMES_MAX = 16, SECTIONS_MAX = 16 };
+enum { PEEL_MAX = 32, DEPTH_MAX = 4, NAMES_MAX = 16, SECTIONS_MAX = 16 };
+
+/* So many entries are looked at in all: some thousand are enough for glibc's, and it ends soon. */
+#define STEPS_MAX ((unsigned)1 << 22)
 
 /* A section that inflates to more than this is not opened. */
 #define INFLATED_MAX ((uint64_t)512 << 20)
@@ -33,21 +37,31 @@ struct hw_types {
     Elf *elf;
     Dwarf *dwarf;
     Dwarf_Die unit;
-    void *inflated[SECTIONS_MAX];
-    size_t inflated_count;
+    void *buffers[SECTIONS_MAX]; /* what sections hold instead of what is in the file */
+    size_t buffer_count;
     struct known_struct known[NAMES_MAX];
     size_t known_count;
+    unsigned steps; /* that may still be made */
 };
 
 /* ---- opening --------------------------------------------------------------------------------- */
+
+/* The older way of compressing them: ".zdebug_info", which begins with "ZLIB" and its size. */
+static bool is_old_packed(const char *name)
+{
+    return strncmp(name, ".zdebug_", 8) == 0;
+}
+
+static bool is_debug(const char *name)
+{
+    return strncmp(name, ".debug_", 7) == 0 || is_old_packed(name);
+}
 
 static bool is_needed(const char *name)
 {
     static const char *const needed[] = {"info",   "abbrev",   "str",  "line_str",
                                          "types",  "aranges",  "addr", "str_offsets",
                                          "ranges", "rnglists", NULL};
-    if (strncmp(name, ".debug_", 7) != 0 && strncmp(name, ".zdebug_", 8) != 0)
-        return true;
     name = strchr(name, '_') + 1;
     for (size_t i = 0; needed[i]; i++)
         if (strcmp(name, needed[i]) == 0)
@@ -62,18 +76,46 @@ static void hide_section(Elf_Scn *scn, GElf_Shdr *shdr)
     gelf_update_shdr(scn, shdr);
 }
 
-static void prepare_section(struct hw_types *t, Elf_Scn *scn, GElf_Shdr *shdr, const char *name)
+/* What a section inflates to. */
+static uint64_t inflated_bytes(Elf_Scn *scn, const GElf_Shdr *shdr, const char *name)
 {
     GElf_Chdr chdr;
-    bool compressed = (shdr->sh_flags & SHF_COMPRESSED) != 0;
-    if (!is_needed(name) ||
-        (compressed && (!gelf_getchdr(scn, &chdr) || chdr.ch_size > INFLATED_MAX))) {
+    if (shdr->sh_flags & SHF_COMPRESSED)
+        return gelf_getchdr(scn, &chdr) ? chdr.ch_size : UINT64_MAX;
+    if (!is_old_packed(name))
+        return 0;
+    const Elf_Data *data = elf_rawdata(scn, NULL);
+    uint64_t size; /* big-endian */
+    if (!data || !data->d_buf || data->d_size < 4 + sizeof size)
+        return UINT64_MAX;
+    memcpy(&size, (const char *)data->d_buf + 4, sizeof size);
+    return be64toh(size);
+}
+
+/* Inflate it if it is compressed. False if that cannot be done. */
+static bool inflate_section(struct hw_types *t, Elf_Scn *scn, const GElf_Shdr *shdr,
+                            const char *name, void **ret)
+{
+    *ret = NULL;
+    if (is_old_packed(name))
+        return elf_compress_gnu(scn, 0, 0) >= 0;
+    if (!(shdr->sh_flags & SHF_COMPRESSED))
+        return true;
+    *ret = hw_inflate_section(t->elf, scn, shdr);
+    return *ret || elf_compress(scn, 0, 0) >= 0; /* which knows more formats */
+}
+
+static void prepare_section(struct hw_types *t, Elf_Scn *scn, GElf_Shdr *shdr, const char *name)
+{
+    void *buf = NULL;
+    if (!is_debug(name))
+        return;
+    if (!is_needed(name) || t->buffer_count == SECTIONS_MAX ||
+        inflated_bytes(scn, shdr, name) > INFLATED_MAX ||
+        !inflate_section(t, scn, shdr, name, &buf) || (!buf && !hw_terminate_section(scn, &buf)))
         hide_section(scn, shdr);
-    } else if (compressed && t->inflated_count < SECTIONS_MAX) {
-        void *buf = hw_inflate_section(t->elf, scn, shdr);
-        if (buf) /* else libdw tries it, and knows how to say what is wrong */
-            t->inflated[t->inflated_count++] = buf;
-    }
+    if (buf)
+        t->buffers[t->buffer_count++] = buf;
 }
 
 static void prepare_sections(struct hw_types *t)
@@ -162,6 +204,7 @@ int hw_types_open(struct hw_module *mod, const char *function, const char *sourc
     struct hw_types *t = calloc(1, sizeof *t);
     if (!t)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
+    t->steps = STEPS_MAX;
     int rc = HW_OK;
     if (!open_dwarf(t, f))
         rc = hw_fail(err, HW_ERR_NO_SYMBOLS, "%s: %s", f->path, dwarf_errmsg(-1));
@@ -182,8 +225,8 @@ void hw_types_close(struct hw_types *types)
     if (types->dwarf)
         dwarf_end(types->dwarf);
     elf_end(types->elf);
-    for (size_t i = 0; i < types->inflated_count; i++)
-        free(types->inflated[i]);
+    for (size_t i = 0; i < types->buffer_count; i++)
+        free(types->buffers[i]);
     free(types);
 }
 
@@ -302,13 +345,13 @@ static bool describe_member(Dwarf_Die *member, struct hw_type_member *ret)
 }
 
 /* Look for a member, also inside of members that have no name themselves. */
-static bool find_member(Dwarf_Die *aggregate, const char *name, int depth,
+static bool find_member(struct hw_types *t, Dwarf_Die *aggregate, const char *name, int depth,
                         struct hw_type_member *ret)
 {
     Dwarf_Die die;
     if (dwarf_child(aggregate, &die) != 0)
         return false;
-    for (int i = 0; i < SIBLINGS_MAX; i++) {
+    while (t->steps && t->steps--) {
         const char *have = dwarf_tag(&die) == DW_TAG_member ? dwarf_diename(&die) : NULL;
         if (have && strcmp(have, name) == 0)
             return describe_member(&die, ret);
@@ -316,7 +359,7 @@ static bool find_member(Dwarf_Die *aggregate, const char *name, int depth,
         uint64_t base;
         if (!have && depth < DEPTH_MAX && dwarf_tag(&die) == DW_TAG_member &&
             member_offset(&die, &base) && type_of(&die, &inner) && is_aggregate(&inner) &&
-            find_member(&inner, name, depth + 1, ret)) {
+            find_member(t, &inner, name, depth + 1, ret)) {
             ret->offset += base;
             return true;
         }
@@ -344,12 +387,13 @@ static int names_struct(Dwarf_Die *die, const char *name, Dwarf_Die *ret)
 
 /* Look through a unit and the units it imports (dwz moves shared types there). The best match is
  * kept in `ret`, its rank returned. */
-static int find_struct(Dwarf_Die *unit, const char *name, int depth, int rank, Dwarf_Die *ret)
+static int find_struct(struct hw_types *t, Dwarf_Die *unit, const char *name, int depth, int rank,
+                       Dwarf_Die *ret)
 {
     Dwarf_Die die;
     if (dwarf_child(unit, &die) != 0)
         return rank;
-    for (int i = 0; i < SIBLINGS_MAX && rank < 2; i++) {
+    while (rank < 2 && t->steps && t->steps--) {
         Dwarf_Die found;
         Dwarf_Attribute attr;
         int r = names_struct(&die, name, &found);
@@ -359,7 +403,7 @@ static int find_struct(Dwarf_Die *unit, const char *name, int depth, int rank, D
         }
         if (dwarf_tag(&die) == DW_TAG_imported_unit && depth < DEPTH_MAX &&
             dwarf_attr(&die, DW_AT_import, &attr) && dwarf_formref_die(&attr, &found))
-            rank = find_struct(&found, name, depth + 1, rank, ret);
+            rank = find_struct(t, &found, name, depth + 1, rank, ret);
         if (dwarf_siblingof(&die, &die) != 0)
             break;
     }
@@ -374,7 +418,7 @@ static bool lookup(struct hw_types *t, const char *name, Dwarf_Die *ret)
             return true;
         }
     }
-    if (find_struct(&t->unit, name, 0, 0, ret) == 0)
+    if (find_struct(t, &t->unit, name, 0, 0, ret) == 0)
         return false;
     if (t->known_count < NAMES_MAX && strlen(name) < sizeof t->known[0].name) {
         struct known_struct *k = &t->known[t->known_count++];
@@ -395,7 +439,7 @@ bool hw_types_member(struct hw_types *types, const char *name, const char *membe
 {
     Dwarf_Die die;
     struct hw_type_member found = {0};
-    if (!lookup(types, name, &die) || !find_member(&die, member, 0, &found))
+    if (!lookup(types, name, &die) || !find_member(types, &die, member, 0, &found))
         return false;
     *ret = found;
     return true;

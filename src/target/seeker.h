@@ -14,9 +14,11 @@
 
 #include "target/target.h"
 
+#ifndef HW_SEEKER_BYTES /* fuzzers have less of it, to come to its ends sooner */
 #define HW_SEEKER_BYTES ((size_t)16 << 20)
-#define HW_SEEKER_LINE  ((size_t)4 << 10)
-#define HW_SEEKER_MAX   256 /* of one piece */
+#endif
+#define HW_SEEKER_LINE ((size_t)4 << 10)
+#define HW_SEEKER_MAX  256 /* of one piece */
 
 struct hw_seeker {
     struct hw_target *target;

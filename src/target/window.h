@@ -24,7 +24,9 @@ struct hw_window {
     size_t alone; /* bytes that were read into `buf` since, going forward */
 };
 
+#ifndef HW_WINDOW_BYTES /* fuzzers have less of it, to come to its ends sooner */
 #define HW_WINDOW_BYTES ((size_t)1 << 20)
+#endif
 
 /* Blocks are of `capacity` bytes. Fails with NOMEM. */
 int hw_window_init(struct hw_window *w, struct hw_target *t, size_t capacity, struct hw_error *err);

@@ -32,6 +32,7 @@ import layouts
 import manners
 import maxpause
 import modes
+import mutate
 import nostop
 import output
 import residency
@@ -44,8 +45,8 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, damage, hostile, residency, holes, dryrun, held,
-           manners, maxpause, nostop, harmless, snapshot, stress)
+           badinput, foreign, hidden, everyday, i386, damage, hostile, mutate, residency, holes, dryrun,
+           held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():
@@ -70,6 +71,8 @@ def main():
     parser = argparse.ArgumentParser(description="end-to-end tests of heapwalk")
     parser.add_argument("--build", default="build", help="directory with heapwalk and victims/")
     parser.add_argument("--rounds", type=int, default=100, help="how often heapwalk is killed")
+    parser.add_argument("--mutations", type=int, default=300, help="how many cores are damaged at "
+                        "random; tests/e2e/mutate.py does the same alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many side by side")
     parser.add_argument("--skip", default="", help="leave out tests whose name contains one of "
                         "these, with commas between them")

@@ -67,10 +67,23 @@ static int add_arena(struct walk *w, struct hw_object *state, bool main, struct 
     return HW_OK;
 }
 
+/* Bytes of a heap: as many as it says, as far as there can be; 0 if it is another's. */
+static uint64_t heap_bytes(const struct walk *w, hw_addr heap, const struct hw_object *info)
+{
+    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0), room = glibc_room_end(w, heap) - heap;
+    return glibc_moving(w) || size <= room ? size : room;
+}
+
 static int add_heap(struct walk *w, struct arena *a, struct hw_arena *row, hw_addr heap,
                     const struct hw_object *info, struct hw_error *err)
 {
-    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
+    uint64_t size = heap_bytes(w, heap, info), said = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
+    if (size < said)
+        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)row->index, hw_known(heap),
+                      hw_known(said - size),
+                      "arena %u: its heap at %#" PRIx64 " says that it has %" PRIu64
+                      " bytes, but there is room for %" PRIu64,
+                      row->index, heap, said, size);
     hw_addr header_end = heap + w->layout->struct_size[GLIBC_HEAP_INFO];
     if (a->address == header_end) /* the first heap also holds the malloc_state */
         header_end += w->layout->struct_size[GLIBC_MALLOC_STATE];
@@ -155,9 +168,10 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
     while (heap && rc == HW_OK) {
         struct hw_object info;
         bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
-        if (sane && a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap)) {
+        uint64_t size = sane ? heap_bytes(w, heap, &info) : 0;
+        if (size && a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap)) {
             rc = add_heap(w, a, row, heap, &info, err);
-            sum += hw_fetch(&info, GLIBC_F_HEAP_SIZE, 0);
+            sum += size;
             heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
         } else {
             if (!glibc_excuse(w, a, 0))
@@ -206,7 +220,8 @@ static int add_new_heaps(struct walk *w, unsigned index, struct hw_error *err)
         glibc_excuse(w, a, 0);
     a->more += count;
     while (count-- > 0 && rc == HW_OK) {
-        if (glibc_heap_is_sane(w, fresh[count], a->address, &info))
+        if (glibc_heap_is_sane(w, fresh[count], a->address, &info) &&
+            heap_bytes(w, fresh[count], &info) > 0)
             rc = add_heap(w, a, row, fresh[count], &info, err);
         hw_object_deinit(&info);
     }
@@ -263,12 +278,10 @@ static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *s
     return false;
 }
 
-int glibc_read_arenas(struct walk *w, struct hw_error *err)
+/* Go round the ring. */
+static int read_thread_arenas(struct walk *w, struct hw_error *err)
 {
-    int rc = read_main_arena(w, err);
-    if (rc != HW_OK)
-        return rc;
-
+    int rc;
     struct loop_guard guard = {0};
     hw_addr next = hw_fetch(&w->arenas.data[0].state, GLIBC_F_NEXT, 0);
     while (next != w->g->main_arena) {
@@ -276,7 +289,8 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err)
         struct hw_error why = {0};
         unsigned index = (unsigned)w->arenas.count;
         /* A ring that changes under us might be walked for ever without meeting the guard's mark. */
-        bool again = glibc_moving(w) && glibc_arena_index(w, next) >= 0;
+        bool again =
+            glibc_room_end(w, next) == next || (glibc_moving(w) && glibc_arena_index(w, next) >= 0);
         if (index >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))
             hw_fail(&why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
         if (why.code || !is_thread_arena(w, next, &state, &why)) {
@@ -294,6 +308,49 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err)
         next = following;
     }
     return HW_OK;
+}
+
+static uint64_t sum_of_heaps(const struct arena *a)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < a->regions.count; i++)
+        sum += a->regions.data[i].end - a->regions.data[i].start;
+    return sum;
+}
+
+uint64_t glibc_thread_bytes(const struct walk *w)
+{
+    uint64_t sum = 0;
+    /* None of them has more than all memory: the sum cannot overflow. */
+    for (size_t i = 1; i < w->arenas.count && sum <= w->private_bytes; i++)
+        sum += w->arenas.data[i].system_bytes;
+    return sum;
+}
+
+/* Each alone may have as much as it says, but not all of them: then what their heaps say counts. */
+static void check_sum(struct walk *w)
+{
+    struct arena *main = &w->arenas.data[0];
+    if (glibc_moving(w) || glibc_thread_bytes(w) + main->system_bytes <= w->private_bytes)
+        return;
+    hw_report_add(w->report, HW_FINDING_BAD_ARENA, -1, (struct hw_maybe){0},
+                  hw_known(glibc_thread_bytes(w) + main->system_bytes),
+                  "all arenas together have more system_mem than the target has memory");
+    for (size_t i = 1; i < w->arenas.count; i++)
+        w->arenas.data[i].system_bytes = sum_of_heaps(&w->arenas.data[i]);
+    main->distrusted |= main->system_bytes > w->private_bytes - glibc_thread_bytes(w);
+    if (main->distrusted)
+        main->system_bytes = 0;
+}
+
+int glibc_read_arenas(struct walk *w, struct hw_error *err)
+{
+    int rc = read_main_arena(w, err);
+    if (rc == HW_OK)
+        rc = read_thread_arenas(w, err);
+    if (rc == HW_OK)
+        check_sum(w);
+    return rc;
 }
 
 int glibc_arena_index(const struct walk *w, hw_addr arena_address)

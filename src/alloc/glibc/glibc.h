@@ -188,7 +188,7 @@ struct walk {
     HW_VEC(hw_addr) caches;        /* tcaches already read */
     HW_VEC(struct span) stretches; /* rows of neighbouring private anonymous mappings, sorted */
     HW_VEC(struct span) occupied;  /* by regions of arenas, sorted */
-    uint64_t private_bytes;        /* in all stretches: no arena can hold more */
+    uint64_t private_bytes;        /* in all stretches: arenas cannot hold more, all together */
     HW_VEC(struct arena) arenas;   /* same order as report->arenas */
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
     HW_VEC(struct place) places;   /* of all arenas, sorted; once all regions are known */
@@ -210,6 +210,8 @@ void glibc_count_mmapped(struct walk *w);
 
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
+/* What thread arenas have from the kernel, all together. */
+uint64_t glibc_thread_bytes(const struct walk *w);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
 
@@ -264,6 +266,9 @@ int glibc_find_stretches(struct walk *w, struct hw_error *err);
 hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr);
 /* Remember that a region lies there. */
 int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err);
+/* How far a region that begins at `start` can reach, without bytes of another one, or of no memory as far as
+ * that is known; `start` if that belongs to another. */
+hw_addr glibc_room_end(const struct walk *w, hw_addr start);
 /* The next part of a stretch, at or above *from, that no region occupies; *from moves behind it.
  * False when there is no more. */
 bool glibc_next_unknown(const struct walk *w, hw_addr *from, struct span *ret);

@@ -329,7 +329,9 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[0];
     hw_addr top_end = end_of_top(w, a), start = w->sbrk_base;
-    if (a->distrusted && top_end > start)
+    uint64_t others = glibc_thread_bytes(w);
+    uint64_t most = w->private_bytes > others ? w->private_bytes - others : 0;
+    if (a->distrusted && top_end > start && top_end - start <= most)
         a->system_bytes = top_end - start;
     hw_addr end = start + a->system_bytes, first = chunk_first(&w->rules, start);
     if (end < start || first < start || first > end) {
@@ -344,6 +346,15 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
                       "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
                       a->top);
+    hw_addr room = glibc_room_end(w, start);
+    if (end > room && !glibc_moving(w)) {
+        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(room), hw_known(end - room),
+                      "main arena: its memory at sbrk_base ends at %#" PRIx64 ", %" PRIu64
+                      " bytes too early",
+                      room, end - room);
+        end = room;
+        first = first < end ? first : end;
+    }
     return add_region(w, start, first, end, err);
 }
 

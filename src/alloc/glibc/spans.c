@@ -83,6 +83,14 @@ int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *er
     return HW_OK;
 }
 
+hw_addr glibc_room_end(const struct walk *w, hw_addr start)
+{
+    size_t i = first_behind(w->occupied.data, w->occupied.count, start);
+    hw_addr taken = i < w->occupied.count ? w->occupied.data[i].start : UINT64_MAX;
+    hw_addr mapped = glibc_stretch_end(w, start), end = taken > start ? taken : start;
+    return mapped && mapped < end ? mapped : end;
+}
+
 /* The readable map at `addr`, or the next one; NULL past the last. */
 static const struct hw_map *readable_from(const struct hw_target *t, hw_addr addr)
 {

@@ -12,7 +12,10 @@ struct sweep_range {
 
 /* One miss costs about as much as to read and look through so many bytes. */
 #define MISS_BYTES 8192
-#define MISSES_MIN 1024 /* nothing is worth doing before that */
+/* Nothing is worth doing before so many. Fuzzers come to it sooner. */
+#ifndef HW_SWEEP_MISSES
+#define HW_SWEEP_MISSES 1024
+#endif
 
 #define BLOCK_SHIFT 12
 #define BLOCKS_MAX  ((size_t)1 << 20)
@@ -211,7 +214,7 @@ static void sweep_if_worth(struct walk *w, unsigned arena)
 {
     struct sweep *s = &w->sweep;
     uint64_t misses = w->seeker.misses - s->misses;
-    if (s->done || glibc_moving(w) || misses < MISSES_MIN || misses < s->bytes / MISS_BYTES)
+    if (s->done || glibc_moving(w) || misses < HW_SWEEP_MISSES || misses < s->bytes / MISS_BYTES)
         return;
     bool known = s->ranges || find_ranges(w, &w->arenas.data[arena], &s->bytes);
     if (known && misses < s->bytes / MISS_BYTES)

@@ -68,6 +68,10 @@ void builder_set(struct builder *b, hw_addr base, int offset, uint64_t word);
 hw_addr builder_bin(const struct builder *b, hw_addr arena, unsigned bin);
 void builder_init_arena(struct builder *b, hw_addr arena);
 void builder_init_tcache(struct builder *b);
+/* The image, whose lists are linked; to be closed before the builder is destroyed. */
+struct hw_target *builder_target(struct builder *b);
+/* A backend whose roots and layout are given; end it with hw_layout_deinit(&ret.layout). */
+struct glibc builder_backend(const struct builder *b, struct hw_target *t);
 
 /* The builder is used right or not at all. */
 static inline void must(bool ok)

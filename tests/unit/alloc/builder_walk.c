@@ -31,7 +31,7 @@ static void let_run(struct builder *b, struct hw_target *t)
     t->moving = b->moving;
 }
 
-static struct hw_target *open_target(struct builder *b)
+struct hw_target *builder_target(struct builder *b)
 {
     HW_VEC(struct hw_buffer_range) ranges = {0};
     for (size_t i = 0; i < b->pieces.count; i++) {
@@ -106,7 +106,7 @@ static struct result *begin(struct builder *b, struct hw_target **t)
     struct result *r = calloc(1, sizeof *r);
     must(r);
     builder_link(b);
-    *t = open_target(b);
+    *t = builder_target(b);
     r->report = hw_report_create();
     r->report->target.word = b->machine->word;
     r->report->target.page_size = (*t)->who.page_size;
@@ -142,8 +142,7 @@ static struct result *end(struct result *r, struct hw_target *t)
     return r;
 }
 
-/* A backend whose roots and layout are given. */
-static struct glibc known_backend(const struct builder *b, struct hw_target *t)
+struct glibc builder_backend(const struct builder *b, struct hw_target *t)
 {
     struct glibc g = {.image.target = t,
                       .rules = b->form->rules,
@@ -165,7 +164,7 @@ struct result *builder_walk(struct builder *b)
 {
     struct hw_target *t;
     struct result *r = begin(b, &t);
-    struct glibc g = known_backend(b, t);
+    struct glibc g = builder_backend(b, t);
     walk(b, t, r, &g);
     hw_layout_deinit(&g.layout);
     return end(r, t);
@@ -173,8 +172,8 @@ struct result *builder_walk(struct builder *b)
 
 bool builder_busy(struct builder *b)
 {
-    struct hw_target *t = open_target(b);
-    struct glibc g = known_backend(b, t);
+    struct hw_target *t = builder_target(b);
+    struct glibc g = builder_backend(b, t);
     bool busy = hw_allocator_glibc.busy(&g);
     hw_layout_deinit(&g.layout);
     hw_target_close(t);
