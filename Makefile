@@ -19,7 +19,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
             -Wpointer-arith -Wwrite-strings -Wvla $(if $(WERROR),-Werror)
 comma    := ,
 SANFLAGS := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-PKGS     := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib
+PKGS     := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib libseccomp
 STD      := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude -Isrc
 
 # Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.

@@ -158,6 +158,18 @@ static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err
     return rc;
 }
 
+/* Whatever takes more than to read files comes first: a caller may confine itself then. */
+static int prepare(struct hw_session *s, const struct hw_walker *walker, struct hw_report *r,
+                   struct hw_error *err)
+{
+    int rc = hw_target_prepare(s->image.target, err);
+    if (rc == HW_OK && walker->holes && !s->demangler.library)
+        s->demangler = hw_demangler_open();
+    if (rc == HW_OK && s->confine)
+        r->method.sandbox = s->confine(s->confine_arg);
+    return rc;
+}
+
 int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
                     struct hw_error *err)
 {
@@ -165,6 +177,8 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     struct hw_walker nobody = {.holes = walker->holes, .holes_arena = walker->holes_arena};
     *ret = NULL;
     int rc = hw_walking_begin(&w, s, walker, err);
+    if (rc == HW_OK)
+        rc = prepare(s, walker, w.report, err);
     if (rc == HW_OK && wants_two(s, walker)) {
         rc = hw_walking_begin(&ahead, s, &nobody, err);
         if (rc == HW_OK)

@@ -281,7 +281,7 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     hw_analyses_end(w->analyzing);
     r->pages = NULL;
     if (r->holes_wanted)
-        hw_pins_name(s->image.modules, r);
+        hw_pins_name(s->image.modules, &s->demangler, r);
     hw_foreign_report(&s->foreign, &s->image, r);
     hw_report_missing_file(s->image.modules, r);
     hw_judge(r);

@@ -431,6 +431,7 @@ struct hw_report {
         struct hw_maybe stops;           /* how often it was stopped; unknown of a core */
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
         uint64_t bytes_read, walk_ns;
+        const char *sandbox; /* what confined us meanwhile; static; NULL: nothing */
     } method;
     struct hw_params params;
     struct hw_mallinfo2 mallinfo2;

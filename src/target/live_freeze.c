@@ -148,12 +148,29 @@ static int stop(struct hw_live *l, struct hw_error *err)
     return rc;
 }
 
+int hw_live_prepare(struct hw_target *t, struct hw_error *err)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    if (t->mode != HW_MODE_SNAPSHOT || l->prepared)
+        return HW_OK;
+    return hw_snapshot_prepare(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->prepared, err);
+}
+
 static int begin_snapshot(struct hw_live *l, struct hw_error *err)
 {
-    int pid = l->t.who.pid;
-    const struct hw_machine *machine = l->t.who.machine;
-    int rc = hw_snapshot_check(pid, machine, err);
-    return rc == HW_OK ? hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err) : rc;
+    int rc = hw_snapshot_check(l->t.who.pid, l->t.who.machine, err);
+    if (rc == HW_OK)
+        rc = hw_live_prepare(&l->t, err);
+    if (rc != HW_OK)
+        return rc;
+    struct hw_snapshot *s = l->prepared;
+    l->prepared = NULL;
+    rc = hw_snapshot_begin(s, err);
+    if (rc == HW_OK)
+        l->snapshot = s;
+    else
+        hw_snapshot_end(s);
+    return rc;
 }
 
 int hw_live_freeze(struct hw_target *t, struct hw_error *err)

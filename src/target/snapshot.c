@@ -2,6 +2,7 @@
  * Who does what:
  *
  *     walker (the caller)     keeper (a process of ours)       target
+ *     hw_snapshot_prepare()   is started, and waits
  *     hw_snapshot_begin() --> stops all threads -------------> stands still
  *       reads what is cheap
  *     hw_snapshot_take() ---> has a thread call clone() -----> forks
@@ -97,8 +98,8 @@ static int start_keeper(struct hw_snapshot *s, int pid, const struct hw_machine 
     return HW_OK;
 }
 
-int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_ns,
-                      struct hw_snapshot **ret, struct hw_error *err)
+int hw_snapshot_prepare(int pid, const struct hw_machine *machine, int64_t limit_ns,
+                        struct hw_snapshot **ret, struct hw_error *err)
 {
     *ret = NULL;
     struct hw_snapshot *s = calloc(1, sizeof *s);
@@ -107,12 +108,17 @@ int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_n
     s->sock = s->keeper = -1;
     int rc = start_keeper(s, pid, machine, limit_ns, err);
     if (rc == HW_OK)
-        rc = receive_threads(s, err);
-    if (rc == HW_OK)
         *ret = s;
     else
         hw_snapshot_end(s);
     return rc;
+}
+
+int hw_snapshot_begin(struct hw_snapshot *s, struct hw_error *err)
+{
+    const struct hw_keeper_order go = {0};
+    hw_keeper_send(s->sock, &go, sizeof go); /* if the keeper is gone, there is no answer */
+    return receive_threads(s, err);
 }
 
 const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t *count)

@@ -4,6 +4,7 @@
  * never let run. Opt-in, as it is the only thing that heapwalk ever does to a target besides
  * stopping it.
  *
+ *     hw_snapshot_prepare()  a process of ours is started, which does the rest
  *     hw_snapshot_begin()    all threads stand still, as by hw_stop_all()
  *       ... what must be known of that moment ...
  *     hw_snapshot_take()     the copy is made; the target runs on
@@ -27,9 +28,16 @@ struct hw_snapshot;
  */
 int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error *err);
 
-/* Errors as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`. */
-int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_ns,
-                      struct hw_snapshot **ret, struct hw_error *err);
+/*
+ * Start what holds the target later; nothing is done to that yet. From then on the caller needs no right
+ * to trace, to signal or to start processes. *ret is released with hw_snapshot_end(). SYSTEM, NOMEM.
+ */
+int hw_snapshot_prepare(int pid, const struct hw_machine *machine, int64_t limit_ns,
+                        struct hw_snapshot **ret, struct hw_error *err);
+
+/* Stop all threads; on failure none is. Errors as hw_stop_all(), and HARMFUL if a thread does not stop
+ * within `limit_ns`. */
+int hw_snapshot_begin(struct hw_snapshot *s, struct hw_error *err);
 
 /* The stopped threads with their registers, sorted by tid; owned by the snapshot. */
 const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t *count);

@@ -9,6 +9,10 @@
  * OOM killer, which may look for memory because of the copy, is told to take the copy first and
  * the keeper last.
  *
+ * It is started before anything of the target is read, so a walker that gives up its rights (the sandbox
+ * of the command) does so without giving up those of the keeper, which looks at nothing but numbers:
+ * registers, states, a few bytes of code.
+ *
  * Should somebody kill the keeper itself, by its number and with SIGKILL, the copy dies with it (EXITKILL),
  * and a zombie of the target remains until the target ends. Only in the milliseconds of the call is
  * there no help.
@@ -356,6 +360,8 @@ void hw_keeper_run(int sock, int pid, const struct hw_machine *machine, int64_t 
     struct hw_keeper_order order;
     become_keeper(sock);
     k.target = (int)syscall(PIDFD_OPEN, pid, 0);
+    if (!hw_keeper_receive(sock, &order, sizeof order))
+        _exit(0);
     begin(&k, limit_ns);
     if (k.answer.rc == HW_OK && answer(&k) &&
         hw_keeper_send(sock, k.threads.data, k.threads.count * sizeof *k.threads.data) &&

@@ -8,6 +8,7 @@
 #include "target/snapshot.h"
 
 /*
+ *     walker -> keeper   order                                  stop all threads
  *     keeper -> walker   answer, and so many struct hw_thread   all threads are stopped
  *     walker -> keeper   order                                  take the copy
  *     keeper -> walker   answer                                 it is taken, the target runs
@@ -25,7 +26,7 @@ struct hw_keeper_answer {
     struct hw_snapshot_cost cost;
 };
 struct hw_keeper_order {
-    struct hw_code_range code; /* as for hw_snapshot_take() */
+    struct hw_code_range code; /* to take the copy: as for hw_snapshot_take() */
 };
 
 /* What the keeper does, as the child of a fork; `sock` is its end of a stream. Never returns. */
