@@ -173,7 +173,7 @@ static bool wants_progress(const struct cli_options *o)
  */
 static const char *enter_sandbox(void *box)
 {
-    btowc('a');
+    mbrtowc(NULL, "a", 1, &(mbstate_t){0});
     unsetenv("DEBUGINFOD_URLS");
     return sandbox_enter(box);
 }

@@ -69,9 +69,8 @@ static void on_forbidden(int signal_number, siginfo_t *info, void *context)
         end = append(end, names[number]);
     else
         end = append_number(end, number);
-    end = append(end,
-                 ": that is a mistake of heapwalk, or what it reads has got hold of it; nothing is "
-                 "reported; --no-sandbox goes without\n");
+    end = append(end, ", so there is no report: a mistake of heapwalk, or what it reads has got "
+                      "hold of it; --no-sandbox allows it\n");
     (void)!write(STDERR_FILENO, text, (size_t)(end - text));
     if (current->dying)
         current->dying();

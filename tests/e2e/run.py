@@ -31,6 +31,7 @@ import modes
 import nostop
 import output
 import residency
+import sandbox
 import snapshot
 import stress
 import verdict
@@ -40,7 +41,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           hostile, residency, sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

@@ -112,11 +112,12 @@ Test(file, is_found_below_a_root_and_nowhere_else)
     if (forget_openat2()) {
         cr_expect(syscall(SYS_openat2, root, "file", NULL, 0) < 0 && errno == ENOSYS);
         expect_all(root);
-        int before = dup(root);
+        int before = dup(root); /* the lowest that is free */
+        close(before);
         for (int i = 0; i < 20; i++)
             found(root, "/dir/far-up");
         int after = dup(root);
-        cr_expect_eq(after, before + 1, "descriptors were left open");
+        cr_expect_eq(after, before, "descriptors were left open");
     }
     remove_tree(outer, out);
 }
