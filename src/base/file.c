@@ -29,21 +29,20 @@ static void back(struct steps *s, unsigned depth)
         close(s->dirs[--s->depth]);
 }
 
-/* Put what a link says in front of the rest. */
-static int follow(struct steps *s, int link, const char *rest)
+/* We stand on a link: step back, and put what it says in front of the rest. */
+static int follow(struct steps *s, const char *rest)
 {
     char path[PATH_MAX];
-    ssize_t n = readlinkat(link, "", path, sizeof path);
-    size_t rest_len = strlen(rest);
-    if (n < 0 || ++s->links > LINKS_MAX || (size_t)n + 1 + rest_len >= sizeof path) {
+    ssize_t n = readlinkat(s->dirs[s->depth - 1], "", path, sizeof path);
+    size_t rest_size = strlen(rest) + 1;
+    if (n < 0 || ++s->links > LINKS_MAX || (size_t)n + 1 + rest_size > sizeof path) {
         errno = n < 0 ? errno : ELOOP;
         return -1;
     }
     path[n] = '/';
-    memcpy(path + n + 1, rest, rest_len + 1);
-    memcpy(s->rest, path, (size_t)n + 1 + rest_len + 1);
-    if (path[0] == '/')
-        back(s, 0);
+    memcpy(path + n + 1, rest, rest_size);
+    memcpy(s->rest, path, (size_t)n + 1 + rest_size);
+    back(s, path[0] == '/' ? 0 : s->depth - 1);
     return 0;
 }
 
@@ -51,25 +50,21 @@ static int follow(struct steps *s, int link, const char *rest)
 static int step(struct steps *s)
 {
     char *name = s->rest + strspn(s->rest, "/"), *rest = name + strcspn(name, "/");
-    bool up = strncmp(name, "../", 3) == 0 || strcmp(name, "..") == 0;
     if (*rest)
         *rest++ = '\0';
-    if (up)
+    if (strcmp(name, "..") == 0) {
         back(s, s->depth ? s->depth - 1 : 0);
-    if (!up && *name && strcmp(name, ".") != 0) {
-        int from = s->depth ? s->dirs[s->depth - 1] : s->root;
-        hw_autoclose int fd = openat(from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    } else if (*name && strcmp(name, ".") != 0) {
         struct stat st;
-        if (fd < 0 || fstat(fd, &st) != 0)
+        int from = s->depth ? s->dirs[s->depth - 1] : s->root;
+        int fd = openat(from, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            return -1;
+        s->dirs[s->depth++] = fd;
+        if (fstat(fd, &st) != 0)
             return -1;
         if (S_ISLNK(st.st_mode))
-            return follow(s, fd, rest);
-        if (s->depth == DEPTH_MAX) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        s->dirs[s->depth++] = fd;
-        fd = -1;
+            return follow(s, rest);
     }
     memmove(s->rest, rest, strlen(rest) + 1);
     return 0;
@@ -88,8 +83,12 @@ static int open_by_steps(int root, const char *path)
     }
     memcpy(s.rest, path, strlen(path) + 1);
     int rc = 0;
-    while (rc == 0 && s.rest[0])
+    while (rc == 0 && s.rest[0] && s.depth < DEPTH_MAX)
         rc = step(&s);
+    if (rc == 0 && s.rest[0]) {
+        errno = ENAMETOOLONG;
+        rc = -1;
+    }
     int fd = rc != 0 ? -1 : s.depth ? s.dirs[--s.depth] : openat(root, ".", O_PATH | O_CLOEXEC);
     int code = errno;
     back(&s, 0);

@@ -33,7 +33,8 @@ static char *file(void)
 
 static pid_t victim(void)
 {
-    return atoi(getenv("FORBIDDEN_PID"));
+    const char *pid = getenv("FORBIDDEN_PID");
+    return pid ? atoi(pid) : 0;
 }
 
 static long call_execve(void)
