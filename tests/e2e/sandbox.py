@@ -164,6 +164,7 @@ def output_file(t, tool):
 
 
 def without(t, tool):
+    needs_sandbox(tool)
     with workplace() as place, running(tool.build, TARGET) as victim:
         intruder = Intruder(tool, place, victim)
         for call, code in ANYWAY.items():
