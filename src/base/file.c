@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* ---- without openat2() ------------------------------------------------------------------------ */
+/* ---- without openat2() ----------------------------------------------------------------------- */
 
 #define DEPTH_MAX 64
 #define LINKS_MAX 40
@@ -71,8 +71,9 @@ static int step(struct steps *s)
 }
 
 /*
- * What openat2() does, name by name; the way back is the way we came, so that ".." never leads out of
- * the root. Bounded: each step makes the rest shorter, but for links, of which there are only so many.
+ * What openat2() does, name by name; the way back is the way we came, so that ".." never leads out
+ * of the root. Bounded: each step makes the rest shorter, but for links, of which there are only so
+ * many.
  */
 static int open_by_steps(int root, const char *path)
 {
@@ -96,7 +97,7 @@ static int open_by_steps(int root, const char *path)
     return fd;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int open_path(int dir, const char *path, bool in_root)
 {

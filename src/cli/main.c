@@ -167,8 +167,8 @@ static bool wants_progress(const struct cli_options *o)
 }
 
 /*
- * What would be loaded when it is first needed, and cannot be in the sandbox: how the characters of this
- * locale are read. And servers that are to be asked for debug files were asked by then: no
+ * What would be loaded when it is first needed, and cannot be in the sandbox: how the characters of
+ * this locale are read. And servers that are to be asked for debug files were asked by then: no
  * library should try.
  */
 static const char *enter_sandbox(void *box)

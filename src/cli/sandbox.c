@@ -1,8 +1,8 @@
 /*
- * What a filter sees are the registers of a call, not what they point to. So a call whose arguments lie
- * in memory (openat2, clone3) is answered by "no such call", and the caller falls back to the older one
- * that can be looked at. Code cannot be mapped either (dlopen): that is refused by an error, as
- * libraries that look for other libraries take no for an answer.
+ * What a filter sees are the registers of a call, not what they point to. So a call whose arguments
+ * lie in memory (openat2, clone3) is answered by "no such call", and the caller falls back to the
+ * older one that can be looked at. Code cannot be mapped either (dlopen): that is refused by an
+ * error, as libraries that look for other libraries take no for an answer.
  */
 #include "sandbox.h"
 
@@ -21,7 +21,7 @@
 #define SYS_SECCOMP 1 /* <asm/siginfo.h>, which does not go with <signal.h> */
 #endif
 
-/* ---- the end of a forbidden call -------------------------------------------------------------- */
+/* ---- the end of a forbidden call ------------------------------------------------------------- */
 
 #define NUMBERS 1024
 #define ROOM    32
@@ -86,7 +86,7 @@ static void catch_forbidden(const struct sandbox *s)
     sigaction(SIGSYS, &action, NULL);
 }
 
-/* ---- the filter ------------------------------------------------------------------------------- */
+/* ---- the filter ------------------------------------------------------------------------------ */
 
 /* Calls that this machine or this library does not know cannot be made by accident either. */
 static int add(scmp_filter_ctx filter, uint32_t action, const struct sandbox_call *call)

@@ -1,9 +1,10 @@
 /*
- * The sandbox of the command: a list of the system calls that reading a heap takes (seccomp). Whoever
- * gets heapwalk to run code of theirs, by a core or a heap that is made for it, can do no more than
- * what is on the list: no program can be executed, no file be opened for writing, nothing be sent
- * anywhere, nothing be written into a process. A call that is not on it is not made: it ends heapwalk, with a message
- * and status 2, and the kernel lets everything go that heapwalk has stopped.
+ * The sandbox of the command: a list of the system calls that reading a heap takes (seccomp).
+ * Whoever gets heapwalk to run code of theirs, by a core or a heap that is made for it, can do no
+ * more than what is on the list: no program can be executed, no file be opened for writing, nothing
+ * be sent anywhere, nothing be written into a process. A call that is not on it is not made: it
+ * ends heapwalk, with a message and status 2, and the kernel lets everything go that heapwalk has
+ * stopped.
  */
 #ifndef HW_CLI_SANDBOX_H
 #define HW_CLI_SANDBOX_H
@@ -26,9 +27,9 @@ struct sandbox {
 };
 
 /*
- * Enter it, for good and with all threads; for hw_options.confine, `arg` is a struct sandbox that lives as long
- * as the process. "seccomp"; NULL, and why_not, where the kernel or a container does not let us: that
- * is no reason not to report.
+ * Enter it, for good and with all threads; for hw_options.confine, `arg` is a struct sandbox that
+ * lives as long as the process. "seccomp"; NULL, and why_not, where the kernel or a container does
+ * not let us: that is no reason not to report.
  */
 const char *sandbox_enter(void *arg);
 

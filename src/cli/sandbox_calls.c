@@ -1,6 +1,6 @@
 /*
- * The list of calls. How it was found: by what heapwalk calls, by strace of all its modes, and by what the C
- * libraries of other releases call for the same functions.
+ * The list of calls. How it was found: by what heapwalk calls, by strace of all its modes, and by
+ * what the C libraries of other releases call for the same functions.
  */
 #include "sandbox_calls.h"
 
@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 
 /* Whatever their arguments: what they change is ours, what they tell is no secret from us. */
 const char *const sandbox_harmless[] = {
@@ -48,6 +49,9 @@ const char *const sandbox_harmless[] = {
     (CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |  \
      CLONE_NEWNET)
 
+#define FREEZES (SANDBOX_STOP | SANDBOX_COPY)
+#define POLICY  (INT & ~(uint32_t)SCHED_RESET_ON_FORK)
+
 #define GET_TERMINAL 0x802c542a /* TCGETS2, which newer glibc prefers */
 #define SCAN_PAGEMAP 0xc0606610 /* PAGEMAP_SCAN: Linux 6.7, and headers as new as that */
 #define NAME_MEMORY  0x53564d41 /* PR_SET_VMA: likewise; malloc() does, if it is tuned to */
@@ -72,7 +76,6 @@ const struct sandbox_call sandbox_calls[] = {
     {"ioctl", SANDBOX_LIVE, {{1, INT, SCAN_PAGEMAP}}},
     /* threads of ours; whether there is a process of that number; limits, to be looked at */
     {"clone", 0, {{0, CLONE_THREAD | A_SPACE, CLONE_THREAD}}},
-    {"setpriority", 0, {{0, INT, 0}, {1, INT, 0}}},
     {"kill", 0, {{1, INT, 0}}},
     {"prlimit64", 0, {{2, ALL, 0}}},
     /* the process that is read: never written to */
@@ -84,6 +87,12 @@ const struct sandbox_call sandbox_calls[] = {
 #ifdef __x86_64__
     {"ptrace", SANDBOX_STOP, {{0, INT, PTRACE_GET_THREAD_AREA}}},
 #endif
+    /* our own thread goes before others while it stands still: 0, not a number, says which */
+    {"sched_setscheduler", FREEZES, {{0, INT, 0}, {1, POLICY, SCHED_OTHER}}},
+    {"sched_setscheduler", FREEZES, {{0, INT, 0}, {1, POLICY, SCHED_BATCH}}},
+    {"sched_setscheduler", FREEZES, {{0, INT, 0}, {1, POLICY, SCHED_IDLE}}},
+    {"sched_setscheduler", FREEZES, {{0, INT, 0}, {1, POLICY, SCHED_FIFO}}},
+    {"setpriority", FREEZES, {{0, INT, PRIO_PROCESS}, {1, INT, 0}}},
     /* the keeper of a snapshot, by the socket that is open */
     {"sendto", SANDBOX_COPY, {{4, ALL, 0}}},
     {"recvfrom", SANDBOX_COPY, {{4, ALL, 0}}},

@@ -12,7 +12,7 @@ extern const char *const sandbox_harmless[];
 /* A call with such arguments. A call may be there more than once. */
 struct sandbox_call {
     const char *name;
-    unsigned needs; /* enum sandbox_need: one of these; 0: always */
+    unsigned needs; /* enum sandbox_need: any of these; 0: always */
     struct {
         unsigned number; /* of the argument, from 0 */
         uint64_t bits;   /* these of it must be ... */

@@ -4,7 +4,10 @@
  *     walker (the caller)     keeper (a process of ours)       target
  *     hw_snapshot_prepare()   is started, and waits
  *     hw_snapshot_begin() --> stops all threads -------------> stands still
- *       reads what is cheap
+ *       reads what is cheap; not now, perhaps:
+ *     hw_snapshot_let_go() -> lets all threads go -----------> runs on
+ *       and so on
+ *     hw_snapshot_begin() --> stops all threads -------------> stands still
  *     hw_snapshot_take() ---> has a thread call clone() -----> forks
  *                             lets all threads go -----------> runs on          copy (never runs)
  *       walks the copy        waits                            runs             |
@@ -20,6 +23,7 @@
 #include "base/cleanup.h"
 #include "target/headroom.h"
 #include "target/image.h"
+#include "target/priority.h"
 #include "target/snapshot_keeper.h"
 
 #include <errno.h>
@@ -32,7 +36,8 @@ struct hw_snapshot {
     pid_t keeper;
     hw_thread_vec threads;
     struct hw_snapshot_cost cost;
-    bool over; /* the keeper has sent its last answer */
+    bool over;                   /* the keeper has sent its last answer */
+    struct hw_priority priority; /* of the walker, which is raised while the target stands still */
 };
 
 int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error *err)
@@ -48,12 +53,19 @@ int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error
     return hw_headroom_check(&headroom, err);
 }
 
+static int lost_keeper(struct hw_error *err)
+{
+    hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+    hw_remedy(err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
+    return HW_ERR_SYSTEM;
+}
+
 /* The next answer of the keeper. */
 static int receive(struct hw_snapshot *s, struct hw_keeper_answer *ret, struct hw_error *err)
 {
     if (!hw_keeper_receive(s->sock, ret, sizeof *ret)) {
         s->over = true;
-        return hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+        return lost_keeper(err);
     }
     s->cost = ret->cost;
     s->over = ret->rc != HW_OK;
@@ -68,13 +80,14 @@ static int receive_threads(struct hw_snapshot *s, struct hw_error *err)
     int rc = receive(s, &answer, err);
     if (rc != HW_OK)
         return rc;
+    hw_vec_free(&s->threads);
     s->threads.data = calloc(answer.thread_count + 1, sizeof *s->threads.data);
     if (!s->threads.data)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     s->threads.count = answer.thread_count;
     if (hw_keeper_receive(s->sock, s->threads.data, s->threads.count * sizeof *s->threads.data))
         return HW_OK;
-    return hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+    return lost_keeper(err);
 }
 
 /* Start the keeper, with all signals blocked for good; what it needs is copied by fork(). */
@@ -116,9 +129,21 @@ int hw_snapshot_prepare(int pid, const struct hw_machine *machine, int64_t limit
 
 int hw_snapshot_begin(struct hw_snapshot *s, struct hw_error *err)
 {
-    const struct hw_keeper_order go = {0};
-    hw_keeper_send(s->sock, &go, sizeof go); /* if the keeper is gone, there is no answer */
+    const struct hw_keeper_order stop = {0};
+    hw_priority_raise(0, &s->priority);
+    hw_keeper_send(s->sock, &stop, sizeof stop); /* if the keeper is gone, there is no answer */
     return receive_threads(s, err);
+}
+
+int64_t hw_snapshot_let_go(struct hw_snapshot *s)
+{
+    const struct hw_keeper_order go = {0};
+    struct hw_keeper_answer answer;
+    s->cost.pause_ns = 0;
+    hw_keeper_send(s->sock, &go, sizeof go);
+    hw_priority_restore(&s->priority);
+    receive(s, &answer, NULL); /* if the keeper is gone, the next round will tell */
+    return s->cost.pause_ns;
 }
 
 const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t *count)
@@ -130,11 +155,12 @@ const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t 
 int hw_snapshot_take(struct hw_snapshot *s, struct hw_code_range code, int *ret,
                      struct hw_error *err)
 {
-    struct hw_keeper_order order = {.code = code};
+    const struct hw_keeper_order order = {.copy = true, .code = code};
     struct hw_keeper_answer answer;
     *ret = 0;
     /* If the keeper is gone, the answer says so. */
     hw_keeper_send(s->sock, &order, sizeof order);
+    hw_priority_restore(&s->priority);
     int rc = receive(s, &answer, err);
     if (rc == HW_OK)
         *ret = answer.copy;
@@ -146,6 +172,7 @@ struct hw_snapshot_cost hw_snapshot_end(struct hw_snapshot *s)
     struct hw_keeper_answer answer;
     if (!s)
         return (struct hw_snapshot_cost){0};
+    hw_priority_restore(&s->priority);
     if (s->sock >= 0) {
         shutdown(s->sock, SHUT_WR);
         while (!s->over && receive(s, &answer, NULL) == HW_OK)

@@ -9,9 +9,10 @@
  * OOM killer, which may look for memory because of the copy, is told to take the copy first and
  * the keeper last.
  *
- * It is started before anything of the target is read, so a walker that gives up its rights (the sandbox
- * of the command) does so without giving up those of the keeper, which looks at nothing but numbers:
- * registers, states, a few bytes of code.
+ * It is started before anything of the heap is read, so a walker that gives up its rights (the
+ * sandbox of the command) does so without giving up those of the keeper, which looks at nothing but
+ * numbers: registers, states, a few bytes of code. For the same reason one serves all the stops
+ * that it takes to find a moment for the copy.
  *
  * Should somebody kill the keeper itself, by its number and with SIGKILL, the copy dies with it (EXITKILL),
  * and a zombie of the target remains until the target ends. Only in the milliseconds of the call is
@@ -21,7 +22,7 @@
 
 #include "base/cleanup.h"
 #include "target/headroom.h"
-#include "target/inject.h"
+#include "target/priority.h"
 #include "target/proc.h"
 
 #include <dirent.h>
@@ -40,21 +41,6 @@
 #include <time.h>
 
 #define PIDFD_OPEN 434 /* SYS_pidfd_open: Linux 5.3, and headers as new as that */
-
-struct keeper {
-    int sock, pid;
-    int target; /* becomes readable when the target ends; -1: the kernel has no such thing */
-    struct hw_tracees tracees;
-    hw_thread_vec threads;
-    struct hw_code_range code;
-    hw_addr
-        insn; /* a `syscall` instruction, for a thread that is in no call; 0: none known (yet) */
-    int copy; /* 0: none */
-    int64_t copy_tid; /* its number as the target sees it */
-    int by;           /* the thread that made it */
-    bool lost;        /* that thread did not come back in time */
-    struct hw_keeper_answer answer;
-};
 
 /* ---- talking --------------------------------------------------------------------------------- */
 
@@ -80,7 +66,7 @@ bool hw_keeper_receive(int sock, void *data, size_t size)
     return true;
 }
 
-static bool answer(struct keeper *k)
+static bool answer(struct hw_keeper *k)
 {
     return hw_keeper_send(k->sock, &k->answer, sizeof k->answer);
 }
@@ -133,8 +119,8 @@ static hw_addr find_insn(int tid, struct hw_code_range code)
     return found ? code.start + (hw_addr)(found - bytes) : 0;
 }
 
-static enum hw_fitness judge(struct keeper *k, const struct hw_tracee *tracee, char *why,
-                             size_t size)
+enum hw_fitness hw_keeper_judge(struct hw_keeper *k, const struct hw_tracee *tracee, char *why,
+                                size_t size)
 {
     enum hw_fitness fitness = hw_inject_fitness(k->pid, tracee, why, size);
     if (fitness != HW_FIT_RUNNING)
@@ -143,14 +129,15 @@ static enum hw_fitness judge(struct keeper *k, const struct hw_tracee *tracee, c
         k->insn = find_insn(tracee->tid, k->code);
     if (k->insn)
         return fitness;
-    snprintf(why, size, "runs, and no syscall instruction is known");
+    if (why)
+        snprintf(why, size, "runs, and no syscall instruction is known");
     return HW_FIT_NOT;
 }
 
 /* Judging a thread takes some microseconds; there may be thousands, and all stand still. */
 #define JUDGED_MAX 64
 
-static struct hw_tracee *choose(struct keeper *k, struct hw_error *err)
+static struct hw_tracee *choose(struct hw_keeper *k, struct hw_error *err)
 {
     struct hw_tracee *best = NULL;
     enum hw_fitness best_fitness = HW_FIT_NOT;
@@ -162,7 +149,7 @@ static struct hw_tracee *choose(struct keeper *k, struct hw_error *err)
             break;
         if (tracee->state == HW_TRACEE_GONE)
             continue;
-        enum hw_fitness fitness = judge(k, tracee, text, sizeof text);
+        enum hw_fitness fitness = hw_keeper_judge(k, tracee, text, sizeof text);
         if (fitness > best_fitness) {
             best = tracee;
             best_fitness = fitness;
@@ -193,16 +180,16 @@ static int64_t patience_ns(int pid)
 
 static void let_others_go(void *arg)
 {
-    struct keeper *k = arg;
+    struct hw_keeper *k = arg;
     k->lost = true;
     hw_tracees_let_go(&k->tracees);
 }
 
-static int refused(const struct keeper *k, int64_t value, struct hw_error *err)
+static int refused(const struct hw_keeper *k, int64_t value, struct hw_error *err)
 {
     if (value == -513) { /* ERESTARTNOINTR */
         hw_fail(err, HW_ERR_HARMFUL, "a signal reached pid %d when it was about to fork", k->pid);
-        hw_remedy(err, "try again");
+        hw_remedy(err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
         return HW_ERR_HARMFUL;
     }
     errno = (int)-value;
@@ -221,7 +208,7 @@ static int refused(const struct keeper *k, int64_t value, struct hw_error *err)
  * (the reader of a pipe sees its end) and nothing is flushed when the copy ends. All else is as for
  * fork(): sharing the rest, setuid programs and namespaces would notice.
  */
-static int make_copy(struct keeper *k, struct hw_error *err)
+static int make_copy(struct hw_keeper *k, struct hw_error *err)
 {
     static const struct hw_call fork_call = {SYS_clone, {CLONE_FILES}};
     struct hw_tracee *by = choose(k, err);
@@ -236,15 +223,19 @@ static int make_copy(struct keeper *k, struct hw_error *err)
     k->copy_tid = called.value > 0 ? called.value : 0;
     if (rc == HW_OK && called.value < 0)
         rc = refused(k, called.value, err);
-    if (rc == HW_OK && !k->copy)
+    if (rc != HW_OK)
+        return rc;
+    if (!k->copy)
         rc = hw_fail(err, HW_ERR_SYSTEM, "the copy of pid %d is not to be found", k->pid);
-    if (rc == HW_OK && k->lost)
+    else if (k->lost)
         rc = hw_fail(err, HW_ERR_HARMFUL, "copying pid %d took too long: it was let go", k->pid);
+    if (rc != HW_OK)
+        hw_remedy(err, HW_WITHOUT_SNAPSHOT);
     return rc;
 }
 
 /* The copy was born traced, and stops before its first instruction; from then on it dies with us. */
-static void secure_copy(struct keeper *k)
+static void secure_copy(struct hw_keeper *k)
 {
     char process[16];
     siginfo_t info;
@@ -256,74 +247,26 @@ static void secure_copy(struct keeper *k)
            errno == EINTR)
         ;
     ptrace(PTRACE_SETOPTIONS, k->copy, NULL, (void *)(uintptr_t)PTRACE_O_EXITKILL);
+    /* It was born in a hurry. To end it takes three times as long as the fork, and can wait. */
+    hw_priority_follow(k->copy, k->by);
 }
 
 /* ---- ending it ------------------------------------------------------------------------------- */
 
-#define ATTEMPTS       40
-#define ATTEMPT_NS     INT64_C(50000000)
-#define NAP_BETWEEN_NS 10000000
-
-/* Have one thread of the target take note of its dead child; true if there is none any more. */
-static bool bury_by(struct keeper *k, int tid)
-{
-    struct hw_call wait = {SYS_wait4, {(uint64_t)k->copy_tid, 0, WNOHANG | __WALL, 0}};
-    struct hw_called called = {0};
-    bool done = false;
-    k->tracees.since_ns = 0;
-    if (hw_tracees_stop_one(&k->tracees, tid, ATTEMPT_NS)) {
-        struct hw_tracee *tracee = &k->tracees.list.data[k->tracees.list.count - 1];
-        char why[128];
-        if (judge(k, tracee, why, sizeof why) != HW_FIT_NOT)
-            done = hw_inject(tracee, k->insn, &wait, NULL, &called, NULL) == HW_OK &&
-                   (called.value == k->copy_tid || called.value == -ECHILD);
-    }
-    int64_t pause = hw_tracees_let_go(&k->tracees);
-    if (pause > k->answer.cost.thread_pause_ns)
-        k->answer.cost.thread_pause_ns = pause;
-    return done;
-}
-
-/* If the target has ended, its children are not its own any more. */
-static bool has_ended(const struct keeper *k)
-{
-    struct pollfd end = {.fd = k->target, .events = POLLIN};
-    return k->target >= 0 && poll(&end, 1, 0) > 0;
-}
-
-/*
- * The dead copy is a zombie that only the target itself can clear away, since nobody told it of its
- * child. The thread that made the copy is the first to be asked.
- */
-static bool bury(struct keeper *k)
-{
-    for (int i = 0; i < ATTEMPTS && !has_ended(k);) {
-        hw_tid_vec tids = {0};
-        bool done = i++ == 0 && bury_by(k, k->by);
-        bool listed = done || (hw_proc_tids(k->pid, &tids) && tids.count);
-        for (size_t t = 0; t < tids.count && !done && i < ATTEMPTS; t++, i++)
-            done = bury_by(k, tids.data[t]);
-        hw_vec_free(&tids);
-        if (done || !listed)
-            return true;
-        nanosleep(&(struct timespec){.tv_nsec = NAP_BETWEEN_NS}, NULL);
-    }
-    return has_ended(k);
-}
-
-static void end_copy(struct keeper *k)
+static void end_copy(struct hw_keeper *k)
 {
     if (!k->copy || kill(k->copy, SIGKILL) != 0)
         return; /* it dies with us */
     while (waitpid(k->copy, NULL, __WALL) < 0 && errno == EINTR)
         ;
-    if (k->copy_tid && !bury(k)) /* without a number, the thread died in the act, and all with it */
+    /* Without a number, the thread died in the act, and all with it. */
+    if (k->copy_tid && !hw_keeper_bury(k))
         k->answer.cost.zombie = (int)k->copy_tid;
 }
 
 /* Until the walker closes its end. If the target ends, so does the copy at once: it still has the
  * files open, and somebody may wait for their ports. */
-static void wait_for_end(const struct keeper *k)
+static void wait_for_end(const struct hw_keeper *k)
 {
     struct pollfd ends[] = {{.fd = k->sock, .events = POLLIN}, {.fd = k->target, .events = POLLIN}};
     while (poll(ends, 2, -1) < 0 && errno == EINTR)
@@ -332,7 +275,7 @@ static void wait_for_end(const struct keeper *k)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void begin(struct keeper *k, int64_t limit_ns)
+static void stop(struct hw_keeper *k, int64_t limit_ns)
 {
     struct hw_error *err = &k->answer.error;
     k->answer.rc = hw_tracees_stop(&k->tracees, limit_ns, &k->threads, err);
@@ -346,34 +289,55 @@ static void begin(struct keeper *k, int64_t limit_ns)
     k->answer.thread_count = k->threads.count;
 }
 
-static void take(struct keeper *k)
+static bool tell_threads(struct hw_keeper *k)
 {
+    return k->answer.rc == HW_OK && answer(k) &&
+           hw_keeper_send(k->sock, k->threads.data, k->threads.count * sizeof *k->threads.data);
+}
+
+static void take(struct hw_keeper *k, struct hw_code_range code)
+{
+    k->code = code;
     k->answer.rc = make_copy(k, &k->answer.error);
     k->answer.cost.pause_ns = hw_tracees_let_go(&k->tracees);
     secure_copy(k);
     k->answer.copy = k->copy;
+    if (k->answer.rc == HW_OK && answer(k))
+        wait_for_end(k);
+    end_copy(k);
+}
+
+static void let_go(struct hw_keeper *k)
+{
+    k->answer.cost.pause_ns = hw_tracees_let_go(&k->tracees);
+    hw_tracees_free(&k->tracees);
+    hw_vec_free(&k->threads);
+    k->tracees = (struct hw_tracees){.pid = k->pid, .machine = k->tracees.machine};
+}
+
+/* From one stop until all run again. True if another may follow: no copy was made, all is well. */
+static bool serve(struct hw_keeper *k, int64_t limit_ns)
+{
+    struct hw_keeper_order order;
+    k->answer = (struct hw_keeper_answer){0};
+    stop(k, limit_ns);
+    bool told = tell_threads(k) && hw_keeper_receive(k->sock, &order, sizeof order);
+    if (told && order.copy)
+        take(k, order.code);
+    else
+        let_go(k);
+    return answer(k) && told && !order.copy;
 }
 
 void hw_keeper_run(int sock, int pid, const struct hw_machine *machine, int64_t limit_ns)
 {
-    struct keeper k = {.sock = sock, .pid = pid, .tracees = {.pid = pid, .machine = machine}};
+    struct hw_keeper k = {.sock = sock, .pid = pid, .tracees = {.pid = pid, .machine = machine}};
     struct hw_keeper_order order;
+    struct hw_priority priority; /* ends with us */
     become_keeper(sock);
+    hw_priority_raise(0, &priority);
     k.target = (int)syscall(PIDFD_OPEN, pid, 0);
-    if (!hw_keeper_receive(sock, &order, sizeof order))
-        _exit(0);
-    begin(&k, limit_ns);
-    if (k.answer.rc == HW_OK && answer(&k) &&
-        hw_keeper_send(sock, k.threads.data, k.threads.count * sizeof *k.threads.data) &&
-        hw_keeper_receive(sock, &order, sizeof order)) {
-        k.code = order.code;
-        take(&k);
-        if (k.answer.rc == HW_OK && answer(&k))
-            wait_for_end(&k);
-        end_copy(&k);
-    } else {
-        hw_tracees_let_go(&k.tracees);
-    }
-    answer(&k);
+    while (hw_keeper_receive(sock, &order, sizeof order) && serve(&k, limit_ns))
+        ;
     _exit(0); /* the kernel lets go of the rest */
 }

@@ -5,12 +5,16 @@
 #ifndef HW_TARGET_SNAPSHOT_KEEPER_H
 #define HW_TARGET_SNAPSHOT_KEEPER_H
 
+#include "target/inject.h"
 #include "target/snapshot.h"
 
 /*
  *     walker -> keeper   order                                  stop all threads
  *     keeper -> walker   answer, and so many struct hw_thread   all threads are stopped
- *     walker -> keeper   order                                  take the copy
+ *     walker -> keeper   order without `copy`                   let them go
+ *     keeper -> walker   answer                                 they run; from the top
+ *   or
+ *     walker -> keeper   order with `copy`                      take the copy
  *     keeper -> walker   answer                                 it is taken, the target runs
  *     walker -> keeper   end of file                            end it
  *     keeper -> walker   answer                                 it is ended
@@ -21,13 +25,35 @@
 struct hw_keeper_answer {
     int rc;
     struct hw_error error; /* where rc is not HW_OK */
-    size_t thread_count;   /* in the first */
-    int copy;              /* in the second: its pid */
+    size_t thread_count;   /* when all are stopped */
+    int copy;              /* when it is taken: its pid */
     struct hw_snapshot_cost cost;
 };
 struct hw_keeper_order {
+    bool copy;                 /* to those that are stopped */
     struct hw_code_range code; /* to take the copy: as for hw_snapshot_take() */
 };
+
+/* The keeper itself, for its files. */
+struct hw_keeper {
+    int sock, pid;
+    int target; /* becomes readable when the target ends; -1: the kernel has no such thing */
+    struct hw_tracees tracees;
+    hw_thread_vec threads;
+    struct hw_code_range code;
+    hw_addr insn;     /* a `syscall` instruction, for a thread that is in no call; 0: none (yet) */
+    int copy;         /* 0: none */
+    int64_t copy_tid; /* its number as the target sees it */
+    int by;           /* the thread that made it */
+    bool lost;        /* that thread did not come back in time */
+    struct hw_keeper_answer answer;
+};
+
+/* As hw_inject_fitness(), and whether there is an instruction for it. */
+enum hw_fitness hw_keeper_judge(struct hw_keeper *k, const struct hw_tracee *tracee, char *why,
+                                size_t size);
+/* snapshot_bury.c: once the copy is dead, and was reaped by us. True if nothing of it is left. */
+bool hw_keeper_bury(struct hw_keeper *k);
 
 /* What the keeper does, as the child of a fork; `sock` is its end of a stream. Never returns. */
 _Noreturn void hw_keeper_run(int sock, int pid, const struct hw_machine *machine, int64_t limit_ns);

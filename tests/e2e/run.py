@@ -41,7 +41,8 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           hostile, residency, sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless,
+           snapshot, stress)
 
 
 def groups():

@@ -28,6 +28,8 @@ DEADLY = {
     "open-truncate": "openat", "open-unnamed": "openat", "unlink": "unlink", "chmod": "chmod",
     "ptrace-poke": "ptrace", "ptrace-setregset": "ptrace",
     "process_vm_writev": "process_vm_writev", "kill": "kill", "tgkill": "tgkill",
+    "priority-other": "sched_setscheduler", "round-robin": "sched_setscheduler",
+    "nice-other": "setpriority", "nice-all": "setpriority",
     "tiocsti": "ioctl", "unshare": "unshare", "setuid": "setuid",
 }
 REFUSED = {"map-code": errno.EACCES, "make-code": errno.EACCES, "openat2": errno.ENOSYS,
@@ -36,6 +38,7 @@ FINE = ("raise", "thread")
 # What belongs to some modes only, and the system call that it ends with in the others.
 OF_MODES = {
     "ptrace-attach": ("ptrace", ["stopped"]),
+    "priority": ("sched_setscheduler", ["stopped", "snapshot"]),
     "process_vm_readv": ("process_vm_readv", ["stopped", "running", "snapshot"]),
 }
 # Without sandbox, as root or not; what else they come to does not matter.
@@ -214,7 +217,7 @@ def filters(pid):
 
 
 def seen(t, tool):
-    """From outside: every thread is in it while the heap is read, the keeper of a snapshot is not."""
+    """From outside: each thread is in it while the heap is read; the keeper of a snapshot is not."""
     needs_sandbox(tool)
     with workplace() as place, Ticker(tool.build, place) as ticker:
         for options in ([], ["--snapshot"]):
@@ -254,8 +257,8 @@ def big_files(t, tool):
 
 
 def late_symbols(t, tool):
-    """The names of pins come from files that are opened in the sandbox, below a root of their own, and
-    by ways that lead through symbolic links."""
+    """The names of pins come from files that are opened in the sandbox, below a root of their own,
+    and by ways that lead through symbolic links."""
     with workplace() as place:
         there, root = os.path.join(place, "there"), os.path.join(place, "root")
         os.makedirs(os.path.join(there, "victims"))

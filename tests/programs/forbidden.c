@@ -1,9 +1,10 @@
 /*
- * To be loaded into heapwalk (LD_PRELOAD): what code that somebody has smuggled in could try. Once heapwalk is
- * in its sandbox, the next read of a heap or a core makes the call that $FORBIDDEN_CALL names, and
- * says on stderr what came of it, "CALL: ERRNO", if anybody is left to say so. $FORBIDDEN_PID is a process
- * and $FORBIDDEN_FILE a file to try it on. Where $FORBIDDEN_THREAD is set, it is not the main thread that does it; where
- * $FORBIDDEN_ANYWAY is, the first read does it, in a sandbox or not.
+ * To be loaded into heapwalk (LD_PRELOAD): what code that somebody has smuggled in could try. Once
+ * heapwalk is in its sandbox, the next read of a heap or a core makes the call that $FORBIDDEN_CALL
+ * names, and says on stderr what came of it, "CALL: ERRNO", if anybody is left to say so.
+ * $FORBIDDEN_PID is a process and $FORBIDDEN_FILE a file to try it on. Where $FORBIDDEN_THREAD is
+ * set, it is not the main thread that does it; where $FORBIDDEN_ANYWAY is, the first read does it,
+ * in a sandbox or not.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -148,6 +150,35 @@ static long call_tgkill(void)
     return syscall(SYS_tgkill, victim(), victim(), SIGURG);
 }
 
+/* To go before others, for good. */
+static long call_priority_other(void)
+{
+    struct sched_param first = {.sched_priority = 1};
+    return sched_setscheduler(victim(), SCHED_FIFO, &first);
+}
+
+static long call_nice_other(void)
+{
+    return setpriority(PRIO_PROCESS, (id_t)victim(), 0);
+}
+
+static long call_nice_all(void)
+{
+    return setpriority(PRIO_USER, 0, 0);
+}
+
+static long call_round_robin(void)
+{
+    struct sched_param first = {.sched_priority = 1};
+    return sched_setscheduler(0, SCHED_RR, &first);
+}
+
+static long call_priority(void)
+{
+    struct sched_param none = {0};
+    return sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
 static long call_map_code(void)
 {
     return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED
@@ -231,6 +262,11 @@ static const struct {
     {"process_vm_readv", call_read_process},
     {"kill", call_kill},
     {"tgkill", call_tgkill},
+    {"priority-other", call_priority_other},
+    {"nice-other", call_nice_other},
+    {"nice-all", call_nice_all},
+    {"round-robin", call_round_robin},
+    {"priority", call_priority},
     {"map-code", call_map_code},
     {"make-code", call_make_code},
     {"tiocsti", call_type_into_terminal},
@@ -241,7 +277,7 @@ static const struct {
     {"thread", call_thread},
 };
 
-/* ---- when ------------------------------------------------------------------------------------- */
+/* ---- when ------------------------------------------------------------------------------------ */
 
 static _Atomic int due = -1; /* 1: it is to be made, 0: it was; -1: not yet */
 

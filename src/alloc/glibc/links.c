@@ -45,20 +45,17 @@ void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance)
 }
 
 /* Structs that changed before or since tell, whatever is in the lists. */
-static bool know_links(const struct hw_layout *layout, const struct chunk_rules *r,
-                       enum link_kind *ret)
+bool glibc_know_links(struct walk *w)
 {
-    bool until_2_25 = r->alignment < 16;
-    bool until_2_29 = layout->field[GLIBC_F_TCACHE_COUNTS].size == 1;
-    bool since_2_35 = hw_has(layout, GLIBC_F_HEAP_PAGESIZE);
-    *ret = since_2_35 ? LINK_MANGLED : LINK_PLAIN;
+    bool until_2_25 = w->rules.alignment < 16;
+    bool until_2_29 = w->layout->field[GLIBC_F_TCACHE_COUNTS].size == 1;
+    bool since_2_35 = hw_has(w->layout, GLIBC_F_HEAP_PAGESIZE);
+    w->link = since_2_35 ? LINK_MANGLED : LINK_PLAIN;
     return until_2_25 || until_2_29 || since_2_35;
 }
 
 void glibc_count_votes(struct walk *w)
 {
-    if (know_links(w->layout, &w->rules, &w->link))
-        return;
     /* Where there are only ends of lists, plain ones are all 0 and mangled ones never. */
     bool plain = w->link_votes < 0 || (w->link_votes == 0 && w->link_nulls > 0);
     w->link = plain ? LINK_PLAIN : LINK_MANGLED;
