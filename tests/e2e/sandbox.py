@@ -7,15 +7,16 @@ import shutil
 import signal
 import subprocess
 
+from busy import BUSY
 from cases import Case
 from harmless import Ticker
-from manners import strace
 from modes import gcore, good, running
-from process import Victim, settled, thread_states, wait_for, workplace
+from process import Victim, settled, thread_states, untraced, wait_for, workplace
 from programs import compiled
-from snapshot import keepers
+from snapshot import children, keepers
 from suite import Skip
 from text_checks import check_text
+from tool import under_strace
 
 TARGET = Case("target", "many-threads", (12, 100))
 PINS = Case("pins", "pins", ("main",))
@@ -149,6 +150,26 @@ def by_other_threads(t, tool):
         t.check(wait_for(lambda: not keepers(tool)), "a keeper is left")
 
 
+def several_stops(t, tool):
+    """To find a quiet moment it is stopped some times: all in the sandbox, and by one keeper, as no
+    other can be started any more."""
+    needs_sandbox(tool)
+    with running(tool.build, BUSY) as victim:
+        for options in ([], ["--snapshot"]):
+            stops = []
+            while len(stops) < 30 and max(stops, default=0) < 2:
+                ran = tool.run("-J", *options, "-p", victim.pid)
+                if not t.check(ran.status in (0, 1), str(ran)):
+                    return
+                method = ran.json()["method"]
+                t.equal(f"{options}: sandbox", method["sandbox"], "seccomp")
+                stops.append(method["stops"])
+            t.check(max(stops) > 1, f"{options}: stops {stops}")
+        t.check(wait_for(lambda: untraced(victim.pid)), f"still traced: {victim.pid}")
+        t.equal("children", children(victim.pid), [])
+        t.check(wait_for(lambda: not keepers(tool)), "a keeper is left")
+
+
 def output_file(t, tool):
     """With -o files may be removed, but not opened; the unfinished one does not stay."""
     needs_sandbox(tool)
@@ -195,12 +216,12 @@ def told(t, tool):
 def cannot_be_had(t, tool):
     """An old kernel, a container: a report all the same, and why, to those who ask."""
     needs_sandbox(tool)
+    forbid = ("-qq", "-e", "inject=seccomp,prctl:error=EINVAL")
     with running(tool.build, TARGET) as victim:
-        done = strace("strace", "-qq", "-o", "/dev/null", "-e", "inject=seccomp,prctl:error=EINVAL",
-                      tool.path, "-J", "-v", "-p", str(victim.pid))
-        t.equal("status", done.returncode, 0)
-        t.check(b"without sandbox: the kernel refuses" in done.stderr, f"{done.stderr}")
-        t.check(b'"sandbox": null' in done.stdout, "the report says otherwise")
+        ran = under_strace(tool, "/dev/null", *forbid).run("-J", "-v", "-p", victim.pid)
+        if good(t, ran):
+            t.check(b"without sandbox: the kernel refuses" in ran.err, str(ran))
+            t.equal("sandbox", ran.json()["method"]["sandbox"], None)
 
 
 def filters(pid):
@@ -296,6 +317,7 @@ def run(suite, tool, _args):
     suite.run("sandbox/forbidden", forbidden, tool)
     suite.run("sandbox/in-modes", in_modes, tool)
     suite.run("sandbox/by-other-threads", by_other_threads, tool)
+    suite.run("sandbox/several-stops", several_stops, tool)
     suite.run("sandbox/output-file", output_file, tool)
     suite.run("sandbox/without", without, tool)
     suite.run("sandbox/told", told, tool)
