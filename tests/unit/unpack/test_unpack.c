@@ -88,8 +88,8 @@ static void expect_plain(const struct hw_unpacked *u, size_t len)
     struct stat st;
     unsigned char *have = malloc(len + 1);
     cr_assert_eq(fstat(u->fd, &st), 0);
-    cr_assert_eq(st.st_size, len);
-    cr_assert_eq(pread(u->fd, have, len + 1, 0), len);
+    cr_assert_eq((size_t)st.st_size, len);
+    cr_assert_eq((size_t)pread(u->fd, have, len + 1, 0), len);
     for (size_t at = 0; at < len; at += BYTES) {
         size_t n = len - at < BYTES ? len - at : BYTES;
         cr_assert(!memcmp(have + at, plain, n), "from byte %zu on", at);
@@ -126,7 +126,8 @@ ParameterizedTest(struct format *f, unpack, whole)
     expect_plain(&u, BYTES);
     cr_assert_eq(fstat(u.fd, &st), 0);
     cr_expect_eq(st.st_nlink, 0);
-    cr_expect_lt(st.st_blocks * 512, BYTES / 2, "zeros take %ld blocks", (long)st.st_blocks);
+    cr_expect_lt((size_t)st.st_blocks * 512, BYTES / 2, "zeros take %ld blocks",
+                 (long)st.st_blocks);
     close(u.fd);
 }
 
@@ -157,7 +158,7 @@ static void expect_beginning(const char *what, const char *name)
     }
     cr_expect(u.cut_short && u.why[0], "%s", what);
     cr_assert_eq(fstat(u.fd, &st), 0);
-    cr_assert_leq(st.st_size, BYTES);
+    cr_assert_leq((size_t)st.st_size, BYTES);
     expect_plain(&u, (size_t)st.st_size);
     close(u.fd);
 }
