@@ -39,9 +39,9 @@ int hw_snapshot_prepare(int pid, const struct hw_machine *machine, int64_t limit
                         struct hw_snapshot **ret, struct hw_error *err);
 
 /*
- * Stop all threads; on failure none is, and all that is left to do is hw_snapshot_end(). Until they
- * run again the calling thread goes before others (priority.h), so it has to be the one that lets
- * them. Errors as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`.
+ * Stop all threads. Until they run again the calling thread goes before others (priority.h), so it
+ * has to be the one that lets them. On failure all that is left to do is hw_snapshot_end(). Errors
+ * as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`.
  */
 int hw_snapshot_begin(struct hw_snapshot *s, struct hw_error *err);
 
