@@ -16,7 +16,7 @@ from programs import compiled
 from snapshot import children, keepers
 from suite import Skip
 from text_checks import check_text
-from tool import under_strace
+from tool import own_tool, under_strace
 
 TARGET = Case("target", "many-threads", (12, 100))
 PINS = Case("pins", "pins", ("main",))
@@ -119,6 +119,7 @@ def in_modes(t, tool):
     """In each mode only what it needs; and wherever it ends, the target is let go."""
     needs_sandbox(tool)
     with workplace() as place, running(tool.build, TARGET) as victim:
+        tool = own_tool(tool, place)
         before, intruder = thread_states(victim.pid), Intruder(tool, place, victim)
         core = gcore(victim)
         for mode, options in MODES.items():
@@ -141,6 +142,7 @@ def by_other_threads(t, tool):
     if os.cpu_count() < 2:
         raise Skip("one processor: no thread reads ahead")
     with workplace() as place, Ticker(tool.build, place) as ticker:
+        tool = own_tool(tool, place)
         intruder = Intruder(tool, place, ticker)
         for options in ([], ["--snapshot"]):
             ran = intruder.tries("socket", *options, "-J", "-p", ticker.pid, FORBIDDEN_THREAD="1")
@@ -154,7 +156,8 @@ def several_stops(t, tool):
     """To find a quiet moment it is stopped some times: all in the sandbox, and by one keeper, as no
     other can be started any more."""
     needs_sandbox(tool)
-    with running(tool.build, BUSY) as victim:
+    with workplace() as place, running(tool.build, BUSY) as victim:
+        tool = own_tool(tool, place)
         for options in ([], ["--snapshot"]):
             stops = []
             while len(stops) < 30 and max(stops, default=0) < 2:
@@ -238,9 +241,10 @@ def filters(pid):
 
 
 def seen(t, tool):
-    """From outside: each thread is in it while the heap is read; the keeper of a snapshot is not."""
+    """From outside: each thread is in it while the heap is read; a keeper of a snapshot is not."""
     needs_sandbox(tool)
     with workplace() as place, Ticker(tool.build, place) as ticker:
+        tool = own_tool(tool, place)
         for options in ([], ["--snapshot"]):
             for _ in range(20):
                 process = tool.start("-J", *options, "-p", ticker.pid)
