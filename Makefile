@@ -21,7 +21,7 @@ comma    := ,
 # FUZZING, set by `make fuzz` for a directory of its own: code that tells which way it goes, and small buffers.
 SANFLAGS := $(if $(SANITIZE)$(FUZZING),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 SANFLAGS += $(if $(FUZZING),-fsanitize=fuzzer-no-link -DHW_SEEKER_BYTES=131072u -DHW_WINDOW_BYTES=8192u -DHW_SWEEP_MISSES=1)
-PKGS     := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib
+PKGS     := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib libseccomp
 STD      := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude -Isrc
 
 # Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.

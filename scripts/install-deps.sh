@@ -38,6 +38,7 @@ build   zlib1g-dev          pkg:zlib                    zlib-devel             z
 build   libjansson-dev      pkg:jansson                 jansson-devel          jansson         libjansson-devel    jansson-dev
 build   libsmartcols-dev    pkg:smartcols               libsmartcols-devel     util-linux-libs libsmartcols-devel  util-linux-dev
 build   libcapstone-dev     pkg:capstone                capstone-devel         capstone        libcapstone-devel   capstone-dev
+build   libseccomp-dev      pkg:libseccomp              libseccomp-devel       libseccomp      libseccomp-devel    libseccomp-dev
 demo    gdb                 cmd:gcore                   gdb                    gdb             gdb                 gdb
 demo    libc6-dbg           none                        -                      -               glibc-debuginfo     -
 tests   libcriterion-dev    hdr:criterion/criterion.h   -                      criterion       criterion-devel     -

@@ -177,6 +177,15 @@ struct hw_options {
      */
     void (*progress)(void *arg, uint64_t done, uint64_t expected);
     void *progress_arg;
+    /*
+     * Or NULL: called before a heap is read, once all is open and started that this needs: the
+     * moment to give up whatever else the process is allowed to do. From then on files are only
+     * opened to be read, and no code is loaded; nothing is started but threads. Returns the name of
+     * what confines the process ("seccomp", static), which the report repeats; NULL if nothing
+     * does.
+     */
+    const char *(*confine)(void *arg);
+    void *confine_arg;
 };
 
 /*

@@ -4,12 +4,15 @@
 #include "manners.h"
 #include "options.h"
 #include "output.h"
+#include "sandbox.h"
 
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 static int complain(const struct hw_error *err)
 {
@@ -100,7 +103,17 @@ static void tell(const struct cli_options *o, const struct hw_report *r)
         fputs("heapwalk: there are more findings: -v shows all\n", stderr);
 }
 
-static int run(const struct cli_options *o, struct hw_session *s, struct progress *p)
+/* What is left to be done when the sandbox is entered. */
+static unsigned needs(const struct cli_options *o, const struct output *out)
+{
+    unsigned of_mode = o->open.mode == HW_MODE_STOPPED    ? SANDBOX_STOP
+                       : o->open.mode == HW_MODE_SNAPSHOT ? SANDBOX_COPY
+                                                          : 0;
+    return (o->pid ? SANDBOX_LIVE | of_mode : 0) | (out->temporary ? SANDBOX_RENAME : 0);
+}
+
+static int run(const struct cli_options *o, struct hw_session *s, struct sandbox *box,
+               struct progress *p)
 {
     struct hw_error err = {0};
     struct hw_report *r = NULL;
@@ -109,8 +122,11 @@ static int run(const struct cli_options *o, struct hw_session *s, struct progres
         progress_end(p);
         return complain(&err);
     }
+    box->needs = needs(o, &out);
     int rc = report(o, s, p, out.stream, &r, &err);
     progress_end(p);
+    if (o->verbose && box->why_not[0])
+        fprintf(stderr, "heapwalk: without sandbox: %s\n", box->why_not);
     if (rc == HW_OK)
         rc = output_commit(&out, &err);
     int status;
@@ -150,12 +166,26 @@ static bool wants_progress(const struct cli_options *o)
     return isatty(STDERR_FILENO) && !o->quiet && !mixed;
 }
 
+/*
+ * What would be loaded when it is first needed, and cannot be in the sandbox: how the characters of
+ * this locale are read. And servers that are to be asked for debug files were asked by then: no
+ * library should try.
+ */
+static const char *enter_sandbox(void *box)
+{
+    mbrtowc(NULL, "a", 1, &(mbstate_t){0});
+    unsetenv("DEBUGINFOD_URLS");
+    return sandbox_enter(box);
+}
+
 int main(int argc, char **argv)
 {
+    static struct sandbox box = {.dying = output_remove_unfinished};
     struct cli_options o;
     struct progress progress;
 
     setlocale(LC_CTYPE, "");
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes (ulimit -f) is an error like others */
     cli_parse(argc, argv, &o);
     adapt_to_terminal(&o);
     if (o.dry_run)
@@ -165,13 +195,17 @@ int main(int argc, char **argv)
         o.open.progress = progress_tell;
         o.open.progress_arg = &progress;
     }
+    if (!o.no_sandbox) {
+        o.open.confine = enter_sandbox;
+        o.open.confine_arg = &box;
+    }
     struct opening opening = {.o = &o};
     run_politely(open_session, &opening);
     if (opening.rc != HW_OK) {
         progress_end(&progress);
         return complain(&opening.err);
     }
-    int status = run(&o, opening.session, &progress);
+    int status = run(&o, opening.session, &box, &progress);
     hw_close(opening.session);
     return status;
 }

@@ -25,6 +25,7 @@ enum {
     OPT_NO_STOP,
     OPT_MAX_PAUSE,
     OPT_SNAPSHOT,
+    OPT_NO_SANDBOX,
 };
 
 #define MAX_PAUSE_MS INT64_C(1000)
@@ -71,6 +72,9 @@ static const struct argp_option options[] = {
     {"snapshot", OPT_SNAPSHOT, NULL, 0,
      "Stop the process only for a fork() of it, and read the copy while it runs on; refused where "
      "that could harm it",
+     1},
+    {"no-sandbox", OPT_NO_SANDBOX, NULL, 0,
+     "Keep all rights while the heap is read; otherwise a filter leaves only those that this takes",
      1},
     {"sysroot", OPT_SYSROOT, "DIR", 0, "Look for the target's files below DIR first", 1},
     {"debuginfo-path", OPT_DEBUGINFO, "PATH", 0, "Where to look for debug files", 1},
@@ -318,6 +322,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_SNAPSHOT:
         set_mode(state, o, HW_MODE_SNAPSHOT);
+        break;
+    case OPT_NO_SANDBOX:
+        o->no_sandbox = true;
         break;
     case OPT_ROOTS:
         o->open.roots = arg;

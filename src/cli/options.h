@@ -26,6 +26,7 @@ struct cli_options {
     bool max_pause_given;
     enum cli_color color;
     bool quiet, verbose;
+    bool no_sandbox;
 };
 
 /* Exits with EXIT_USAGE, or with 0 after --help and -V. */

@@ -20,10 +20,15 @@ static int fail(struct hw_error *err, const char *what, const char *path)
 static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 static const char *volatile unfinished; /* what the handler removes */
 
-static void remove_unfinished(int number)
+void output_remove_unfinished(void)
 {
     if (unfinished)
         unlink(unfinished);
+}
+
+static void remove_unfinished(int number)
+{
+    output_remove_unfinished();
     raise(number); /* once more, and now by default: held back until we return */
 }
 

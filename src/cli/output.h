@@ -20,5 +20,7 @@ int output_open(struct output *out, const char *path, struct hw_error *err);
 int output_commit(struct output *out, struct hw_error *err);
 /* Drop what was not committed. */
 void output_discard(struct output *out);
+/* Remove the temporary file that is not committed yet, if there is one. Async-signal-safe. */
+void output_remove_unfinished(void);
 
 #endif

@@ -65,6 +65,7 @@ static bool start(struct progress_writer *w)
 {
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* that one is always for the thread that asked for it */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     bool started = pthread_create(&w->thread, NULL, run, w) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -16,7 +16,7 @@ struct listing {
     const struct hw_render_options *opt;
     FILE *out;
     FILE *spool; /* NULL: write at once */
-    bool failed; /* to write the spool */
+    int failed;  /* errno, where the spool could not be written */
 };
 
 static void head(void *ctx, const struct hw_report *r)
@@ -32,7 +32,7 @@ static int list(void *ctx, const struct hw_report *r, const struct hw_block *b)
     if (!hw_shows_arena(l->opt, b->arena))
         return 0;
     if (l->spool)
-        l->failed = fwrite(b, sizeof *b, 1, l->spool) != 1;
+        l->failed = fwrite(b, sizeof *b, 1, l->spool) == 1 ? 0 : errno;
     else
         l->renderer->list_block(r, l->opt, b, l->out);
     return l->failed || ferror(l->out);
@@ -42,6 +42,7 @@ static int print_spool(struct listing *l, const struct hw_report *r, struct hw_e
 {
     struct hw_block b;
     if (l->failed || fflush(l->spool) != 0 || fseek(l->spool, 0, SEEK_SET) != 0) {
+        errno = l->failed ? l->failed : errno;
         hw_fail_errno(err, HW_ERR_SYSTEM, "cannot write a temporary file for the chunks");
         hw_remedy(err, "make room in /tmp, or take a core and list that");
         return HW_ERR_SYSTEM;

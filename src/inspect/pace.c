@@ -173,6 +173,18 @@ static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err
     return rc;
 }
 
+/* Whatever takes more than to read files comes first: a caller may confine itself then. */
+static int prepare(struct hw_session *s, const struct hw_walker *walker, struct hw_report *r,
+                   struct hw_error *err)
+{
+    int rc = hw_target_prepare(s->image.target, err);
+    if (rc == HW_OK && walker->holes && !s->demangler.library)
+        s->demangler = hw_demangler_open();
+    if (rc == HW_OK && s->confine)
+        r->method.sandbox = s->confine(s->confine_arg);
+    return rc;
+}
+
 static int walk_all(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
                     struct hw_error *err)
 {
@@ -182,6 +194,8 @@ static int walk_all(struct hw_session *s, const struct hw_walker *walker, struct
     *ret = NULL;
     t->stops_do = takes_long(t);
     int rc = hw_walking_begin(&w, s, walker, err);
+    if (rc == HW_OK)
+        rc = prepare(s, walker, w.report, err);
     if (rc == HW_OK && t->stops_do && !walker->block && !stands(t)) {
         rc = hw_walking_begin(&ahead, s, &nobody, err);
         if (rc == HW_OK)

@@ -1,7 +1,6 @@
 #include "inspect/pins.h"
 
 #include "base/vec.h"
-#include "symbols/demangle.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -139,10 +138,10 @@ static int by_first_word(const void *a, const void *b)
     return (x->first_word.n > y->first_word.n) - (x->first_word.n < y->first_word.n);
 }
 
-void hw_pins_name(struct hw_modules *modules, struct hw_report *r)
+void hw_pins_name(struct hw_modules *modules, const struct hw_demangler *demangler,
+                  struct hw_report *r)
 {
     pin_vec pins = all_pins(r);
-    struct hw_demangler demangler = hw_demangler_open();
     if (pins.count)
         qsort(pins.data, pins.count, sizeof(struct hw_pin *), by_first_word);
     for (size_t i = 0; i < pins.count; i++) { /* looking up a name takes long, and many are alike */
@@ -152,8 +151,7 @@ void hw_pins_name(struct hw_modules *modules, struct hw_report *r)
         if (before && before->first_word.known && before->first_word.n == pin->first_word.n)
             memcpy(pin->symbol, before->symbol, sizeof pin->symbol);
         else
-            name_pin(modules, &demangler, r, pin);
+            name_pin(modules, demangler, r, pin);
     }
-    hw_demangler_close(&demangler);
     hw_vec_free(&pins);
 }

@@ -14,6 +14,7 @@
 #define HW_INSPECT_PINS_H
 
 #include "model/model.h"
+#include "symbols/demangle.h"
 #include "symbols/modules.h"
 #include "target/target.h"
 
@@ -22,6 +23,7 @@
 void hw_pins_read(struct hw_target *t, struct hw_report *r, unsigned sample_bytes);
 
 /* Resolve the first words. */
-void hw_pins_name(struct hw_modules *modules, struct hw_report *r);
+void hw_pins_name(struct hw_modules *modules, const struct hw_demangler *demangler,
+                  struct hw_report *r);
 
 #endif

@@ -20,6 +20,7 @@ void hw_close(struct hw_session *s)
     if (s->allocator)
         s->allocator->close(s->backend);
     hw_vec_free(&s->foreign);
+    hw_demangler_close(&s->demangler);
     hw_modules_close(s->image.modules);
     hw_target_close(s->image.target);
     free(s);
@@ -77,6 +78,8 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
     s->image.roots = opt ? opt->roots : NULL;
     s->progress = opt ? opt->progress : NULL;
     s->progress_arg = opt ? opt->progress_arg : NULL;
+    s->confine = opt ? opt->confine : NULL;
+    s->confine_arg = opt ? opt->confine_arg : NULL;
     target->read_alone = opt && opt->read_alone;
     struct hw_modules_options mopt = hw_session_files(opt);
     int rc = hw_modules_open(target, &mopt, &s->image.modules, err);

@@ -6,14 +6,18 @@
 #define HW_INSPECT_SESSION_H
 
 #include "alloc/foreign.h"
+#include "symbols/demangle.h"
 
 struct hw_session {
     struct hw_image image;
     const struct hw_allocator *allocator;
-    void *backend;          /* the allocator's state */
-    hw_foreign_vec foreign; /* which others there are */
+    void *backend;                 /* the allocator's state */
+    hw_foreign_vec foreign;        /* which others there are */
+    struct hw_demangler demangler; /* once it is needed */
     void (*progress)(void *arg, uint64_t done, uint64_t expected);
     void *progress_arg;
+    const char *(*confine)(void *arg); /* as in hw_options, or NULL */
+    void *confine_arg;
 };
 
 /*

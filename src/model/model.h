@@ -435,6 +435,7 @@ struct hw_report {
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
         bool left_alone;                 /* it stood still already, and nothing was done to it */
         uint64_t bytes_read, walk_ns;
+        const char *sandbox; /* what confined us meanwhile; static; NULL: nothing */
     } method;
     struct hw_params params;
     struct hw_mallinfo2 mallinfo2;

@@ -91,6 +91,7 @@ static json_t *method(struct doc *d)
     put(d, o, "thread_pause_ns", hw_json_maybe(r->method.thread_pause_ns));
     put(d, o, "bytes_read", hw_json_integer(r->method.bytes_read));
     put(d, o, "walk_ns", hw_json_integer(r->method.walk_ns));
+    put(d, o, "sandbox", hw_json_text(r->method.sandbox));
     return o;
 }
 

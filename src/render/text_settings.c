@@ -132,6 +132,8 @@ static void put_sources(struct hw_text *t)
                       hw_text_time(time, r->method.walk_ns));
     else if (r->method.bytes_read)
         hw_flow_piece(&f, "%s read", hw_text_amount(t, size, hw_text_signed(r->method.bytes_read)));
+    if (r->method.sandbox)
+        hw_flow_piece(&f, "sandboxed");
     hw_flow_end(&f);
 }
 

@@ -2,7 +2,7 @@
  * C++ names in words: "_ZTV3Foo" is "vtable for Foo".
  *
  * The C++ runtime itself knows how, behind a C interface (__cxa_demangle, part of the Itanium ABI).
- * It is loaded when the first name is to be read: heapwalk needs no C++ to be built or to run, and
+ * It is loaded when names are to be read: heapwalk needs no C++ to be built or to run, and
  * where there are C++ programs there is their runtime. Without it names stay as they are.
  */
 #ifndef HW_SYMBOLS_DEMANGLE_H

@@ -200,12 +200,14 @@ static hw_addr live_next_data(struct hw_target *t, hw_addr addr, hw_addr end, ui
 void hw_live_close(struct hw_target *t)
 {
     struct hw_live *l = (struct hw_live *)t;
+    hw_snapshot_end(l->prepared);
     hw_live_close_memory(&l->own);
 }
 
 const struct hw_target_ops hw_live_ops = {
     .read = live_read,
     .read_ranges = live_read_ranges,
+    .prepare = hw_live_prepare,
     .freeze = hw_live_freeze,
     .copy = hw_live_copy,
     .thaw = hw_live_thaw,

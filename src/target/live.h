@@ -35,10 +35,12 @@ struct hw_live {
     /* While frozen, one of them: */
     struct hw_stop *stop;
     struct hw_snapshot *snapshot;
-    struct hw_standing standing; /* where t.stood is set */
-    bool uncopied;               /* some maps are HW_MAP_UNCOPIED */
-    int pages_rc;                /* by way of a copy, pages are found during the freeze ... */
-    struct hw_error pages_error; /* ... or not */
+    struct hw_snapshot *prepared; /* not while frozen: the next one; NULL: none is ready */
+    bool taken;                   /* `snapshot` has made its copy, or could not */
+    struct hw_standing standing;  /* where t.stood is set */
+    bool uncopied;                /* some maps are HW_MAP_UNCOPIED */
+    int pages_rc;                 /* by way of a copy, pages are found during the freeze ... */
+    struct hw_error pages_error;  /* ... or not */
 };
 
 /* Open the files of a memory; those that fail are -1 (errno). Release them. */
@@ -62,7 +64,8 @@ int hw_live_update_maps(struct hw_live *l, struct hw_error *err);
  * thread pointers as far as those are found. GONE, NOMEM. */
 int hw_live_update_threads(struct hw_live *l, struct hw_error *err);
 
-/* The freeze and thaw operations of a live target. */
+/* The operations of a live target that concern its standing still. */
+int hw_live_prepare(struct hw_target *t, struct hw_error *err);
 int hw_live_freeze(struct hw_target *t, struct hw_error *err);
 void hw_live_thaw(struct hw_target *t);
 void hw_live_let_go(struct hw_target *t);

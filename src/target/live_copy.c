@@ -116,6 +116,7 @@ int hw_live_copy(struct hw_target *t, struct hw_error *err)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     l->uncopied = false;
     l->pages_rc = probe_pages(l, was_there, &l->pages_error);
+    l->taken = true;
     int rc = hw_snapshot_take(l->snapshot, vdso(t), &copy, err);
     if (rc == HW_OK)
         rc = open_copy(l, copy, err);

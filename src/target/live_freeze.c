@@ -192,16 +192,38 @@ static int stop(struct hw_live *l, struct hw_error *err)
     return rc;
 }
 
+int hw_live_prepare(struct hw_target *t, struct hw_error *err)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    if (t->mode != HW_MODE_SNAPSHOT || l->prepared)
+        return HW_OK;
+    return hw_snapshot_prepare(t->who.pid, t->who.machine, STOP_LIMIT_NS, &l->prepared, err);
+}
+
 static int begin_snapshot(struct hw_live *l, struct hw_error *err)
 {
-    int pid = l->t.who.pid;
-    const struct hw_machine *machine = l->t.who.machine;
-    int rc = hw_snapshot_check(pid, machine, err);
+    int rc = hw_snapshot_check(l->t.who.pid, l->t.who.machine, err);
     if (rc == HW_OK)
-        rc = hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err);
+        rc = hw_live_prepare(&l->t, err);
+    if (rc != HW_OK)
+        return rc;
+    l->snapshot = l->prepared;
+    l->prepared = NULL;
+    l->taken = false;
+    rc = hw_snapshot_begin(l->snapshot, err);
+    if (rc != HW_OK)
+        hw_live_copy_drop(l);
     if (rc == HW_ERR_PERMISSION && l->t.held_by)
         hw_remedy(err, "do without --snapshot: -p alone reads it as it stands");
     return rc;
+}
+
+/* There is no copy: what holds the target is kept for the next time. */
+static void let_go_uncopied(struct hw_live *l)
+{
+    l->t.pause_ns = hw_snapshot_let_go(l->snapshot);
+    l->prepared = l->snapshot;
+    l->snapshot = NULL;
 }
 
 /* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else traces it. */
@@ -243,8 +265,10 @@ void hw_live_thaw(struct hw_target *t)
         t->moving = true;
     if (!t->moving)
         t->missed_start |= any_may_have_vforked(t) || has_new_thread(t);
-    if (l->snapshot) {
+    if (l->snapshot && l->taken) {
         hw_live_copy_drop(l);
+    } else if (l->snapshot) {
+        let_go_uncopied(l);
     } else {
         t->pause_ns = hw_stop_release(l->stop);
         l->stop = NULL;

@@ -36,7 +36,7 @@ static bool is_ordinary(const struct hw_priority *p)
 
 void hw_priority_raise(int tid, struct hw_priority *ret)
 {
-    if (!find(tid ? tid : gettid(), ret) || !is_ordinary(ret))
+    if (!find(tid, ret) || !is_ordinary(ret))
         return;
     struct hw_priority first = {.policy = SCHED_FIFO | (ret->policy & SCHED_RESET_ON_FORK),
                                 .realtime = sched_get_priority_min(SCHED_FIFO),

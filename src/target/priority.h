@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 struct hw_priority {
-    int tid;                    /* whose it is; and what it was: */
+    int tid;                    /* whose it is, 0 as there; and what it was: */
     int policy, realtime, nice; /* as sched_setscheduler(2) and setpriority(2) have them */
     bool raised;
 };
@@ -20,7 +20,8 @@ struct hw_priority {
 /* Have a thread, 0 for the calling one, go before those without a real-time priority; it need not be
  * one of ours. Nothing is done where that is not for us to decide. */
 void hw_priority_raise(int tid, struct hw_priority *ret);
-/* Give it back what it had. Does nothing if it was not raised. */
+/* Give it back what it had; the calling one has to be the same again. Does nothing if it was not
+ * raised. */
 void hw_priority_restore(struct hw_priority *p);
 
 /* Give one thread the priority of another. */

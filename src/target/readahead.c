@@ -161,6 +161,7 @@ static void start_thread(struct hw_readahead *r)
         return;
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* that one is always for the thread that asked for it */
     if (pthread_sigmask(SIG_SETMASK, &all, &before) == 0) {
         r->threaded = pthread_create(&r->thread, &attr, read_ahead, r) == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -2,8 +2,12 @@
  * Who does what:
  *
  *     walker (the caller)     keeper (a process of ours)       target
+ *     hw_snapshot_prepare()   is started, and waits
  *     hw_snapshot_begin() --> stops all threads -------------> stands still
- *       reads what is cheap
+ *       reads what is cheap; not now, perhaps:
+ *     hw_snapshot_let_go() -> lets all threads go -----------> runs on
+ *       and so on
+ *     hw_snapshot_begin() --> stops all threads -------------> stands still
  *     hw_snapshot_take() ---> has a thread call clone() -----> forks
  *                             lets all threads go -----------> runs on          copy (never runs)
  *       walks the copy        waits                            runs             |
@@ -76,6 +80,7 @@ static int receive_threads(struct hw_snapshot *s, struct hw_error *err)
     int rc = receive(s, &answer, err);
     if (rc != HW_OK)
         return rc;
+    hw_vec_free(&s->threads);
     s->threads.data = calloc(answer.thread_count + 1, sizeof *s->threads.data);
     if (!s->threads.data)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
@@ -106,23 +111,39 @@ static int start_keeper(struct hw_snapshot *s, int pid, const struct hw_machine 
     return HW_OK;
 }
 
-int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_ns,
-                      struct hw_snapshot **ret, struct hw_error *err)
+int hw_snapshot_prepare(int pid, const struct hw_machine *machine, int64_t limit_ns,
+                        struct hw_snapshot **ret, struct hw_error *err)
 {
     *ret = NULL;
     struct hw_snapshot *s = calloc(1, sizeof *s);
     if (!s)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     s->sock = s->keeper = -1;
-    hw_priority_raise(0, &s->priority); /* the keeper inherits it, and keeps it */
     int rc = start_keeper(s, pid, machine, limit_ns, err);
-    if (rc == HW_OK)
-        rc = receive_threads(s, err);
     if (rc == HW_OK)
         *ret = s;
     else
         hw_snapshot_end(s);
     return rc;
+}
+
+int hw_snapshot_begin(struct hw_snapshot *s, struct hw_error *err)
+{
+    const struct hw_keeper_order stop = {0};
+    hw_priority_raise(0, &s->priority);
+    hw_keeper_send(s->sock, &stop, sizeof stop); /* if the keeper is gone, there is no answer */
+    return receive_threads(s, err);
+}
+
+int64_t hw_snapshot_let_go(struct hw_snapshot *s)
+{
+    const struct hw_keeper_order go = {0};
+    struct hw_keeper_answer answer;
+    s->cost.pause_ns = 0;
+    hw_keeper_send(s->sock, &go, sizeof go);
+    hw_priority_restore(&s->priority);
+    receive(s, &answer, NULL); /* if the keeper is gone, the next round will tell */
+    return s->cost.pause_ns;
 }
 
 const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t *count)
@@ -134,7 +155,7 @@ const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t 
 int hw_snapshot_take(struct hw_snapshot *s, struct hw_code_range code, int *ret,
                      struct hw_error *err)
 {
-    struct hw_keeper_order order = {.code = code};
+    const struct hw_keeper_order order = {.copy = true, .code = code};
     struct hw_keeper_answer answer;
     *ret = 0;
     /* If the keeper is gone, the answer says so. */

@@ -4,8 +4,11 @@
  * never let run. Opt-in, as it is the only thing that heapwalk ever does to a target besides
  * stopping it.
  *
+ *     hw_snapshot_prepare()  a process of ours is started, which does the rest
  *     hw_snapshot_begin()    all threads stand still, as by hw_stop_all()
- *       ... what must be known of that moment ...
+ *       ... what must be known of that moment: another one is better, perhaps ...
+ *     hw_snapshot_let_go()   all run again
+ *     hw_snapshot_begin()    ...
  *     hw_snapshot_take()     the copy is made; the target runs on
  *       ... reads of the copy ...
  *     hw_snapshot_end()      the copy is ended, and nothing of it is left
@@ -27,10 +30,24 @@ struct hw_snapshot;
  */
 int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error *err);
 
-/* Until hw_snapshot_take(), to be called by the same thread, that goes before others (priority.h).
- * Errors as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`. */
-int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_ns,
-                      struct hw_snapshot **ret, struct hw_error *err);
+/*
+ * Start what holds the target later; nothing is done to that yet. From then on the caller needs no
+ * right to trace, to signal or to start processes. *ret is released with hw_snapshot_end(). SYSTEM,
+ * NOMEM.
+ */
+int hw_snapshot_prepare(int pid, const struct hw_machine *machine, int64_t limit_ns,
+                        struct hw_snapshot **ret, struct hw_error *err);
+
+/*
+ * Stop all threads. Until they run again the calling thread goes before others (priority.h), so it
+ * has to be the one that lets them. On failure all that is left to do is hw_snapshot_end(). Errors
+ * as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`.
+ */
+int hw_snapshot_begin(struct hw_snapshot *s, struct hw_error *err);
+
+/* This was not the moment: let the target run, without a copy. hw_snapshot_begin() may follow.
+ * Returns how long it stood still, in nanoseconds. */
+int64_t hw_snapshot_let_go(struct hw_snapshot *s);
 
 /* The stopped threads with their registers, sorted by tid; owned by the snapshot. */
 const struct hw_thread *hw_snapshot_threads(const struct hw_snapshot *s, size_t *count);

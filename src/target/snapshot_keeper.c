@@ -9,6 +9,11 @@
  * OOM killer, which may look for memory because of the copy, is told to take the copy first and
  * the keeper last.
  *
+ * It is started before anything of the heap is read, so a walker that gives up its rights (the
+ * sandbox of the command) does so without giving up those of the keeper, which looks at nothing but
+ * numbers: registers, states, a few bytes of code. For the same reason one serves all the stops
+ * that it takes to find a moment for the copy.
+ *
  * Should somebody kill the keeper itself, by its number and with SIGKILL, the copy dies with it (EXITKILL),
  * and a zombie of the target remains until the target ends. Only in the milliseconds of the call is
  * there no help.
@@ -270,7 +275,7 @@ static void wait_for_end(const struct hw_keeper *k)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void begin(struct hw_keeper *k, int64_t limit_ns)
+static void stop(struct hw_keeper *k, int64_t limit_ns)
 {
     struct hw_error *err = &k->answer.error;
     k->answer.rc = hw_tracees_stop(&k->tracees, limit_ns, &k->threads, err);
@@ -284,32 +289,55 @@ static void begin(struct hw_keeper *k, int64_t limit_ns)
     k->answer.thread_count = k->threads.count;
 }
 
-static void take(struct hw_keeper *k)
+static bool tell_threads(struct hw_keeper *k)
 {
+    return k->answer.rc == HW_OK && answer(k) &&
+           hw_keeper_send(k->sock, k->threads.data, k->threads.count * sizeof *k->threads.data);
+}
+
+static void take(struct hw_keeper *k, struct hw_code_range code)
+{
+    k->code = code;
     k->answer.rc = make_copy(k, &k->answer.error);
     k->answer.cost.pause_ns = hw_tracees_let_go(&k->tracees);
     secure_copy(k);
     k->answer.copy = k->copy;
+    if (k->answer.rc == HW_OK && answer(k))
+        wait_for_end(k);
+    end_copy(k);
+}
+
+static void let_go(struct hw_keeper *k)
+{
+    k->answer.cost.pause_ns = hw_tracees_let_go(&k->tracees);
+    hw_tracees_free(&k->tracees);
+    hw_vec_free(&k->threads);
+    k->tracees = (struct hw_tracees){.pid = k->pid, .machine = k->tracees.machine};
+}
+
+/* From one stop until all run again. True if another may follow: no copy was made, all is well. */
+static bool serve(struct hw_keeper *k, int64_t limit_ns)
+{
+    struct hw_keeper_order order;
+    k->answer = (struct hw_keeper_answer){0};
+    stop(k, limit_ns);
+    bool told = tell_threads(k) && hw_keeper_receive(k->sock, &order, sizeof order);
+    if (told && order.copy)
+        take(k, order.code);
+    else
+        let_go(k);
+    return answer(k) && told && !order.copy;
 }
 
 void hw_keeper_run(int sock, int pid, const struct hw_machine *machine, int64_t limit_ns)
 {
     struct hw_keeper k = {.sock = sock, .pid = pid, .tracees = {.pid = pid, .machine = machine}};
     struct hw_keeper_order order;
+    struct hw_priority priority; /* ends with us */
     become_keeper(sock);
+    hw_priority_raise(0, &priority);
     k.target = (int)syscall(PIDFD_OPEN, pid, 0);
-    begin(&k, limit_ns);
-    if (k.answer.rc == HW_OK && answer(&k) &&
-        hw_keeper_send(sock, k.threads.data, k.threads.count * sizeof *k.threads.data) &&
-        hw_keeper_receive(sock, &order, sizeof order)) {
-        k.code = order.code;
-        take(&k);
-        if (k.answer.rc == HW_OK && answer(&k))
-            wait_for_end(&k);
-        end_copy(&k);
-    } else {
-        hw_tracees_let_go(&k.tracees);
-    }
-    answer(&k);
+    while (hw_keeper_receive(sock, &order, sizeof order) && serve(&k, limit_ns))
+        ;
     _exit(0); /* the kernel lets go of the rest */
 }

@@ -9,8 +9,12 @@
 #include "target/snapshot.h"
 
 /*
+ *     walker -> keeper   order                                  stop all threads
  *     keeper -> walker   answer, and so many struct hw_thread   all threads are stopped
- *     walker -> keeper   order                                  take the copy
+ *     walker -> keeper   order without `copy`                   let them go
+ *     keeper -> walker   answer                                 they run; from the top
+ *   or
+ *     walker -> keeper   order with `copy`                      take the copy
  *     keeper -> walker   answer                                 it is taken, the target runs
  *     walker -> keeper   end of file                            end it
  *     keeper -> walker   answer                                 it is ended
@@ -21,12 +25,13 @@
 struct hw_keeper_answer {
     int rc;
     struct hw_error error; /* where rc is not HW_OK */
-    size_t thread_count;   /* in the first */
-    int copy;              /* in the second: its pid */
+    size_t thread_count;   /* when all are stopped */
+    int copy;              /* when it is taken: its pid */
     struct hw_snapshot_cost cost;
 };
 struct hw_keeper_order {
-    struct hw_code_range code; /* as for hw_snapshot_take() */
+    bool copy;                 /* to those that are stopped */
+    struct hw_code_range code; /* to take the copy: as for hw_snapshot_take() */
 };
 
 /* The keeper itself, for its files. */

@@ -101,6 +101,7 @@ static int start_keeper(struct hw_stop *s)
 {
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS); /* that one is always for the thread that asked for it */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&s->keeper, NULL, keep, s);
     pthread_sigmask(SIG_SETMASK, &old, NULL);

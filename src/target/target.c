@@ -61,6 +61,11 @@ int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_err
     return rc;
 }
 
+int hw_target_prepare(struct hw_target *t, struct hw_error *err)
+{
+    return t->ops->prepare ? t->ops->prepare(t, err) : HW_OK;
+}
+
 int hw_target_freeze(struct hw_target *t, struct hw_error *err)
 {
     if (t->frozen)

@@ -111,6 +111,8 @@ struct hw_target_ops {
      */
     size_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
                           void *buf);
+    /* See hw_target_prepare(). NULL: there is nothing to prepare. */
+    int (*prepare)(struct hw_target *t, struct hw_error *err);
     /* Make the image stand still (t->mode), and bring maps and threads up to date. NULL: it always
      * stands still. */
     int (*freeze)(struct hw_target *t, struct hw_error *err);
@@ -219,6 +221,10 @@ void hw_target_close(struct hw_target *t);
 ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
 ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count, void *buf,
                        struct hw_error *err);
+/* Start what a freeze needs (t->mode) and somebody with fewer rights could not: who is about to
+ * give up some calls this first. It serves every freeze until a copy is made, that one included.
+ * Else the freeze does it. Nothing is done to the target yet. SYSTEM, NOMEM. */
+int hw_target_prepare(struct hw_target *t, struct hw_error *err);
 int hw_target_freeze(struct hw_target *t, struct hw_error *err);
 /* In HW_MODE_SNAPSHOT, once it is frozen: read from a copy from now on, and let the process itself
  * run; else do nothing. Errors as hw_snapshot_take(), PERMISSION. It is still to be thawed. */

@@ -36,6 +36,7 @@ import mutate
 import nostop
 import output
 import residency
+import sandbox
 import snapshot
 import stress
 import verdict
@@ -45,8 +46,8 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, damage, hostile, mutate, residency, holes, dryrun,
-           held, manners, maxpause, nostop, harmless, snapshot, stress)
+           badinput, foreign, hidden, everyday, i386, damage, hostile, mutate, residency, sandbox, holes,
+           dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

@@ -7,7 +7,8 @@ import time
 from busy import check_snapshot
 from process import Victim, workplace
 from snapshot import wait_until_traced
-from watch import check_let_go, own_tool, some_moment
+from tool import own_tool
+from watch import check_let_go, some_moment
 
 STEADY, LINES, BLOCKS = 200, 100, 60
 PATIENCE = 120  # seconds after which a run counts as hanging

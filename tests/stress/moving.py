@@ -6,7 +6,8 @@ import time
 
 from process import Victim, Words, thread_states, workplace
 from report_checks import check_adds_up, check_schema
-from watch import held, own_tool
+from tool import own_tool
+from watch import held
 
 LIVE, LEAST, MOST, GAP = range(4)
 WITHIN = 0.02

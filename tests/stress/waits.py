@@ -4,7 +4,8 @@ import os
 import time
 
 from process import Victim, Words, wait_for, workplace
-from watch import check_let_go, own_tool, signals_of
+from tool import own_tool
+from watch import check_let_go, signals_of
 
 WORDS, MOST = 4, 64  # of the victim's page: words of a thread, threads
 DONE, WRONG, WHY, LATEST = range(WORDS)

@@ -2,12 +2,10 @@
 
 import os
 import random
-import shutil
 import time
 
 from process import thread_states, wait_for
 from snapshot import children, keepers
-from tool import Tool
 
 SIGNALS = ("SigBlk:", "SigIgn:", "SigCgt:")
 
@@ -27,12 +25,6 @@ class Rounds:
             yield done
             done += 1
         t.note(f"{done} of {self.count} rounds in {time.monotonic() - began:.0f} s")
-
-
-def own_tool(tool, place):
-    """heapwalk under a name of its own: so its processes are told from those of other tests."""
-    shutil.copy2(tool.path, os.path.join(place, "heapwalk"))
-    return Tool(place)
 
 
 def held(pid):

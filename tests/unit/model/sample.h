@@ -37,6 +37,7 @@ static inline struct hw_report *sample_report(void)
     r->method.pause_ns = hw_known(1234567);
     r->method.bytes_read = 135168;
     r->method.walk_ns = 1000000;
+    r->method.sandbox = "seccomp";
     struct hw_params *p = &r->params;
     p->trim_threshold = hw_known(128 * KIB);
     p->top_pad = hw_known(0);

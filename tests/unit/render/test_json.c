@@ -63,7 +63,7 @@ Test(json, all_keys_in_order)
     expect_keys(o, "allocator",
                 "name version libc layout_source roots_source main_arena unused others");
     expect_keys(o, "allocator.libc", "path build_id");
-    expect_keys(o, "method", "mode pause_ns stops thread_pause_ns bytes_read walk_ns");
+    expect_keys(o, "method", "mode pause_ns stops thread_pause_ns bytes_read walk_ns sandbox");
     expect_keys(o, "findings.0", "kind arena address bytes text");
     expect_keys(o, "params",
                 "trim_threshold top_pad mmap_threshold mmap_threshold_dynamic arena_max arena_test "
@@ -124,6 +124,7 @@ Test(json, where_it_comes_from)
     expect_text(o, "method.mode", "stopped");
     expect_int(o, "method.pause_ns", 1234567);
     expect_int(o, "method.bytes_read", 135168);
+    expect_text(o, "method.sandbox", "seccomp");
     expect_int(o, "method.walk_ns", 1000000);
     json_decref(o);
 }

@@ -117,7 +117,7 @@ static inline long status_number(pid_t pid, const char *key)
 /* The first line of a file in /proc/PID, empty if the process is gone. */
 static inline void proc_line(pid_t pid, const char *name, char *ret, size_t size)
 {
-    char path[64];
+    char path[128];
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
     FILE *f = fopen(path, "re");
     if (!f || !fgets(ret, (int)size, f))

@@ -45,8 +45,9 @@ static inline struct hw_snapshot *begin(pid_t pid)
 {
     struct hw_snapshot *s;
     struct hw_error err = {0};
-    cr_assert_eq(hw_snapshot_begin(pid, hw_machine(HW_X86_64), LIMIT, &s, &err), HW_OK, "%s",
+    cr_assert_eq(hw_snapshot_prepare(pid, hw_machine(HW_X86_64), LIMIT, &s, &err), HW_OK, "%s",
                  err.text);
+    cr_assert_eq(hw_snapshot_begin(s, &err), HW_OK, "%s", err.text);
     return s;
 }
 

@@ -77,6 +77,35 @@ Test(snapshot, may_be_ended_before_it_is_taken, .timeout = 60)
     hw_snapshot_end(NULL);
 }
 
+Test(snapshot, may_be_begun_again_at_another_moment, .timeout = 60)
+{
+    struct shared *sh = child_shared(sizeof *sh);
+    struct hw_error err = {0};
+    pid_t pid = child_start(only_busy, sh);
+    cr_assert(eventually(sh->ready >= 1));
+    struct hw_snapshot *s = begin(pid);
+    for (int i = 0; i < 20; i++) {
+        long before = sh->count[0];
+        nap_ms(1);
+        cr_assert_eq(sh->count[0], before, "it stands still");
+        cr_assert_gt(hw_snapshot_let_go(s), 1000000);
+        cr_assert(grows(&sh->count[0]), "it runs on");
+        cr_assert_eq(status_number(pid, "TracerPid:"), 0);
+        cr_assert_eq(hw_snapshot_begin(s, &err), HW_OK, "%s", err.text);
+        size_t count;
+        const struct hw_thread *th = hw_snapshot_threads(s, &count);
+        cr_assert(count == 1 && th[0].tid == pid && th[0].regs_known);
+    }
+    long before = sh->count[0];
+    int copy = take(s, pid);
+    cr_expect(eventually(sh->count[0] != before));
+    cr_expect_eq(state_of(copy), 't');
+    struct hw_snapshot_cost cost = hw_snapshot_end(s);
+    cr_expect(cost.zombie == 0 && cost.pause_ns > 0 && cost.thread_pause_ns > 0);
+    cr_expect_eq(sh->errors[0], 0);
+    child_end(pid);
+}
+
 /* What decides when a thread has its turn. */
 static void expect_priority(pid_t tid, int policy, int nice, const char *whose)
 {
@@ -106,6 +135,11 @@ Test(snapshot, leaves_priorities_as_they_were, .timeout = 60)
     expect_priority(gettid(), policy, nice, "our");
     cr_assert_eq(hw_snapshot_end(s).zombie, 0);
     expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    s = begin(pid);
+    hw_snapshot_let_go(s);
+    expect_priority(gettid(), policy, nice, "our");
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    hw_snapshot_end(s);
     hw_snapshot_end(begin(pid));
     expect_priority(gettid(), policy, nice, "our");
     child_end(pid);

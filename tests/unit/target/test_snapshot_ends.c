@@ -211,16 +211,54 @@ Test(snapshot, another_thread_clears_up_where_one_cannot, .timeout = 60)
     child_end(pid);
 }
 
+static pid_t youngest_child(void)
+{
+    char name[64], children[64];
+    snprintf(name, sizeof name, "task/%d/children", (int)getpid());
+    proc_line(getpid(), name, children, sizeof children);
+    pid_t last = 0; /* they are listed by age, each with a space behind it */
+    for (char *at = children; atoi(at); at = strchr(at, ' ') + 1)
+        last = atoi(at);
+    return last;
+}
+
+Test(snapshot, between_two_stops_the_keeper_may_be_killed, .timeout = 60)
+{
+    struct hw_error err = {0};
+    pid_t pid = child_start(child_sleep, NULL);
+    cr_assert(reaches_state(pid, 'S'));
+    struct hw_snapshot *s = begin(pid);
+    pid_t keeper = youngest_child();
+    cr_assert(keeper > 0 && keeper != pid);
+    hw_snapshot_let_go(s);
+    cr_expect(reaches_state(pid, 'S'));
+    kill(keeper, SIGKILL);
+    cr_expect_eq(hw_snapshot_begin(s, &err), HW_ERR_SYSTEM);
+    cr_expect(strstr(err.text, "was killed"), "%s", err.text);
+    cr_expect_eq(hw_snapshot_let_go(s), 0);
+    hw_snapshot_end(s);
+    child_end(pid);
+}
+
+/* Whoever is to reap it may take their time. */
+static bool has_ended(pid_t pid)
+{
+    return eventually(state_of(pid) == 0 || state_of(pid) == 'Z');
+}
+
 /* The walker is killed: the end of its socket is all that the keeper hears of it. */
+enum { WHILE_STOPPED, BETWEEN_STOPS, WITH_COPY, MOMENTS };
+
 static void walk_for_ever(void *arg)
 {
     struct shared *sh = arg;
     struct hw_snapshot *s = begin(sh->go);
-    if (sh->ready == 0) {
+    if (sh->signals == BETWEEN_STOPS)
+        hw_snapshot_let_go(s);
+    if (sh->signals == WITH_COPY)
         sh->count[0] = take(s, sh->go);
-        sh->ready = 1;
-    }
-    sh->ready = 2;
+    sh->count[1] = youngest_child();
+    sh->ready = 1;
     child_sleep(NULL);
 }
 
@@ -230,16 +268,19 @@ Test(snapshot, a_walker_that_is_killed_leaves_nothing, .timeout = 60)
     pid_t pid = child_start(child_sleep, NULL);
     cr_assert(reaches_state(pid, 'S'));
     portrait(pid, before);
-    for (int taken = 0; taken < 2; taken++) {
+    for (int moment = 0; moment < MOMENTS; moment++) {
         struct shared *sh = child_shared(sizeof *sh);
         sh->go = pid;
-        sh->ready = !taken;
+        sh->signals = moment;
         pid_t walker = child_start(walk_for_ever, sh);
-        cr_assert(eventually(sh->ready >= 2));
-        cr_expect(reaches_state(pid, taken ? 'S' : 't'), "state %c", state_of(pid));
+        cr_assert(eventually(sh->ready));
+        cr_expect(reaches_state(pid, moment == WHILE_STOPPED ? 't' : 'S'), "state %c",
+                  state_of(pid));
         child_end(walker);
         cr_expect(reaches_state(pid, 'S'));
-        if (taken)
+        cr_assert_gt(sh->count[1], 0);
+        cr_expect(has_ended((pid_t)sh->count[1]), "a keeper is left");
+        if (moment == WITH_COPY)
             cr_expect(eventually(!state_of((pid_t)sh->count[0])));
         expect_portrait(pid, before);
     }

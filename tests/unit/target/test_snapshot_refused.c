@@ -13,15 +13,16 @@
 
 static void expect_refusal(pid_t pid, const char *why)
 {
-    struct hw_snapshot *s;
+    struct hw_snapshot *s = NULL;
     struct hw_error err = {0};
     int copy, rc = hw_snapshot_check(pid, hw_machine(HW_X86_64), &err);
     if (rc == HW_OK)
-        rc = hw_snapshot_begin(pid, hw_machine(HW_X86_64), SECOND / 5, &s, &err);
-    if (rc == HW_OK) {
+        rc = hw_snapshot_prepare(pid, hw_machine(HW_X86_64), SECOND / 5, &s, &err);
+    if (rc == HW_OK)
+        rc = hw_snapshot_begin(s, &err);
+    if (rc == HW_OK)
         rc = hw_snapshot_take(s, vdso_of(pid), &copy, &err);
-        hw_snapshot_end(s);
-    }
+    hw_snapshot_end(s);
     cr_expect_eq(rc, HW_ERR_HARMFUL, "%s", err.text);
     cr_expect(strstr(err.text, why), "%s", err.text);
     cr_expect(strstr(err.remedy, "without --snapshot"), "%s", err.remedy);
