@@ -10,8 +10,7 @@
 
 #include <inttypes.h>
 
-#define MAX_ARENAS ((size_t)1 << 16)
-#define MAX_HEAPS  ((size_t)1 << 20) /* of one arena: 64 TiB of 64 MiB heaps */
+#define MAX_HEAPS ((size_t)1 << 20) /* of one arena: 64 TiB of 64 MiB heaps */
 
 /* The memory of thread-arena heaps comes from mappings aligned to HEAP_MAX_SIZE. */
 static hw_addr heap_of(const struct walk *w, hw_addr address)
@@ -67,9 +66,11 @@ static int add_arena(struct walk *w, struct hw_object *state, bool main, struct 
     return HW_OK;
 }
 
-static int add_heap(struct walk *w, struct arena *a, struct hw_arena *row, hw_addr heap,
-                    const struct hw_object *info, struct hw_error *err)
+int glibc_add_heap(struct walk *w, unsigned index, hw_addr heap, const struct hw_object *info,
+                   struct hw_error *err)
 {
+    struct arena *a = &w->arenas.data[index];
+    struct hw_arena *row = &w->report->arenas.data[index];
     uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
     hw_addr header_end = heap + w->layout->struct_size[GLIBC_HEAP_INFO];
     if (a->address == header_end) /* the first heap also holds the malloc_state */
@@ -128,45 +129,61 @@ static void set_end(struct region *r, struct hw_heap *row, const struct hw_objec
     row->mprotect_bytes = hw_known(hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0));
 }
 
+/* There is no heap where `from`, a member of the arena or of one of its heaps, leads to. */
+static void lost_heap(struct walk *w, struct arena *a, unsigned index, hw_addr from, hw_addr heap)
+{
+    if (a->regions.count == 0 && heap != heap_of(w, a->address))
+        glibc_distrust_top(w, a, index, "in none of its heaps");
+    else if (!glibc_excuse(w, a, 0))
+        hw_report_add(
+            w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(from), (struct hw_maybe){0},
+            "arena %u: no valid heap_info at %#" PRIx64 ", where the chain of its heaps leads to",
+            index, heap);
+}
+
+/* From the last one to the first. */
 static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[index];
     struct hw_arena *row = &w->report->arenas.data[index];
     struct loop_guard guard = {0};
     /* If top is damaged, the heap that holds the arena itself is known anyhow. */
-    hw_addr heap = heap_of(w, a->top_is_bad ? a->address : a->top);
-    uint64_t sum = 0;
+    hw_addr heap = heap_of(w, a->top_is_bad ? a->address : a->top), from = a->address;
     int rc = HW_OK;
 
     while (heap && rc == HW_OK) {
         struct hw_object info;
         bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
         if (sane && a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap)) {
-            rc = add_heap(w, a, row, heap, &info, err);
-            sum += hw_fetch(&info, GLIBC_F_HEAP_SIZE, 0);
+            rc = glibc_add_heap(w, index, heap, &info, err);
+            from = hw_field_addr(w->layout, GLIBC_F_HEAP_PREV, heap, 0);
             heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
         } else {
-            if (!glibc_excuse(w, a, 0))
-                hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(heap),
-                              (struct hw_maybe){0},
-                              "arena %u: no valid heap_info at %#" PRIx64
-                              "; this heap and older ones are missing",
-                              index, heap);
+            lost_heap(w, a, index, from, heap);
             bool lost = a->regions.count == 0 && heap != heap_of(w, a->address);
             heap = lost ? heap_of(w, a->address) : 0;
         }
         hw_object_deinit(&info);
     }
     reverse_heaps(a, row);
+    return rc;
+}
+
+/* When all heaps of a thread arena are known. */
+static void check_heaps(struct walk *w, unsigned index)
+{
+    struct arena *a = &w->arenas.data[index];
+    uint64_t sum = 0;
+    for (size_t i = 0; i < a->regions.count; i++)
+        sum += a->regions.data[i].end - a->regions.data[i].start;
     if (a->distrusted)
         a->system_bytes = sum;
     uint64_t off = a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes;
-    if (rc == HW_OK && off && !glibc_excuse(w, a, 0))
+    if (off && !glibc_excuse(w, a, 0))
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
                       hw_known(off),
                       "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,
                       index, sum, a->system_bytes);
-    return rc;
 }
 
 int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw_error *err)
@@ -189,7 +206,7 @@ int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw
     }
     while (count-- > 0 && rc == HW_OK) {
         if (glibc_heap_is_sane(w, fresh[count], a->address, &info))
-            rc = add_heap(w, a, row, fresh[count], &info, err);
+            rc = glibc_add_heap(w, index, fresh[count], &info, err);
         hw_object_deinit(&info);
     }
     for (size_t i = 0; i < a->regions.count; i++) {
@@ -215,8 +232,8 @@ static int read_main_arena(struct walk *w, struct hw_error *err)
 }
 
 /* A thread arena lies right behind the heap_info of its first heap. */
-static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
-                            struct hw_error *err)
+bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
+                             struct hw_error *err)
 {
     struct hw_object info = {0};
     hw_addr heap = heap_of(w, address);
@@ -231,35 +248,46 @@ static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *s
     return false;
 }
 
-int glibc_read_arenas(struct walk *w, struct hw_error *err)
+int glibc_add_thread_arena(struct walk *w, struct hw_object *state, struct hw_error *err)
 {
-    int rc = read_main_arena(w, err);
-    if (rc != HW_OK)
-        return rc;
+    unsigned index = (unsigned)w->arenas.count;
+    int rc = add_arena(w, state, false, err);
+    return rc == HW_OK ? read_heaps(w, index, err) : rc;
+}
 
+/* Follow the ring. What is wrong with it goes into *why, and its last good arena into *last. */
+static int read_ring(struct walk *w, unsigned *last, struct hw_error *why, struct hw_error *err)
+{
     struct loop_guard guard = {0};
     hw_addr next = hw_fetch(&w->arenas.data[0].state, GLIBC_F_NEXT, 0);
-    while (next != w->g->main_arena) {
+    int rc = HW_OK;
+    while (next != w->g->main_arena && rc == HW_OK) {
         struct hw_object state = {0};
-        struct hw_error why = {0};
-        unsigned index = (unsigned)w->arenas.count;
-        if (index >= MAX_ARENAS || loop_guard_repeats(&guard, next))
-            hw_fail(&why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
-        if (why.code || !is_thread_arena(w, next, &state, &why)) {
-            if (!glibc_excuse(w, NULL, 0))
-                hw_report_add(
-                    w->report, HW_FINDING_ARENA_RING, -1, hw_known(next), (struct hw_maybe){0},
-                    "after arena %u: %s; arenas behind it are missing", index - 1, why.text);
+        *last = (unsigned)w->arenas.count - 1;
+        if (*last + 1 >= MAX_ARENAS || loop_guard_repeats(&guard, next))
+            hw_fail(why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
+        if (why->code || !glibc_read_thread_arena(w, next, &state, why)) {
             hw_object_deinit(&state);
             return HW_OK;
         }
-        hw_addr following = hw_fetch(&state, GLIBC_F_NEXT, 0);
-        if ((rc = add_arena(w, &state, false, err)) != HW_OK ||
-            (rc = read_heaps(w, index, err)) != HW_OK)
-            return rc;
-        next = following;
+        next = hw_fetch(&state, GLIBC_F_NEXT, 0);
+        rc = glibc_add_thread_arena(w, &state, err);
     }
-    return HW_OK;
+    return rc;
+}
+
+int glibc_read_arenas(struct walk *w, struct hw_error *err)
+{
+    struct hw_error why = {0};
+    unsigned last = 0;
+    int rc = read_main_arena(w, err);
+    if (rc == HW_OK)
+        rc = read_ring(w, &last, &why, err);
+    if (rc == HW_OK)
+        rc = glibc_find_strays(w, last, why.code ? why.text : NULL, err);
+    for (unsigned i = 1; i < w->arenas.count && rc == HW_OK; i++)
+        check_heaps(w, i);
+    return rc;
 }
 
 int glibc_arena_index(const struct walk *w, hw_addr arena_address)

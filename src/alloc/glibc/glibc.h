@@ -17,6 +17,8 @@
  *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
  *     proof.c    the linear walk met what bins hold, and nothing else
  *     resync.c   where chunks go on behind a place where they do not fit together
+ *     strays.c   arenas and heaps that no link leads to any more
+ *     culprit.c  which of the chunks there is the damaged one
  *     motion.c   what if the target runs while it is read?
  *     mmapped.c  chunks with a mapping of their own
  *
@@ -43,6 +45,7 @@
 #include "target/window.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 extern const struct hw_allocator hw_allocator_glibc;
 
@@ -121,7 +124,7 @@ struct arena {
     hw_addr top;            /* 0 if never used */
     uint64_t system_bytes;
     bool main, contiguous;
-    bool top_is_bad;
+    bool top_is_bad; /* then `top` is 0 */
     bool distrusted; /* its system_mem is absurd: what was found is taken instead */
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
@@ -153,7 +156,8 @@ struct span {
     hw_addr start, end;
 };
 
-#define BATCH 256
+#define BATCH     256
+#define KEPT_BACK 8 /* of them */
 
 /* A part of memory that belongs to an arena. */
 struct place {
@@ -201,15 +205,31 @@ int glibc_read_params(struct walk *w, struct hw_error *err);
 /* How many chunks with a mapping of their own there are by now, if the target moves. */
 void glibc_count_mmapped(struct walk *w);
 
+#define MAX_ARENAS ((size_t)1 << 16)
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
+/* The state of the thread arena at this address; false, and why, if there is none. To be released in any
+ * case. */
+bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
+                             struct hw_error *why);
+/* Add the arena of this state, which is taken over, with its heaps. */
+int glibc_add_thread_arena(struct walk *w, struct hw_object *state, struct hw_error *err);
+/* Add a heap, with this heap_info, to a thread arena. */
+int glibc_add_heap(struct walk *w, unsigned arena, hw_addr heap, const struct hw_object *info,
+                   struct hw_error *err);
+
+/* strays.c: find arenas and heaps that nothing leads to. `why`: what is wrong with the ring behind the
+ * arena `last`; NULL if it is closed. That is reported. */
+int glibc_find_strays(struct walk *w, unsigned last, const char *why, struct hw_error *err);
 
 /* verify.c: CORRUPT if main_arena is none. */
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err);
 /* Report members of an arena that cannot be right, and clear those that nobody may use. */
 void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
+/* The arena's top cannot be where it says, and is looked for: report that, once. */
+void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 
@@ -276,6 +296,12 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
 bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
                     hw_addr end);
 
+/* Chunks seem to begin inside the block b, which was taken for one, and to go on behind its end and
+ * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have that
+ * one among them. */
+hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct region *r,
+                           const struct hw_block *b, hw_addr at, hw_addr through);
+
 /* motion.c */
 static inline bool glibc_moving(const struct walk *w)
 {
@@ -316,12 +342,32 @@ static inline void glibc_flush(struct walk *w)
     w->batched = 0;
 }
 
+/* The same, but for the last ones, which may have to be taken back (culprit.c). */
+static inline void glibc_flush_most(struct walk *w)
+{
+    struct hw_block last[KEPT_BACK];
+    size_t first = w->batched - KEPT_BACK;
+    memcpy(last, &w->batch[first], sizeof last);
+    w->batched = first;
+    glibc_flush(w);
+    memcpy(w->batch, last, sizeof last);
+    w->batched = KEPT_BACK;
+}
+
 /* A block for the sink. */
 static inline void glibc_emit(struct walk *w, const struct hw_block *b)
 {
     w->batch[w->batched++] = *b;
     if (w->batched == BATCH)
-        glibc_flush(w);
+        glibc_flush_most(w);
+}
+
+/* The arena's note of its top is wrong, and the header at p looks like that of the real one: all that is
+ * left of the region is its own. */
+static inline bool glibc_is_old_top(const struct arena *a, hw_addr p, struct chunk_header h,
+                                    hw_addr end)
+{
+    return a->top_is_bad && h.raw == ((end - p) | CHUNK_P);
 }
 
 static inline void tally_add(struct tally *t, hw_addr address, uint64_t size)

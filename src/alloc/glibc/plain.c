@@ -115,5 +115,5 @@ void glibc_walk_plain(struct cursor *c)
     else
         walk_on(c, bytes, limit, 4);
     if (w->batched == BATCH)
-        glibc_flush(w);
+        glibc_flush_most(w);
 }

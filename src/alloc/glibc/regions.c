@@ -328,7 +328,9 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
                       "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
         return HW_OK;
     }
-    if (top_end != end && !glibc_moving(w)) /* else it is looked at again */
+    if (!glibc_moving(w) && !a->top_is_bad && (a->top < start || a->top >= end))
+        glibc_distrust_top(w, a, 0, "where none of its memory is");
+    else if (top_end != end && !glibc_moving(w) && !a->top_is_bad) /* else it is looked at again */
         hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
                       "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
                       a->top);
@@ -338,7 +340,7 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
 int glibc_find_main_regions(struct walk *w, struct hw_error *err)
 {
     const struct arena *a = &w->arenas.data[0];
-    if (a->top == 0 && a->system_bytes == 0)
+    if (a->top == 0 && a->system_bytes == 0 && !a->top_is_bad)
         return HW_OK;
     return a->contiguous ? find_contiguous(w, err) : find_noncontiguous(w, err);
 }

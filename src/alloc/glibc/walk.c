@@ -55,17 +55,34 @@ static void bad_chunk(struct cursor *c, const char *what)
 {
     if (glibc_try_again(c))
         return;
-    hw_addr from = c->p;
-    uint64_t raw = c->h.raw, lost = glibc_skip(c, from);
-    if (glibc_is_damage(c, lost))
-        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
-                      hw_known(lost),
+    struct culprit bad = {.address = c->p, .raw = c->h.raw};
+    bad.lost = glibc_skip(c, c->p);
+    if (glibc_find_culprit(c, bad.address, &bad))
+        what = "a chunk of a wrong size";
+    if (glibc_is_damage(c, bad.lost))
+        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(bad.address),
+                      hw_known(bad.lost),
                       "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
                       " bytes are not accounted for",
-                      c->index, what, from, raw, lost);
+                      c->index, what, bad.address, bad.raw, bad.lost);
+}
+
+/* The chunk at p, which is no more than that. */
+static void bad_word(struct cursor *c, hw_addr at, const char *what)
+{
+    if (glibc_is_damage(c, 0))
+        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(at), hw_known(0),
+                      "arena %u: %s at %#" PRIx64, c->index, what, at);
 }
 
 /* ---- ends of a region ------------------------------------------------------------------------ */
+
+/* What is left of the region is top, whatever the size of the chunk there. */
+static bool is_all_top(const struct cursor *c)
+{
+    const struct walk *w = c->w;
+    return !c->a->main || !c->a->contiguous || !w->brk || w->brk == c->region->end;
+}
 
 static void walk_top(struct cursor *c)
 {
@@ -76,13 +93,29 @@ static void walk_top(struct cursor *c)
             c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(room),
             "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64 " bytes are left",
             c->index, c->p, size, room);
-    if (size > room)
+    if (size > room || (size < room && !glibc_moving(c->w) && is_all_top(c)))
         size = room;
-    c->w->report->arenas.data[c->index].top.bytes = size;
+    struct hw_top *top = &c->w->report->arenas.data[c->index].top;
+    top->address = c->p;
+    top->bytes = size;
     emit(c, HW_TOP, c->p, size);
     c->a->top_bytes += size;
     c->a->lost += room - size;
     c->p = c->region->end;
+}
+
+/* The chunk that the arena takes for its top is not the last one. */
+static bool is_no_top(struct cursor *c)
+{
+    struct arena *a = c->a;
+    uint64_t size = chunk_size(c->h);
+    if (glibc_moving(c->w) || size == c->region->end - c->p ||
+        !chunk_size_fits(&c->w->rules, size, c->p, c->region->end))
+        return false;
+    a->top_is_bad = true; /* so that another one may be */
+    bool more = glibc_is_chain(c->w, a, c->region, c->p + size, c->region->end);
+    a->top_is_bad = false;
+    return more;
 }
 
 /* A thread heap that is not the last: is p the fence? `n` is the header behind p. */
@@ -196,6 +229,24 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
 }
 
+/* The chunk at p reaches over others, which lists know. */
+static bool go_on_inside(struct cursor *c, uint64_t size)
+{
+    hw_addr from = c->p, next = glibc_cached_inside(c, size);
+    struct chunk_header own = c->h, h;
+    if (!next || !header_at(c->w, next, c->region->end, &h))
+        return false;
+    c->p = next;
+    c->h = h;
+    c->a->lost += next - from;
+    hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
+                  hw_known(next - from),
+                  "arena %u: a chunk of a wrong size at %#" PRIx64 " (size word %#" PRIx64
+                  "); %" PRIu64 " bytes are not accounted for",
+                  c->index, from, own.raw, next - from);
+    return true;
+}
+
 /* One chunk at p; moves on to the next. */
 static void walk_chunk(struct cursor *c)
 {
@@ -206,6 +257,10 @@ static void walk_chunk(struct cursor *c)
 
     if (size == w->rules.header && c->a->main) {
         walk_main_fence(c);
+        return;
+    }
+    if (glibc_is_old_top(c->a, c->p, c->h, end)) {
+        walk_top(c);
         return;
     }
     bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
@@ -233,18 +288,31 @@ static void walk_chunk(struct cursor *c)
         bad_chunk(c, "a chunk of impossible size");
         return;
     }
+    if (go_on_inside(c, size))
+        return;
     bool torn = !(n.raw & CHUNK_P) && n.prev_size != size; /* maybe between two reads */
     if (torn && glibc_try_again(c))
         return;
+    enum doubt doubt = torn && !glibc_moving(w) ? glibc_doubt(c, q, n) : DOUBT_FOOT;
+    if (doubt == DOUBT_SIZE) {
+        bad_chunk(c, "a free chunk of a wrong size");
+        return;
+    }
+    struct chunk_header said = n;
+    if (doubt != DOUBT_FOOT)
+        said.raw |= CHUNK_P;
     struct hw_block b = {
         .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
-    const char *what = state_of(c, &b, linked ? &links : NULL, n);
-    if (what && glibc_is_damage(c, 0))
-        hw_report_add(w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(0),
-                      "arena %u: %s at %#" PRIx64, c->index, what, c->p);
+    const char *what = state_of(c, &b, linked ? &links : NULL, said);
+    if (what)
+        bad_word(c, c->p, what);
     glibc_emit(w, &b);
     c->p = q;
     c->h = n;
+    if (doubt == DOUBT_FLAG)
+        bad_word(c, q, "a chunk that says of the one before it that it is free, which it is not,");
+    if (doubt == DOUBT_HEADER)
+        bad_chunk(c, "a chunk that no other follows");
 }
 
 static void walk_region(struct cursor *c)
@@ -257,10 +325,14 @@ static void walk_region(struct cursor *c)
         return;
     if (!header_at(c->w, c->p, r->end, &c->h))
         unreadable(c, c->p);
+    else if (!(c->h.raw & CHUNK_P))
+        bad_word(c, c->p, "a first chunk that says that there is a free one before it");
     while (c->p < c->region->end && !c->w->stopped && c->code == HW_OK) {
         glibc_walk_plain(c);
         if (c->p != c->a->top)
             walk_chunk(c);
+        else if (is_no_top(c))
+            glibc_distrust_top(c->w, c->a, c->index, "in the middle of its chunks");
         else if (glibc_at_top(c))
             walk_top(c);
     }

@@ -63,6 +63,26 @@ bool glibc_is_credible(struct cursor *c);
  * moves. */
 bool glibc_is_damage(struct cursor *c, uint64_t bytes);
 
+/* culprit.c: the chunk whose size word is damaged, what that is, and how many bytes are lost for it. */
+struct culprit {
+    hw_addr address;
+    uint64_t raw, lost;
+};
+/* At `at` no chunk can begin, and chunks go on at c->p. True if a chunk before is to blame: it was taken
+ * back, and the walk goes on where chunks are behind it. */
+bool glibc_find_culprit(struct cursor *c, hw_addr at, struct culprit *ret);
+/* Its neighbour at q, whose header is n, says that the chunk at p is free, but not how large it is. What is damaged? */
+enum doubt {
+    DOUBT_FOOT,   /* the size that is repeated at its end */
+    DOUBT_SIZE,   /* its own size: q is wrong */
+    DOUBT_FLAG,   /* what q says: it is not free */
+    DOUBT_HEADER, /* all of the header at q, if there is one: p is not free */
+};
+enum doubt glibc_doubt(struct cursor *c, hw_addr q, struct chunk_header n);
+/* The chunk at p, of this size, reaches over one that a list holds: where chunks go on inside it; 0 if
+ * it is rather the list that is wrong. */
+hw_addr glibc_cached_inside(struct cursor *c, uint64_t size);
+
 /* plain.c: walk on, as far as chunks are nothing special and their bytes are here. What is at p then
  * is not known to be anything. */
 void glibc_walk_plain(struct cursor *c);
