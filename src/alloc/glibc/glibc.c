@@ -141,6 +141,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
         if (rc == HW_OK)
             rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
+        glibc_report_rescued(w);
         excuse_locked(w->report);
     }
     return rc;
@@ -175,6 +176,7 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     glibc_sweep_end(&w);
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.lost);
     hw_vec_free(&w.places);
     hw_vec_free(&w.caches);
     hw_vec_free(&w.stretches);

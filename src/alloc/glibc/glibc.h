@@ -17,6 +17,7 @@
  *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
  *     proof.c    the linear walk met what bins hold, and nothing else
  *     resync.c   where chunks go on behind a place where they do not fit together
+ *     rescue.c   chunks of tcaches that their lists do not lead to any more
  *     strays.c   arenas and heaps that no link leads to any more
  *     culprit.c  which of the chunks there is the damaged one
  *     motion.c   what if the target runs while it is read?
@@ -151,6 +152,15 @@ struct arena {
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
 enum link_kind { LINK_PLAIN, LINK_MANGLED };
 
+/* A list of a tcache that broke: so many of its chunks were not found in it. */
+struct lost_list {
+    int32_t tid;
+    unsigned bin;
+    uint64_t missing, found;
+    hw_addr cache;
+    uint64_t key; /* of the last chunk that was; not 0 only if there was one */
+};
+
 /* [start, end) */
 struct span {
     hw_addr start, end;
@@ -182,9 +192,12 @@ struct walk {
     struct sweep sweep;
     uint64_t looks; /* budget of resync.c */
     enum link_kind link;
-    int64_t link_votes;            /* above 0: mangled */
-    uint64_t link_nulls;           /* votes for the end of a plain list */
-    HW_VEC(hw_addr) caches;        /* tcaches already read */
+    int64_t link_votes;     /* above 0: mangled */
+    uint64_t link_nulls;    /* votes for the end of a plain list */
+    HW_VEC(hw_addr) caches; /* tcaches already read */
+    HW_VEC(struct lost_list) lost;
+    uint64_t key, key_votes;       /* of most chunks in tcaches */
+    bool keys_are_caches;          /* the address of their tcache instead */
     HW_VEC(struct span) stretches; /* rows of neighbouring private anonymous mappings, sorted */
     HW_VEC(struct span) occupied;  /* by regions of arenas, sorted */
     uint64_t private_bytes;        /* in all stretches: no arena can hold more */
@@ -238,18 +251,28 @@ void glibc_decide_links(struct walk *w);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
+/* Whether a chunk of this size belongs to a list of tcaches. */
+bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
+/* rescue.c: what is known of the keys of chunks in tcaches: that of an intact chunk; ... */
+void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache);
+/* ... and of a list that broke. NOMEM. */
+int glibc_note_lost(struct walk *w, const struct lost_list *l, struct hw_error *err);
+/* Blocks that are in use, but for those that have a key, and belong to a list that broke. */
+void glibc_rescue(struct walk *w, struct hw_block *b, size_t count);
+void glibc_report_rescued(struct walk *w);
 /* proof.c: the bins of an arena that was walked hold what the walk met, or a finding tells. */
 int glibc_prove_bins(struct walk *w, unsigned arena, struct hw_error *err);
 
 /* While the target runs: how often a list that breaks is followed anew. */
 #define LIST_TRIES 3
 
-/* What is wrong with a list, and where; NULL: nothing. */
+/* What is wrong with a list; NULL: nothing. */
 struct flaw {
     const char *what;
-    hw_addr at;
+    hw_addr at; /* the chunk, or the head of the list, that has what is wrong */
+    hw_addr to; /* where its link leads to; 0: that does not matter */
 };
 
 /* links.c: let the link of a list's first chunk, stored at its user pointer `at`, vote on how links
@@ -260,6 +283,11 @@ void glibc_count_votes(struct walk *w);
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word);
 /* Add to w->cached. *full: not added, as there are more than can be. NOMEM. */
 int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err);
+/* What w->cached has from `first` on is a list in its order, and its last link leads back to `chunk`:
+ * keep each chunk of it once. Returns the first one that was met twice; what was dropped is summed up. */
+hw_addr glibc_cut_loop(struct walk *w, size_t first, hw_addr chunk, struct tally *dropped);
+/* A chunk of a tcache does not count: it is there twice, or nowhere. */
+void glibc_uncount(struct walk *w, const struct cached *c);
 /* Sort w->cached by address and report what is in it twice. */
 void glibc_sort_cached(struct walk *w);
 /* Index of the first cached chunk at or above `address`. */
@@ -337,6 +365,8 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err);
 /* Hand what was collected to the sink, when enough is there or what comes is of another arena. */
 static inline void glibc_flush(struct walk *w)
 {
+    if (w->lost.count)
+        glibc_rescue(w, w->batch, w->batched);
     if (w->batched && !w->stopped && w->sink->blocks(w->sink->ctx, w->batch, w->batched) != 0)
         w->stopped = true;
     w->batched = 0;

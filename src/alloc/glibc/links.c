@@ -78,6 +78,37 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
     return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
 }
 
+hw_addr glibc_cut_loop(struct walk *w, size_t first, hw_addr chunk, struct tally *dropped)
+{
+    const struct cached *list = w->cached.data + first;
+    size_t count = w->cached.count - first, round = 1, start = 0;
+    while (round < count && list[count - round].address != chunk)
+        round++;
+    /* All behind the first one of the loop comes again `round` further on. */
+    while (start + round < count && list[start].address != list[start + round].address)
+        start++;
+    if (start + round < count)
+        chunk = list[start].address;
+    while (w->cached.count > first + start + round) {
+        hw_addr last = w->cached.data[--w->cached.count].address;
+        tally_add(dropped, last, size_at(w, last + w->rules.header));
+    }
+    return chunk;
+}
+
+void glibc_uncount(struct walk *w, const struct cached *c)
+{
+    uint64_t size = size_at(w, c->address + w->rules.header);
+    for (size_t i = 0; i < w->report->threads.count && c->state == HW_CACHED; i++) {
+        struct hw_thread_row *row = &w->report->threads.data[i];
+        if (row->tid != c->tid)
+            continue;
+        row->tcache_chunks.n -= 1;
+        row->tcache_bytes.n -= size;
+        return;
+    }
+}
+
 static void insert_sorted(struct cached *c, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
@@ -135,6 +166,7 @@ void glibc_sort_cached(struct walk *w)
             hw_report_add(
                 w->report, HW_FINDING_BAD_LIST, -1, hw_known(c->address), (struct hw_maybe){0},
                 "chunk %#" PRIx64 " is in two free lists at once: freed twice", c->address);
+            glibc_uncount(w, c);
             continue;
         }
         w->cached.data[kept++] = *c;
@@ -155,14 +187,30 @@ size_t glibc_cached_from(const struct walk *w, hw_addr address)
     return low;
 }
 
+static bool lies_in_arena(const struct walk *w, hw_addr address)
+{
+    for (size_t i = 0; i < w->arenas.count; i++)
+        for (size_t k = 0; k < w->arenas.data[i].regions.count; k++) {
+            const struct region *r = &w->arenas.data[i].regions.data[k];
+            if (address >= r->start && address < r->end)
+                return true;
+        }
+    return false;
+}
+
 void glibc_report_unseen(struct walk *w)
 {
     for (size_t i = 0; i < w->cached.count; i++) {
         const struct cached *c = &w->cached.data[i];
-        if (!c->seen)
-            hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, -1, hw_known(c->address),
-                          (struct hw_maybe){0},
-                          "chunk %#" PRIx64 " is in a %s but the walk met no chunk there",
-                          c->address, c->state == HW_CACHED ? "tcache" : "fastbin");
+        if (c->seen)
+            continue;
+        bool known = lies_in_arena(w, c->address);
+        hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, -1, hw_known(c->address),
+                      (struct hw_maybe){0}, "chunk %#" PRIx64 " is in a %s but %s", c->address,
+                      c->state == HW_CACHED ? "tcache" : "fastbin",
+                      known ? "the walk met no chunk there"
+                            : "lies in no heap: what malloc never gave out was freed, or a link "
+                              "was overwritten");
+        glibc_uncount(w, c);
     }
 }

@@ -15,19 +15,25 @@
 /* While the target runs: `bytes` are uncertain then. */
 static void complain(struct walk *w, int tid, struct flaw flaw, uint64_t bytes)
 {
-    if (flaw.what && !glibc_excuse(w, NULL, bytes))
-        hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at), (struct hw_maybe){0},
-                      "tcache of thread %d: %s at %#" PRIx64, tid, flaw.what, flaw.at);
+    if (!flaw.what || glibc_excuse(w, NULL, bytes))
+        return;
+    char to[32] = "";
+    if (flaw.to)
+        snprintf(to, sizeof to, ", it is %#" PRIx64, flaw.to);
+    hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at), (struct hw_maybe){0},
+                  "tcache of thread %d: %s at %#" PRIx64 "%s", tid, flaw.what, flaw.at, to);
 }
 
 /*
- * Whether a chunk of this size belongs to a list: there is one for each size up to 1040 bytes (1024
+ * There is one list for each size up to 1040 bytes (1024
  * where words have 4), then (since 2.42, where the tunable tcache_max allows it) one for each power
  * of two. These are counted from the largest small request (2.42) or chunk (2.43), which on i386 are on
  * both sides of 1024: then the first of them may be left out.
  */
-static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list)
+bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list)
 {
+    if (size < r->min_size)
+        return false;
     uint64_t small = (size - r->min_size) / r->alignment;
     if (small < SMALL_LISTS || list < SMALL_LISTS)
         return list == small;
@@ -37,79 +43,135 @@ static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list
     return list == large || (r->word == 4 && list == large + 1);
 }
 
-/* The chunk of an entry of list `bin`: its size, and the next entry. NULL, or what is wrong. Entries
- * are user pointers, as is the link's own place. */
-static const char *read_entry(struct walk *w, unsigned bin, hw_addr entry, uint64_t *size,
-                              hw_addr *next)
+/* A chunk of a list, as it stands in memory. */
+struct entry {
+    hw_addr chunk;
+    uint64_t size;
+    hw_addr next; /* as links lead to user pointers */
+    uint64_t key;
+};
+
+static const char no_chunk[] = "a link that leads nowhere";
+
+/* The chunk of an entry of list `bin`. NULL, or what is wrong. Entries are user pointers, as is the
+ * link's own place. */
+static const char *read_entry(struct walk *w, unsigned bin, hw_addr entry, struct entry *ret)
 {
     const struct chunk_rules *r = &w->rules;
     const uint8_t *bytes = NULL;
     if (entry > r->header && entry % r->alignment == 0)
-        bytes = hw_seeker_at(&w->seeker, entry - r->header, r->header + r->word);
+        bytes = hw_seeker_at(&w->seeker, entry - r->header, r->header + 2 * r->word);
     if (!bytes)
-        return "a link that leads nowhere";
-    *size = chunk_size(chunk_decode(r, bytes));
-    *next = glibc_next_link(w, entry, bytes + r->header);
-    return *size < r->min_size || !belongs_to(r, *size, bin) ? "a chunk of the wrong size" : NULL;
+        return no_chunk;
+    *ret = (struct entry){.chunk = entry - r->header,
+                          .size = chunk_size(chunk_decode(r, bytes)),
+                          .next = glibc_next_link(w, entry, bytes + r->header),
+                          .key = hw_word(bytes + r->header + r->word, r->word)};
+    return glibc_tcache_takes(r, ret->size, bin) ? NULL : "a chunk of the wrong size";
 }
 
-static int take(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
-                uint64_t size, struct flaw *flaw, struct hw_error *err)
+static int take(struct walk *w, struct hw_thread_row *row, unsigned bin, const struct entry *e,
+                struct flaw *flaw, struct hw_error *err)
 {
-    struct cached c = {.address = entry - w->rules.header,
-                       .tid = row->tid,
-                       .bin = (uint16_t)bin,
-                       .state = HW_CACHED};
+    struct cached c = {
+        .address = e->chunk, .tid = row->tid, .bin = (uint16_t)bin, .state = HW_CACHED};
     bool full;
     int rc = glibc_remember(w, &c, &full, err);
     if (full)
-        *flaw = (struct flaw){"more chunks than there is memory", c.address};
+        *flaw = (struct flaw){.what = "more chunks than there is memory", .at = c.address};
     if (full || rc != HW_OK)
         return rc;
     row->tcache_chunks.n++;
-    row->tcache_bytes.n += size;
+    row->tcache_bytes.n += e->size;
     return HW_OK;
 }
 
+/* A list that is followed. */
+struct list {
+    hw_addr cache;
+    unsigned bin;
+    uint64_t count;    /* of entries that it should have */
+    hw_addr from;      /* the chunk, or the list's head, whose link is followed */
+    struct entry last; /* that chunk; its size is 0 if there is none */
+};
+
+/* Which is wrong, the link or what it leads to? A chunk with the mark of the one before is one. */
+static struct flaw blame(const struct list *l, const char *what, hw_addr entry,
+                         const struct entry *e)
+{
+    bool is_one = what != no_chunk && (l->last.size == 0 || e->key == l->last.key);
+    if (is_one)
+        return (struct flaw){.what = what, .at = e->chunk};
+    return (struct flaw){
+        .what = entry ? no_chunk : "a list shorter than its count", .at = l->from, .to = entry};
+}
+
+/* The list comes back to a chunk that it had. */
+static struct flaw cut_loop(struct walk *w, struct hw_thread_row *row, size_t first, hw_addr chunk)
+{
+    struct tally dropped = {0};
+    hw_addr twice = glibc_cut_loop(w, first, chunk, &dropped);
+    row->tcache_chunks.n -= dropped.chunks;
+    row->tcache_bytes.n -= dropped.bytes;
+    return (struct flaw){.what = "a loop in a list, maybe freed twice:", .at = twice};
+}
+
+static void step(struct walk *w, struct list *l, const struct entry *e)
+{
+    if (l->last.size) /* its link was all right, so it is what it seems */
+        glibc_vote_key(w, l->last.key, l->cache);
+    l->from = e->chunk;
+    l->last = *e;
+}
+
 /*
- * One list of `count` entries.
+ * One list.
  *
  * The owner of a tcache takes no lock. Between its two writes, of the list's head and of its count
  * (tcache_put and tcache_get in malloc/malloc.c), the list has one entry more or less than the count
  * says. That is no damage; *in_act says that such a list was met. As a thread does one thing at a time
  * there can be no second one.
  */
-static int walk_list(struct walk *w, struct hw_thread_row *row, unsigned bin, hw_addr entry,
-                     uint64_t count, bool *in_act, struct flaw *flaw, struct hw_error *err)
+static int walk_list(struct walk *w, struct hw_thread_row *row, struct list *l, hw_addr entry,
+                     bool *in_act, struct flaw *flaw, struct hw_error *err)
 {
     struct loop_guard guard = {0};
-    uint64_t size;
-    hw_addr next;
+    size_t first = w->cached.count;
+    struct entry e;
+    const char *what;
     *flaw = (struct flaw){0};
-    for (uint64_t n = 0; n < count; n++) {
-        if (entry == 0 && n + 1 == count && !*in_act) {
+    for (uint64_t n = 0; n < l->count; n++) {
+        if (entry == 0 && n + 1 == l->count && !*in_act) {
             *in_act = true;
             return HW_OK;
         }
-        const char *what =
-            loop_guard_repeats(&guard, entry) ? "a loop" : read_entry(w, bin, entry, &size, &next);
-        if (what) {
-            *flaw = (struct flaw){what, entry};
+        if (loop_guard_repeats(&guard, entry)) {
+            *flaw = cut_loop(w, row, first, entry - w->rules.header);
             return HW_OK;
         }
-        int rc = take(w, row, bin, entry, size, flaw, err);
+        what = read_entry(w, l->bin, entry, &e);
+        if (what) {
+            *flaw = blame(l, what, entry, &e);
+            return HW_OK;
+        }
+        int rc = take(w, row, l->bin, &e, flaw, err);
         if (flaw->what || rc != HW_OK)
             return rc;
-        entry = next;
+        step(w, l, &e);
+        entry = e.next;
     }
-    if (entry == 0)
+    if (entry == 0) {
+        step(w, l, &(struct entry){0});
         return HW_OK;
-    if (*in_act || read_entry(w, bin, entry, &size, &next) != NULL || next != 0) {
-        *flaw = (struct flaw){"a list longer than its count", entry};
+    }
+    what = read_entry(w, l->bin, entry, &e);
+    if (*in_act || what != NULL || e.next != 0) {
+        *flaw = (struct flaw){
+            .what = what ? what : "a list longer than its count", .at = l->from, .to = entry};
         return HW_OK;
     }
     *in_act = true;
-    return take(w, row, bin, entry, size, flaw, err);
+    return take(w, row, l->bin, &e, flaw, err);
 }
 
 /* How many entries list `i` has. */
@@ -142,33 +204,45 @@ static int read_cache(struct walk *w, hw_addr cache, struct hw_object *tcache)
 }
 
 /* A list that breaks while the target runs is followed anew, some times; then what it holds stays
- * uncertain. */
+ * uncertain. In one that stands still, what is behind the break may be found in another way. */
 static int read_list(struct walk *w, struct hw_thread_row *row, struct hw_object *tcache,
                      unsigned list, bool *in_act, struct hw_error *err)
 {
     struct hw_thread_row before = *row;
+    hw_addr cache = tcache->address;
     size_t count = w->cached.count;
     struct flaw flaw = {0};
+    struct list l;
     bool met = *in_act;
     int rc = HW_OK;
     for (unsigned tries = 0; rc == HW_OK; tries++) {
         hw_addr first =
             hw_untag(w->target->who.machine, hw_fetch(tcache, GLIBC_F_TCACHE_ENTRIES, list));
+        l = (struct list){.cache = cache,
+                          .bin = list,
+                          .count = entries(w, tcache, list),
+                          .from = hw_field_addr(w->layout, GLIBC_F_TCACHE_ENTRIES, cache, list)};
         *in_act = met && !glibc_moving(w);
-        rc = walk_list(w, row, list, first, entries(w, tcache, list), in_act, &flaw, err);
+        rc = walk_list(w, row, &l, first, in_act, &flaw, err);
         if (!flaw.what || !glibc_moving(w) || tries == LIST_TRIES)
             break;
         *row = before;
         w->cached.count = count;
         hw_seeker_reset(&w->seeker);
-        hw_addr cache = tcache->address;
         hw_object_deinit(tcache);
         if (read_cache(w, cache, tcache) != HW_OK)
             break;
     }
     uint64_t size = w->rules.min_size + (uint64_t)list * w->rules.alignment; /* or more */
-    complain(w, row->tid, flaw, flaw.what ? entries(w, tcache, list) * size : 0);
-    return rc;
+    complain(w, row->tid, flaw, flaw.what ? l.count * size : 0);
+    uint64_t got = w->cached.count - count;
+    struct lost_list lost = {.tid = row->tid,
+                             .bin = list,
+                             .missing = l.count > got ? l.count - got : 0,
+                             .cache = cache,
+                             .key = l.last.key};
+    bool broken = flaw.what && !glibc_moving(w) && rc == HW_OK;
+    return broken ? glibc_note_lost(w, &lost, err) : rc;
 }
 
 static int walk_cache(struct walk *w, struct hw_thread_row *row, hw_addr cache,
@@ -202,7 +276,8 @@ static int walk_own_cache(struct walk *w, struct hw_thread_row *row, hw_addr cac
     for (size_t i = 0; i < w->caches.count; i++) {
         if (w->caches.data[i] != cache)
             continue;
-        complain(w, row->tid, (struct flaw){"the same tcache as another thread's", cache}, 0);
+        complain(w, row->tid,
+                 (struct flaw){.what = "the same tcache as another thread's", .at = cache}, 0);
         return HW_OK;
     }
     if (!hw_vec_push(&w->caches, cache))
