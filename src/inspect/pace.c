@@ -119,7 +119,8 @@ static void tell_pauses(const struct hw_target *t, const struct pauses *p, struc
 static bool wants_two(const struct hw_session *s, const struct hw_walker *walker)
 {
     const struct hw_target *t = s->image.target;
-    if (t->who.kind != HW_TARGET_LIVE || t->mode != HW_MODE_STOPPED || walker->block)
+    if (t->who.kind != HW_TARGET_LIVE || t->mode != HW_MODE_STOPPED || walker->block ||
+        walker->want_check)
         return false;
     struct hw_maybe bytes = hw_pace_bytes(t);
     return bytes.known && hw_pace_needs_two(t, bytes.n);

@@ -8,6 +8,7 @@
 #include "inspect/blame.h"
 #include "inspect/limits.h"
 #include "inspect/pins.h"
+#include "inspect/scenes.h"
 #include "target/proc.h"
 
 #include <inttypes.h>
@@ -70,6 +71,8 @@ static int on_blocks(void *ctx, const struct hw_block *b, size_t n)
         return w->code;
     hw_analyses_blocks(w->analyzing, b, n);
     hw_ledger_blocks(&w->ledger, b, n);
+    if (w->walker->want_check)
+        hw_scenes_blocks(w->report, b, n);
     count(w, b, n);
     int rc = 0;
     for (size_t i = 0; w->walker->block && i < n && rc == 0; i++)
@@ -236,7 +239,8 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
                            .known = w->earlier ? on_known : NULL,
                            .ctx = w,
                            .want_bins = w->walker->want_bins,
-                           .want_lists = w->walker->want_lists};
+                           .want_lists = w->walker->want_lists,
+                           .want_check = w->walker->want_check};
     uint64_t read_before = t->bytes_read;
     int64_t start = now_ns();
     w->err = err;
@@ -251,6 +255,8 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
         hw_analyses_blocks_done(w->analyzing);
     if (rc == HW_OK && r->holes_wanted && !w->ahead) /* now, before what the chunks hold changes */
         hw_pins_read(t, r, w->walker->sample_bytes);
+    if (rc == HW_OK && w->walker->want_check)
+        hw_scenes_read(t, r);
     r->method.walk_ns = (uint64_t)(now_ns() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     rc = check_target(t, rc, err);

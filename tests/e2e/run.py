@@ -15,6 +15,7 @@ import time
 import badinput
 import busy
 import damage
+import damage_victims
 import dryrun
 import everyday
 import foreign
@@ -40,7 +41,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (layouts, whatis, output, verdict, busy, badinput, foreign, hidden, everyday, i386, damage,
-           hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           damage_victims, hostile, residency, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

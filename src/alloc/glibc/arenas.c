@@ -135,10 +135,11 @@ static void lost_heap(struct walk *w, struct arena *a, unsigned index, hw_addr f
     if (a->regions.count == 0 && heap != heap_of(w, a->address))
         glibc_distrust_top(w, a, index, "in none of its heaps");
     else if (!glibc_excuse(w, a, 0))
-        hw_report_add(
-            w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(from), (struct hw_maybe){0},
-            "arena %u: no valid heap_info at %#" PRIx64 ", where the chain of its heaps leads to",
-            index, heap);
+        hw_report_break(w->report, HW_INVARIANT_THREAD_HEAPS, HW_FINDING_ARENA_HEAPS, (int)index,
+                        hw_known(from), (struct hw_maybe){0},
+                        "arena %u: no valid heap_info at %#" PRIx64
+                        ", where the chain of its heaps leads to",
+                        index, heap);
 }
 
 /* From the last one to the first. */
@@ -180,10 +181,10 @@ static void check_heaps(struct walk *w, unsigned index)
         a->system_bytes = sum;
     uint64_t off = a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes;
     if (off && !glibc_excuse(w, a, 0))
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
-                      hw_known(off),
-                      "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,
-                      index, sum, a->system_bytes);
+        hw_report_break(w->report, HW_INVARIANT_THREAD_HEAPS, HW_FINDING_ARENA_HEAPS, (int)index,
+                        hw_known(a->address), hw_known(off),
+                        "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,
+                        index, sum, a->system_bytes);
 }
 
 int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw_error *err)

@@ -71,20 +71,17 @@ bool glibc_find_culprit(struct cursor *c, hw_addr at, struct culprit *ret)
 
 /* ---- what a chunk says of the one before ------------------------------------------------------ */
 
-/* The chunk at p is in a bin: its neighbours in the list point back to it. */
-static bool is_linked(struct cursor *c)
+unsigned glibc_links_back(struct walk *w, hw_addr p)
 {
-    struct walk *w = c->w;
-    unsigned word = w->rules.word, header = w->rules.header;
-    const uint8_t *bytes = hw_seeker_at(&w->seeker, c->p + header, header);
+    unsigned word = w->rules.word, header = w->rules.header, count = 0;
+    const uint8_t *bytes = hw_seeker_at(&w->seeker, p + header, header);
     if (!bytes)
-        return false;
+        return 0;
     struct chunk_header links = chunk_decode(&w->rules, bytes); /* fd, bk */
     bytes = hw_seeker_at(&w->seeker, links.prev_size + header + word, word);
-    if (!bytes || hw_word(bytes, word) != c->p)
-        return false;
+    count += bytes && hw_word(bytes, word) == p;
     bytes = hw_seeker_at(&w->seeker, links.raw + header, word);
-    return bytes && hw_word(bytes, word) == c->p;
+    return count + (bytes && hw_word(bytes, word) == p);
 }
 
 /* Chunks seem to go on at q, whatever the header there, n, says of others. */
@@ -99,7 +96,7 @@ static bool follows_at(struct cursor *c, hw_addr q, struct chunk_header n)
 enum doubt glibc_doubt(struct cursor *c, hw_addr q, struct chunk_header n)
 {
     bool follows = follows_at(c, q, n);
-    if (is_linked(c))
+    if (glibc_links_back(c->w, c->p) == 2)
         return follows ? DOUBT_FOOT : DOUBT_SIZE;
     return follows ? DOUBT_FLAG : DOUBT_HEADER;
 }

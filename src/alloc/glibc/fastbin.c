@@ -101,9 +101,10 @@ static int read_list(struct walk *w, unsigned index, unsigned bin, struct hw_err
     char to[32] = "";
     if (flaw.to)
         snprintf(to, sizeof to, ", it is %#" PRIx64, flaw.to);
-    hw_report_add(w->report, HW_FINDING_BAD_LIST, (int)index, hw_known(flaw.at),
-                  (struct hw_maybe){0}, "fastbin %u of arena %u: %s at %#" PRIx64 "%s", bin, index,
-                  flaw.what, flaw.at, to);
+    hw_report_break(w->report, HW_INVARIANT_FASTBINS, HW_FINDING_BAD_LIST, (int)index,
+                    hw_known(flaw.at), (struct hw_maybe){0},
+                    "fastbin %u of arena %u: %s at %#" PRIx64 "%s", bin, index, flaw.what, flaw.at,
+                    to);
     return rc;
 }
 

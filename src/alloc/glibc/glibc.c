@@ -1,7 +1,7 @@
 /*
  * The order of steps; see glibc.h.
  */
-#include "alloc/glibc/glibc.h"
+#include "alloc/glibc/check.h"
 
 #include <string.h>
 
@@ -114,7 +114,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     glibc_decide_links(w);
     if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
-    w->report->lists_known = w->sink->want_lists || w->sink->want_bins;
+    w->report->lists_known = w->sink->want_lists || w->sink->want_bins || w->sink->want_check;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
         if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK && w->report->lists_known)
             rc = glibc_read_bins(w, i, err);
@@ -123,6 +123,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (w->g->tcaches_unknown)
         glibc_forget_tcaches(w->report);
     glibc_sort_cached(w);
+    glibc_check_lists(w);
     if ((rc = glibc_find_main_regions(w, err)) != HW_OK)
         return rc;
 
@@ -142,6 +143,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
             rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
         glibc_report_rescued(w);
+        glibc_end_check(w);
         excuse_locked(w->report);
     }
     return rc;

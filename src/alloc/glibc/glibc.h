@@ -20,6 +20,7 @@
  *     rescue.c   chunks of tcaches that their lists do not lead to any more
  *     strays.c   arenas and heaps that no link leads to any more
  *     culprit.c  which of the chunks there is the damaged one
+ *     check*.c   what is looked at only where all invariants are checked
  *     motion.c   what if the target runs while it is read?
  *     mmapped.c  chunks with a mapping of their own
  *
@@ -196,6 +197,8 @@ struct walk {
     uint64_t link_nulls;    /* votes for the end of a plain list */
     HW_VEC(hw_addr) caches; /* tcaches already read */
     HW_VEC(struct lost_list) lost;
+    struct hw_block last;          /* of those handed out, where they are checked */
+    uint64_t blocks;               /* so many, but for overhead */
     uint64_t key, key_votes;       /* of most chunks in tcaches */
     bool keys_are_caches;          /* the address of their tcache instead */
     HW_VEC(struct span) stretches; /* rows of neighbouring private anonymous mappings, sorted */
@@ -262,6 +265,8 @@ int glibc_note_lost(struct walk *w, const struct lost_list *l, struct hw_error *
 /* Blocks that are in use, but for those that have a key, and belong to a list that broke. */
 void glibc_rescue(struct walk *w, struct hw_block *b, size_t count);
 void glibc_report_rescued(struct walk *w);
+/* check.c */
+void glibc_check_blocks(struct walk *w, const struct hw_block *b, size_t count);
 /* proof.c: the bins of an arena that was walked hold what the walk met, or a finding tells. */
 int glibc_prove_bins(struct walk *w, unsigned arena, struct hw_error *err);
 
@@ -367,6 +372,8 @@ static inline void glibc_flush(struct walk *w)
 {
     if (w->lost.count)
         glibc_rescue(w, w->batch, w->batched);
+    if (w->sink->want_check)
+        glibc_check_blocks(w, w->batch, w->batched);
     if (w->batched && !w->stopped && w->sink->blocks(w->sink->ctx, w->batch, w->batched) != 0)
         w->stopped = true;
     w->batched = 0;

@@ -109,6 +109,11 @@ void glibc_uncount(struct walk *w, const struct cached *c)
     }
 }
 
+static enum hw_invariant invariant_of(const struct cached *c)
+{
+    return c->state == HW_CACHED ? HW_INVARIANT_TCACHES : HW_INVARIANT_FASTBINS;
+}
+
 static void insert_sorted(struct cached *c, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
@@ -163,9 +168,10 @@ void glibc_sort_cached(struct walk *w)
         if (kept && w->cached.data[kept - 1].address == c->address) {
             if (glibc_excuse(w, NULL, 0))
                 continue;
-            hw_report_add(
-                w->report, HW_FINDING_BAD_LIST, -1, hw_known(c->address), (struct hw_maybe){0},
-                "chunk %#" PRIx64 " is in two free lists at once: freed twice", c->address);
+            hw_report_break(w->report, invariant_of(c), HW_FINDING_BAD_LIST, -1,
+                            hw_known(c->address), (struct hw_maybe){0},
+                            "chunk %#" PRIx64 " is in two free lists at once: freed twice",
+                            c->address);
             glibc_uncount(w, c);
             continue;
         }
@@ -205,12 +211,13 @@ void glibc_report_unseen(struct walk *w)
         if (c->seen)
             continue;
         bool known = lies_in_arena(w, c->address);
-        hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, -1, hw_known(c->address),
-                      (struct hw_maybe){0}, "chunk %#" PRIx64 " is in a %s but %s", c->address,
-                      c->state == HW_CACHED ? "tcache" : "fastbin",
-                      known ? "the walk met no chunk there"
-                            : "lies in no heap: what malloc never gave out was freed, or a link "
-                              "was overwritten");
+        hw_report_break(w->report, invariant_of(c), HW_FINDING_LIST_MISMATCH, -1,
+                        hw_known(c->address), (struct hw_maybe){0},
+                        "chunk %#" PRIx64 " is in a %s but %s", c->address,
+                        c->state == HW_CACHED ? "tcache" : "fastbin",
+                        known ? "the walk met no chunk there"
+                              : "lies in no heap: what malloc never gave out was freed, or a link "
+                                "was overwritten");
         glibc_uncount(w, c);
     }
 }

@@ -172,10 +172,11 @@ hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr ga
     s = begin_search(w, a);
     p = find_first(&s, gap, end, false);
     if (p && !glibc_excuse(w, &w->arenas.data[0], 0))
-        hw_report_add(w->report, HW_FINDING_REGION_NOT_FOUND, 0, hw_known(p), (struct hw_maybe){0},
-                      "main arena: chunks seem to go on at %#" PRIx64
-                      " behind a foreign sbrk gap, but that is a guess",
-                      p);
+        hw_report_break(w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND, 0,
+                        hw_known(p), (struct hw_maybe){0},
+                        "main arena: chunks seem to go on at %#" PRIx64
+                        " behind a foreign sbrk gap, but that is a guess",
+                        p);
     return p;
 }
 
@@ -298,8 +299,9 @@ static int find_noncontiguous(struct walk *w, struct hw_error *err)
     if (left)
         settle_gaps(w, &left);
     if (left && !glibc_excuse(w, a, left))
-        hw_report_add(
-            w->report, HW_FINDING_REGION_NOT_FOUND, 0, (struct hw_maybe){0}, hw_known(left),
+        hw_report_break(
+            w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND, 0,
+            (struct hw_maybe){0}, hw_known(left),
             "main arena: no region found for %" PRIu64 " of its %" PRIu64 " system bytes%s", left,
             a->system_bytes, s.budget ? "" : "; the search was given up, it took too long");
     return rc;
@@ -323,17 +325,18 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
     if (end < start || first < start || first > end) {
         if (glibc_excuse(w, a, a->system_bytes))
             return HW_OK;
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(start),
-                      hw_known(a->system_bytes),
-                      "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
+        hw_report_break(w->report, HW_INVARIANT_MAIN_END, HW_FINDING_ARENA_HEAPS, 0,
+                        hw_known(start), hw_known(a->system_bytes),
+                        "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
         return HW_OK;
     }
     if (!glibc_moving(w) && !a->top_is_bad && (a->top < start || a->top >= end))
         glibc_distrust_top(w, a, 0, "where none of its memory is");
     else if (top_end != end && !glibc_moving(w) && !a->top_is_bad) /* else it is looked at again */
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
-                      "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
-                      a->top);
+        hw_report_break(
+            w->report, HW_INVARIANT_MAIN_END, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top),
+            (struct hw_maybe){0},
+            "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem", a->top);
     return add_region(w, start, first, end, err);
 }
 

@@ -98,9 +98,9 @@ static void report_ring(struct walk *w, unsigned last, size_t found, const char 
     if (glibc_excuse(w, NULL, 0))
         return;
     hw_addr from = w->arenas.data[last].address;
-    hw_report_add(w->report, HW_FINDING_ARENA_RING, -1,
-                  hw_known(hw_field_addr(w->layout, GLIBC_F_NEXT, from, 0)), (struct hw_maybe){0},
-                  "after arena %u: %s; arenas found elsewhere: %zu", last, why, found);
+    hw_report_break(w->report, HW_INVARIANT_ARENA_RING, HW_FINDING_ARENA_RING, -1,
+                    hw_known(hw_field_addr(w->layout, GLIBC_F_NEXT, from, 0)), (struct hw_maybe){0},
+                    "after arena %u: %s; arenas found elsewhere: %zu", last, why, found);
 }
 
 int glibc_find_strays(struct walk *w, unsigned last, const char *why, struct hw_error *err)

@@ -20,8 +20,9 @@ static void complain(struct walk *w, int tid, struct flaw flaw, uint64_t bytes)
     char to[32] = "";
     if (flaw.to)
         snprintf(to, sizeof to, ", it is %#" PRIx64, flaw.to);
-    hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at), (struct hw_maybe){0},
-                  "tcache of thread %d: %s at %#" PRIx64 "%s", tid, flaw.what, flaw.at, to);
+    hw_report_break(w->report, HW_INVARIANT_TCACHES, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at),
+                    (struct hw_maybe){0}, "tcache of thread %d: %s at %#" PRIx64 "%s", tid,
+                    flaw.what, flaw.at, to);
 }
 
 /*

@@ -60,19 +60,19 @@ static void bad_chunk(struct cursor *c, const char *what)
     if (glibc_find_culprit(c, bad.address, &bad))
         what = "a chunk of a wrong size";
     if (glibc_is_damage(c, bad.lost))
-        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(bad.address),
-                      hw_known(bad.lost),
-                      "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
-                      " bytes are not accounted for",
-                      c->index, what, bad.address, bad.raw, bad.lost);
+        hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
+                        hw_known(bad.address), hw_known(bad.lost),
+                        "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
+                        " bytes are not accounted for",
+                        c->index, what, bad.address, bad.raw, bad.lost);
 }
 
 /* The chunk at p, which is no more than that. */
-static void bad_word(struct cursor *c, hw_addr at, const char *what)
+static void bad_word(struct cursor *c, enum hw_invariant invariant, hw_addr at, const char *what)
 {
     if (glibc_is_damage(c, 0))
-        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(at), hw_known(0),
-                      "arena %u: %s at %#" PRIx64, c->index, what, at);
+        hw_report_break(c->w->report, invariant, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(at),
+                        hw_known(0), "arena %u: %s at %#" PRIx64, c->index, what, at);
 }
 
 /* ---- ends of a region ------------------------------------------------------------------------ */
@@ -89,10 +89,11 @@ static void walk_top(struct cursor *c)
     uint64_t size = chunk_size(c->h);
     uint64_t room = c->region->end - c->p;
     if (size != room && glibc_is_damage(c, 0))
-        hw_report_add(
-            c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(room),
-            "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64 " bytes are left",
-            c->index, c->p, size, room);
+        hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
+                        hw_known(c->p), hw_known(room),
+                        "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64
+                        " bytes are left",
+                        c->index, c->p, size, room);
     if (size > room || (size < room && !glibc_moving(c->w) && is_all_top(c)))
         size = room;
     struct hw_top *top = &c->w->report->arenas.data[c->index].top;
@@ -158,10 +159,10 @@ static void walk_main_fence(struct cursor *c)
     hw_addr resume = glibc_resume_after_gap(c->w, c->a, end, c->region->end);
     if (resume == 0 || !header_at(c->w, resume, c->region->end, &c->h)) {
         if (glibc_is_damage(c, c->region->end - end))
-            hw_report_add(c->w->report, HW_FINDING_REGION_NOT_FOUND, (int)c->index, hw_known(end),
-                          hw_known(c->region->end - end),
-                          "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64,
-                          end);
+            hw_report_break(c->w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND,
+                            (int)c->index, hw_known(end), hw_known(c->region->end - end),
+                            "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64,
+                            end);
         resume_at_top(c);
         return;
     }
@@ -193,6 +194,8 @@ static bool is_unsorted(const struct arena *a, hw_addr p)
     return low < a->unsorted.count && a->unsorted.data[low] == p;
 }
 
+static const char wrong_flag[] = "a chunk with a wrong arena flag";
+
 /* Fill state and list of the chunk `b`; `links` are its fd and bk if it is free, NULL if they cannot
  * be read, `n` is the header behind it. NULL, or what is wrong. */
 static const char *state_of(struct cursor *c, struct hw_block *b, const struct chunk_header *links,
@@ -215,7 +218,7 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
     }
     if (looks_used) {
         b->state = HW_USED;
-        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : "a chunk with a wrong arena flag";
+        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : wrong_flag;
     }
     b->state = HW_FREE;
     if (c->w->sink->want_bins)
@@ -229,6 +232,15 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
 }
 
+/* The chunk at p is free: then something leads to it. */
+static void check_binned(struct cursor *c)
+{
+    if (!glibc_moving(c->w) && glibc_links_back(c->w, c->p) == 0)
+        hw_report_break(c->w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH,
+                        (int)c->index, hw_known(c->p), hw_known(chunk_size(c->h)),
+                        "arena %u: a free chunk at %#" PRIx64 " that is in no bin", c->index, c->p);
+}
+
 /* The chunk at p reaches over others, which lists know. */
 static bool go_on_inside(struct cursor *c, uint64_t size)
 {
@@ -239,11 +251,11 @@ static bool go_on_inside(struct cursor *c, uint64_t size)
     c->p = next;
     c->h = h;
     c->a->lost += next - from;
-    hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
-                  hw_known(next - from),
-                  "arena %u: a chunk of a wrong size at %#" PRIx64 " (size word %#" PRIx64
-                  "); %" PRIu64 " bytes are not accounted for",
-                  c->index, from, own.raw, next - from);
+    hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
+                    hw_known(from), hw_known(next - from),
+                    "arena %u: a chunk of a wrong size at %#" PRIx64 " (size word %#" PRIx64
+                    "); %" PRIu64 " bytes are not accounted for",
+                    c->index, from, own.raw, next - from);
     return true;
 }
 
@@ -305,12 +317,16 @@ static void walk_chunk(struct cursor *c)
         .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
     const char *what = state_of(c, &b, linked ? &links : NULL, said);
     if (what)
-        bad_word(c, c->p, what);
+        bad_word(c, what == wrong_flag ? HW_INVARIANT_CHUNKS : HW_INVARIANT_FREE_CHUNKS, c->p,
+                 what);
+    if (w->sink->want_check && b.state == HW_FREE)
+        check_binned(c);
     glibc_emit(w, &b);
     c->p = q;
     c->h = n;
     if (doubt == DOUBT_FLAG)
-        bad_word(c, q, "a chunk that says of the one before it that it is free, which it is not,");
+        bad_word(c, HW_INVARIANT_FREE_CHUNKS, q,
+                 "a chunk that says of the one before it that it is free, which it is not,");
     if (doubt == DOUBT_HEADER)
         bad_chunk(c, "a chunk that no other follows");
 }
@@ -326,7 +342,8 @@ static void walk_region(struct cursor *c)
     if (!header_at(c->w, c->p, r->end, &c->h))
         unreadable(c, c->p);
     else if (!(c->h.raw & CHUNK_P))
-        bad_word(c, c->p, "a first chunk that says that there is a free one before it");
+        bad_word(c, HW_INVARIANT_FREE_CHUNKS, c->p,
+                 "a first chunk that says that there is a free one before it");
     while (c->p < c->region->end && !c->w->stopped && c->code == HW_OK) {
         glibc_walk_plain(c);
         if (c->p != c->a->top)

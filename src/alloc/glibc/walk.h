@@ -71,6 +71,8 @@ struct culprit {
 /* At `at` no chunk can begin, and chunks go on at c->p. True if a chunk before is to blame: it was taken
  * back, and the walk goes on where chunks are behind it. */
 bool glibc_find_culprit(struct cursor *c, hw_addr at, struct culprit *ret);
+/* How many of its neighbours in a bin point back to the chunk at p: 2, if it is in one. */
+unsigned glibc_links_back(struct walk *w, hw_addr p);
 /* Its neighbour at q, whose header is n, says that the chunk at p is free, but not how large it is. What is damaged? */
 enum doubt {
     DOUBT_FOOT,   /* the size that is repeated at its end */
