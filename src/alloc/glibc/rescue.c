@@ -101,10 +101,12 @@ void glibc_report_rescued(struct walk *w)
 {
     for (size_t i = 0; i < w->lost.count; i++) {
         const struct lost_list *l = &w->lost.data[i];
+        if (l->found == 0) /* maybe there is no mark */
+            continue;
         hw_report_add(w->report, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "tcache of thread %d: of %" PRIu64 " chunks behind the break of a list, "
                       "%" PRIu64 " were found by the mark that malloc leaves in them%s",
                       l->tid, l->missing + l->found, l->found,
-                      l->missing ? "; the others count as in use" : "");
+                      l->missing ? "; others count as in use" : "");
     }
 }
