@@ -28,7 +28,7 @@ static void say_invariant(struct hw_text *t, enum hw_invariant i)
     hw_flow_words(&f, "%s", info->text);
     if (alarm)
         hw_flow_words(&f, "(%s place%s%s%s)", hw_text_count(t, number, hw_text_signed(broken)),
-                      broken == 1 ? "" : "s", *info->half_done ? "; without any damage only " : "",
+                      broken == 1 ? "" : "s", *info->half_done ? "; also so for a moment " : "",
                       info->half_done);
     hw_flow_end(&f);
 }
@@ -54,13 +54,15 @@ static uint64_t word_at(const uint8_t *bytes, unsigned size)
 }
 
 /* "0x5555555592a0  0000000000000000 0000000000000021  ........!......." */
-static void put_line(struct hw_text *t, hw_addr at, const uint8_t *bytes, unsigned count)
+static void put_line(struct hw_text *t, hw_addr at, const uint8_t *bytes, unsigned count,
+                     unsigned room)
 {
     unsigned word = t->r->target.word;
     fprintf(t->out, "      %#" PRIx64 " ", at);
     for (unsigned i = 0; i + word <= count; i += word)
         fprintf(t->out, " %0*" PRIx64, 2 * (int)word, word_at(bytes + i, word));
-    fputs("  ", t->out);
+    unsigned words = (room - count) / word;
+    fprintf(t->out, "%*s", 2 + (int)(words * (2 * word + 1)), "");
     for (unsigned i = 0; i < count; i++)
         putc(isascii(bytes[i]) && isgraph(bytes[i]) ? bytes[i] : '.', t->out);
     putc('\n', t->out);
@@ -71,7 +73,8 @@ static void put_bytes(struct hw_text *t, const struct hw_finding *f)
     unsigned step = t->width < LINE_MIN ? 8 : 16, word = t->r->target.word;
     unsigned count = word == 4 || word == 8 ? f->scene.count / word * word : 0;
     for (unsigned i = 0; i < count; i += step)
-        put_line(t, f->address.n + i, f->scene.bytes + i, count - i < step ? count - i : step);
+        put_line(t, f->address.n + i, f->scene.bytes + i, count - i < step ? count - i : step,
+                 step);
 }
 
 /* "0x5555555592a0, 32 bytes, in use" */

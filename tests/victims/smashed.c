@@ -358,10 +358,11 @@ static char *neighbour(void)
 /* The first chunk of the unsorted bin leads back to where the arena notes its top. */
 static size_t **find_top(void)
 {
-    size_t ***p = malloc(ROOM);
+    void *p = malloc(ROOM);
+    size_t ***links = unseen(p);
     victim_malloc(ROOM);
     free(p);
-    return ((size_t ***)unseen(p))[1];
+    return links[1];
 }
 
 static void build(void)

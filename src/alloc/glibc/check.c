@@ -4,12 +4,15 @@
 
 /* ---- tcaches ----------------------------------------------------------------------------------- */
 
+static int by_value(const void *a, const void *b)
+{
+    hw_addr x = *(const hw_addr *)a, y = *(const hw_addr *)b;
+    return x < y ? -1 : x > y;
+}
+
 static bool is_cache(const struct walk *w, hw_addr address)
 {
-    for (size_t i = 0; i < w->caches.count; i++)
-        if (w->caches.data[i] == address)
-            return true;
-    return false;
+    return bsearch(&address, w->caches.data, w->caches.count, sizeof address, by_value) != NULL;
 }
 
 /* Each chunk in a tcache has malloc's mark (rescue.c). */
@@ -18,6 +21,8 @@ static void check_keys(struct walk *w)
     bool shared = !w->keys_are_caches;
     if (shared && (w->link == LINK_PLAIN || w->key_votes == 0))
         return;
+    if (w->caches.count)
+        qsort(w->caches.data, w->caches.count, sizeof *w->caches.data, by_value);
     for (size_t i = 0; i < w->cached.count; i++) {
         const struct cached *c = &w->cached.data[i];
         hw_addr at = c->address + w->rules.header + w->rules.word;

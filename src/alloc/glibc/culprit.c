@@ -39,7 +39,8 @@ static size_t first_leading_to(const struct cursor *c, hw_addr at)
     return i;
 }
 
-/* Go on at `next` instead of c->p: what lies between the block and that is lost. */
+/* The block is no chunk of its size: what lies between it and `next` is lost, and the walk goes on there.
+ * From `at` on to c->p is lost already. */
 static bool take_back(struct cursor *c, size_t block, hw_addr at, hw_addr next, struct culprit *ret)
 {
     struct walk *w = c->w;
@@ -56,17 +57,29 @@ static bool take_back(struct cursor *c, size_t block, hw_addr at, hw_addr next, 
     return true;
 }
 
-bool glibc_find_culprit(struct cursor *c, hw_addr at, struct culprit *ret)
+/* What is taken back is never given out again, so this ends; and it counts as a new start, of which there
+ * are not too many. */
+bool glibc_find_too_large(struct cursor *c, struct culprit *ret)
 {
     struct walk *w = c->w;
-    size_t first = glibc_moving(w) ? w->batched : first_leading_to(c, at);
-    for (size_t i = first; i < w->batched; i++) {
-        hw_addr next = glibc_chain_inside(w, c->a, c->region, &w->batch[i], at, 0);
-        if (next)
-            return take_back(c, i, at, next, ret);
+    bool may = !glibc_moving(w) && glibc_may_start(c);
+    for (size_t i = may ? first_leading_to(c, c->p) : w->batched; i < w->batched; i++) {
+        hw_addr next = glibc_chain_inside(w, c->a, c->region, &w->batch[i], c->p, 0);
+        if (!next)
+            continue;
+        c->starts++;
+        return take_back(c, i, c->p, next, ret);
     }
-    bool too_small = c->p < c->region->end && c->p - at < w->rules.min_size;
-    return first < w->batched && too_small && take_back(c, w->batched - 1, at, c->p, ret);
+    return false;
+}
+
+bool glibc_find_too_small(struct cursor *c, hw_addr at, struct culprit *ret)
+{
+    struct walk *w = c->w;
+    bool is_less = c->p < c->region->end && c->p - at < w->rules.min_size;
+    if (glibc_moving(w) || !is_less || first_leading_to(c, at) == w->batched)
+        return false;
+    return take_back(c, w->batched - 1, at, c->p, ret);
 }
 
 /* ---- what a chunk says of the one before ------------------------------------------------------ */

@@ -156,6 +156,7 @@ enum link_kind { LINK_PLAIN, LINK_MANGLED };
 /* A list of a tcache that broke: so many of its chunks were not found in it. */
 struct lost_list {
     int32_t tid;
+    size_t row; /* of the thread, in the report */
     unsigned bin;
     uint64_t missing, found;
     hw_addr cache;
@@ -191,7 +192,8 @@ struct walk {
     struct hw_window scan; /* for resync.c, once it is needed */
     struct hw_seeker seeker;
     struct sweep sweep;
-    uint64_t looks; /* budget of resync.c */
+    uint64_t looks;    /* budget of resync.c */
+    uint64_t uncounts; /* budget of links.c */
     enum link_kind link;
     int64_t link_votes;     /* above 0: mangled */
     uint64_t link_nulls;    /* votes for the end of a plain list */

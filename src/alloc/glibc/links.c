@@ -96,16 +96,20 @@ hw_addr glibc_cut_loop(struct walk *w, size_t first, hw_addr chunk, struct tally
     return chunk;
 }
 
+/* For a chunk its thread is looked for; in hostile images both may be very many. */
+#define UNCOUNT_STEPS ((uint64_t)1 << 28)
+
 void glibc_uncount(struct walk *w, const struct cached *c)
 {
-    uint64_t size = size_at(w, c->address + w->rules.header);
-    for (size_t i = 0; i < w->report->threads.count && c->state == HW_CACHED; i++) {
-        struct hw_thread_row *row = &w->report->threads.data[i];
-        if (row->tid != c->tid)
-            continue;
-        row->tcache_chunks.n -= 1;
-        row->tcache_bytes.n -= size;
+    struct hw_thread_row *rows = w->report->threads.data;
+    size_t count = w->report->threads.count, i = 0;
+    if (c->state != HW_CACHED || w->uncounts++ * count > UNCOUNT_STEPS)
         return;
+    while (i < count && rows[i].tid != c->tid)
+        i++;
+    if (i < count) {
+        rows[i].tcache_chunks.n -= 1;
+        rows[i].tcache_bytes.n -= size_at(w, c->address + w->rules.header);
     }
 }
 

@@ -15,6 +15,9 @@
 #include <ctype.h>
 #include <inttypes.h>
 
+/* Each chunk in use is compared with all lists that broke. */
+#define LOST_MAX 64
+
 void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache)
 {
     w->keys_are_caches |= key == cache;
@@ -28,7 +31,7 @@ void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache)
 
 int glibc_note_lost(struct walk *w, const struct lost_list *l, struct hw_error *err)
 {
-    if (!l->missing || hw_vec_push(&w->lost, *l))
+    if (!l->missing || w->lost.count == LOST_MAX || hw_vec_push(&w->lost, *l))
         return HW_OK;
     return hw_fail(err, HW_ERR_NOMEM, "no memory for lists of tcaches");
 }
@@ -57,14 +60,6 @@ static uint64_t key_of(const struct walk *w, const struct lost_list *l)
     return looks_random(w, l->key) ? l->key : 0;
 }
 
-static struct hw_thread_row *row_of(struct walk *w, int tid)
-{
-    for (size_t i = 0; i < w->report->threads.count; i++)
-        if (w->report->threads.data[i].tid == tid)
-            return &w->report->threads.data[i];
-    return NULL;
-}
-
 static bool has_key(struct walk *w, const struct hw_block *b, uint64_t key)
 {
     hw_addr at = b->address + w->rules.header + w->rules.word;
@@ -75,9 +70,9 @@ static bool has_key(struct walk *w, const struct hw_block *b, uint64_t key)
 static void rescue(struct walk *w, struct lost_list *l, struct hw_block *b)
 {
     uint64_t key = key_of(w, l);
-    struct hw_thread_row *row = row_of(w, l->tid);
-    if (!key || !row || !has_key(w, b, key))
+    if (!key || l->row >= w->report->threads.count || !has_key(w, b, key))
         return;
+    struct hw_thread_row *row = &w->report->threads.data[l->row];
     b->state = HW_CACHED;
     b->tid = l->tid;
     b->bin = (int16_t)l->bin;

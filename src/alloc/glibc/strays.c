@@ -8,8 +8,14 @@
 
 #include <inttypes.h>
 
-/* So many places where a heap could begin are looked at. */
-#define STRAY_PLACES ((uint64_t)1 << 18)
+/* So many places where a heap could begin are looked at, and so often an arena is looked for among those
+ * that are known. No process has as many heaps that nothing leads to. */
+#define PLACES  ((uint64_t)1 << 18)
+#define LOOKUPS ((uint64_t)1 << 14)
+
+struct budget {
+    uint64_t places, lookups;
+};
 
 static bool is_taken(const struct walk *w, hw_addr addr)
 {
@@ -25,10 +31,10 @@ static bool is_taken(const struct walk *w, hw_addr addr)
 }
 
 /* From this arena the ring leads to one that is known: it is no other libc's. */
-static bool leads_home(struct walk *w, hw_addr arena)
+static bool leads_home(struct walk *w, hw_addr arena, struct budget *left)
 {
     struct loop_guard guard = {0};
-    for (size_t n = 0; n < MAX_ARENAS && !loop_guard_repeats(&guard, arena); n++) {
+    while (!loop_guard_repeats(&guard, arena) && left->lookups && left->lookups--) {
         struct hw_object state = {0};
         if (glibc_arena_index(w, arena) >= 0)
             return true;
@@ -42,17 +48,23 @@ static bool leads_home(struct walk *w, hw_addr arena)
 }
 
 /* A heap that nobody knows may begin here: of an arena that nobody knows, or of one that is known. */
-static int try_place(struct walk *w, hw_addr heap, bool arenas, struct hw_error *err)
+static int try_place(struct walk *w, hw_addr heap, bool arenas, struct budget *left,
+                     struct hw_error *err)
 {
     hw_addr own = heap + w->layout->struct_size[GLIBC_HEAP_INFO], of;
     hw_addr member = hw_field_addr(w->layout, GLIBC_F_HEAP_ARENA, heap, 0);
     struct hw_object info = {0}, state = {0};
+    uint64_t one = 1;
     int rc = HW_OK;
+    if (hw_next_data(w->target, heap, heap + w->target->who.page_size, &one) != heap)
+        return HW_OK; /* a page that nobody touched is not read */
     if (hw_read_word(w->target, member, &of, NULL) != HW_OK || (of == own) != arenas)
         return HW_OK;
     bool sane = glibc_heap_is_sane(w, heap, of, &info);
-    int index = sane && !arenas ? glibc_arena_index(w, of) : -1;
-    if (sane && arenas && leads_home(w, of) && glibc_read_thread_arena(w, of, &state, NULL))
+    bool look = sane && !arenas && left->lookups && left->lookups--;
+    int index = look ? glibc_arena_index(w, of) : -1;
+    if (sane && arenas && leads_home(w, of, left) && w->arenas.count < MAX_ARENAS &&
+        glibc_read_thread_arena(w, of, &state, NULL))
         rc = glibc_add_thread_arena(w, &state, err);
     else if (index > 0)
         rc = glibc_add_heap(w, (unsigned)index, heap, &info, err);
@@ -64,7 +76,7 @@ static int try_place(struct walk *w, hw_addr heap, bool arenas, struct hw_error 
 /* Heaps begin where their size says that they may. */
 static int look_for(struct walk *w, bool arenas, struct hw_error *err)
 {
-    uint64_t places = STRAY_PLACES;
+    struct budget left = {PLACES, LOOKUPS};
     int rc = HW_OK;
     for (size_t i = 0; i < w->target->map_count && rc == HW_OK; i++) {
         const struct hw_map *map = &w->target->maps[i];
@@ -72,10 +84,10 @@ static int look_for(struct walk *w, bool arenas, struct hw_error *err)
             !hw_map_is_anonymous(map))
             continue;
         hw_addr heap = hw_align_up(map->start, w->heap_max);
-        while (heap >= map->start && heap < map->end && rc == HW_OK && places) {
-            places--;
+        while (heap >= map->start && heap < map->end && rc == HW_OK && left.places) {
+            left.places--;
             if (!is_taken(w, heap))
-                rc = try_place(w, heap, arenas, err);
+                rc = try_place(w, heap, arenas, &left, err);
             heap += w->heap_max;
         }
     }
@@ -85,7 +97,7 @@ static int look_for(struct walk *w, bool arenas, struct hw_error *err)
 /* The arena behind which the ring leads past those from `first` on: to where one of them does. */
 static unsigned short_cut(const struct walk *w, size_t first)
 {
-    for (size_t i = first; i < w->arenas.count; i++)
+    for (size_t i = first; i < w->arenas.count && i - first < 64; i++)
         for (size_t k = 0; k < first; k++)
             if (hw_fetch(&w->arenas.data[i].state, GLIBC_F_NEXT, 0) ==
                 hw_fetch(&w->arenas.data[k].state, GLIBC_F_NEXT, 0))

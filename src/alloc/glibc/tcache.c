@@ -238,6 +238,7 @@ static int read_list(struct walk *w, struct hw_thread_row *row, struct hw_object
     complain(w, row->tid, flaw, flaw.what ? l.count * size : 0);
     uint64_t got = w->cached.count - count;
     struct lost_list lost = {.tid = row->tid,
+                             .row = w->report->threads.count, /* once it is there */
                              .bin = list,
                              .missing = l.count > got ? l.count - got : 0,
                              .cache = cache,

@@ -56,8 +56,12 @@ static void bad_chunk(struct cursor *c, const char *what)
     if (glibc_try_again(c))
         return;
     struct culprit bad = {.address = c->p, .raw = c->h.raw};
-    bad.lost = glibc_skip(c, c->p);
-    if (glibc_find_culprit(c, bad.address, &bad))
+    bool found = glibc_find_too_large(c, &bad);
+    if (!found) {
+        bad.lost = glibc_skip(c, c->p);
+        found = glibc_find_too_small(c, bad.address, &bad);
+    }
+    if (found)
         what = "a chunk of a wrong size";
     if (glibc_is_damage(c, bad.lost))
         hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
@@ -259,6 +263,40 @@ static bool go_on_inside(struct cursor *c, uint64_t size)
     return true;
 }
 
+/* The chunk at p, of possible size, with the header n behind it, moves on to that. `links` as above. */
+static void take_chunk(struct cursor *c, struct chunk_header n, const struct chunk_header *links)
+{
+    struct walk *w = c->w;
+    hw_addr q = c->p + chunk_size(c->h);
+    bool torn = !(n.raw & CHUNK_P) && n.prev_size != chunk_size(c->h); /* maybe between two reads */
+    if (torn && glibc_try_again(c))
+        return;
+    enum doubt doubt = torn && !glibc_moving(w) ? glibc_doubt(c, q, n) : DOUBT_FOOT;
+    if (doubt == DOUBT_SIZE) {
+        bad_chunk(c, "a free chunk of a wrong size");
+        return;
+    }
+    struct chunk_header believed = n;
+    if (doubt != DOUBT_FOOT)
+        believed.raw |= CHUNK_P;
+    struct hw_block b = {
+        .address = c->p, .bytes = q - c->p, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
+    const char *what = state_of(c, &b, links, believed);
+    if (what)
+        bad_word(c, what == wrong_flag ? HW_INVARIANT_CHUNKS : HW_INVARIANT_FREE_CHUNKS, c->p,
+                 what);
+    if (w->sink->want_check && b.state == HW_FREE)
+        check_binned(c);
+    glibc_emit(w, &b);
+    c->p = q;
+    c->h = n;
+    if (doubt == DOUBT_FLAG)
+        bad_word(c, HW_INVARIANT_FREE_CHUNKS, q,
+                 "a chunk that says of the one before it that it is free, which it is not,");
+    if (doubt == DOUBT_HEADER)
+        bad_chunk(c, "a chunk that no other follows");
+}
+
 /* One chunk at p; moves on to the next. */
 static void walk_chunk(struct cursor *c)
 {
@@ -277,58 +315,21 @@ static void walk_chunk(struct cursor *c)
     }
     bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
                     size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
-    if (!possible) {
-        bad_chunk(c, "a chunk of impossible size");
-        return;
-    }
-    if (!glibc_is_credible(c)) {
-        bad_chunk(c, "a chunk that no other follows");
+    if (!possible || !glibc_is_credible(c)) {
+        bad_chunk(c, possible ? "a chunk that no other follows" : "a chunk of impossible size");
         return;
     }
     hw_addr q = c->p + size;
     /* Before the next header: where that is far, the window goes there. */
     bool linked = header_at(w, c->p + w->rules.header, q, &links);
-    if (!header_at(w, q, end, &n)) {
+    if (!header_at(w, q, end, &n))
         unreadable(c, q);
-        return;
-    }
-    if (is_heap_fence(c, q, n)) {
+    else if (is_heap_fence(c, q, n))
         walk_heap_fence(c);
-        return;
-    }
-    if (size < w->rules.min_size) {
+    else if (size < w->rules.min_size)
         bad_chunk(c, "a chunk of impossible size");
-        return;
-    }
-    if (go_on_inside(c, size))
-        return;
-    bool torn = !(n.raw & CHUNK_P) && n.prev_size != size; /* maybe between two reads */
-    if (torn && glibc_try_again(c))
-        return;
-    enum doubt doubt = torn && !glibc_moving(w) ? glibc_doubt(c, q, n) : DOUBT_FOOT;
-    if (doubt == DOUBT_SIZE) {
-        bad_chunk(c, "a free chunk of a wrong size");
-        return;
-    }
-    struct chunk_header said = n;
-    if (doubt != DOUBT_FOOT)
-        said.raw |= CHUNK_P;
-    struct hw_block b = {
-        .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
-    const char *what = state_of(c, &b, linked ? &links : NULL, said);
-    if (what)
-        bad_word(c, what == wrong_flag ? HW_INVARIANT_CHUNKS : HW_INVARIANT_FREE_CHUNKS, c->p,
-                 what);
-    if (w->sink->want_check && b.state == HW_FREE)
-        check_binned(c);
-    glibc_emit(w, &b);
-    c->p = q;
-    c->h = n;
-    if (doubt == DOUBT_FLAG)
-        bad_word(c, HW_INVARIANT_FREE_CHUNKS, q,
-                 "a chunk that says of the one before it that it is free, which it is not,");
-    if (doubt == DOUBT_HEADER)
-        bad_chunk(c, "a chunk that no other follows");
+    else if (!go_on_inside(c, size))
+        take_chunk(c, n, linked ? &links : NULL);
 }
 
 static void walk_region(struct cursor *c)

@@ -52,6 +52,8 @@ static inline void emit(struct cursor *c, enum hw_state state, hw_addr address, 
 /* torn.c: what is at p does not fit. Read anew what may just have changed: true if that is worth
  * another try, at the same p. False if the target stands still, or after some tries. */
 bool glibc_try_again(struct cursor *c);
+/* Whether the walk of this region was not started anew too often yet. */
+bool glibc_may_start(const struct cursor *c);
 /* There is nothing to be understood at p: go on behind `known`, where chunks are again, or at the end of
  * the region. What lies between is lost; its size is returned. */
 uint64_t glibc_skip(struct cursor *c, hw_addr known);
@@ -68,9 +70,12 @@ struct culprit {
     hw_addr address;
     uint64_t raw, lost;
 };
-/* At `at` no chunk can begin, and chunks go on at c->p. True if a chunk before is to blame: it was taken
- * back, and the walk goes on where chunks are behind it. */
-bool glibc_find_culprit(struct cursor *c, hw_addr at, struct culprit *ret);
+/* No chunk can begin at p. True if one before is to blame, as there are others inside of it: it was taken
+ * back, and p is where they begin. */
+bool glibc_find_too_large(struct cursor *c, struct culprit *ret);
+/* No chunk could begin at `at`, and chunks go on at p. True if the one before is to blame, as between
+ * these there is less than a chunk: it was taken back. */
+bool glibc_find_too_small(struct cursor *c, hw_addr at, struct culprit *ret);
 /* How many of its neighbours in a bin point back to the chunk at p: 2, if it is in one. */
 unsigned glibc_links_back(struct walk *w, hw_addr p);
 /* Its neighbour at q, whose header is n, says that the chunk at p is free, but not how large it is. What is damaged? */
