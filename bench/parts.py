@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from subject import GIB, MIB, Failure, best, in_turn
+from subject import GIB, MIB, NO_LIMIT, Failure, best, in_turn
 from table import count, mebibytes, milliseconds, millions, nanoseconds, ratio
 
 ONE_THREAD = "--no-readahead"  # for measuring only: what a second core brings
@@ -32,12 +32,8 @@ def against(plain, walks, what):
 
 
 def compare(bench, kind, target, args, name):
-    """A row for heapwalk as it is, and one for its single thread if it can be told to."""
-    variants = {name: args}
-    if bench.subject.knows(ONE_THREAD):
-        variants[f"{name}, one thread"] = [ONE_THREAD, *args]
-    else:
-        bench.note(f"no row for one thread alone: this build has no {ONE_THREAD}")
+    """A row for heapwalk as it is, and one for a single thread."""
+    variants = {name: args, f"{name}, one thread": [ONE_THREAD, *args]}
     ran = in_turn(bench.runs, plain=lambda: bench.subject.plain_read(kind, target),
                   **{what: lambda a=a: bench.subject.walk(*a) for what, a in variants.items()})
     return [against(ran["plain"], ran[what], what) for what in variants]
@@ -47,23 +43,27 @@ def rows_of_pause(bench):
     rows = []
     for gib in bench.sizes:
         with bench.subject.filler(int(gib * GIB)) as filler:
-            args = [*bench.subject.without_limit(), "-p", filler.pid]
-            rows += compare(bench, "process", filler.pid, args, f"{gib:g} GiB")
+            rows += compare(bench, "process", filler.pid, [*NO_LIMIT, "-p", filler.pid],
+                            f"{gib:g} GiB")
     return rows
 
 
 def rows_of_core(bench):
-    with bench.subject.filler(int(bench.sizes[0] * GIB)) as filler:
-        core = bench.subject.core(filler.pid)
-    return compare(bench, "file", core, [core], f"{bench.sizes[0]:g} GiB")
+    rows = []
+    for gib in bench.sizes:
+        if not bench.subject.has_room_for_core(gib * GIB):
+            bench.note(f"no row for a core of {gib:g} GiB: there is no room for it")
+            continue
+        with bench.subject.core(int(gib * GIB)) as core:
+            rows += compare(bench, "file", core, [core], f"{gib:g} GiB")
+    return rows
 
 
 def one_heap(bench, what, *filler):
     """A row for one heap, read while it is stopped."""
     with bench.subject.filler(*filler) as victim:
-        args = [*bench.subject.without_limit(), "-p", victim.pid]
         ran = in_turn(bench.few, plain=lambda: bench.subject.plain_read("process", victim.pid),
-                      walk=lambda: bench.subject.walk(*args))
+                      walk=lambda: bench.subject.walk(*NO_LIMIT, "-p", victim.pid))
     row = against(ran["plain"], ran["walk"], what)
     row["each"] = row["pause"] / row["chunks"]
     row["rate"] = row["chunks"] / row["pause"]
@@ -100,12 +100,8 @@ def gaps(bench, filler, *args):
 
 
 def rows_of_gap(bench):
-    modes = {"stopped": bench.subject.without_limit()}
-    for option in (["--max-pause", "100"], ["--no-stop"], ["--snapshot"]):
-        if bench.subject.knows(*option):
-            modes[" ".join(option)] = option
-        else:
-            bench.note(f"no row for {option[0]}: this build does not have it")
+    options = (["--max-pause", "100"], ["--no-stop"], ["--snapshot"])
+    modes = {"stopped": NO_LIMIT, **{" ".join(option): option for option in options}}
     rows = []
     for gib in bench.sizes:
         with bench.subject.filler(int(gib * GIB)) as filler:
@@ -130,9 +126,6 @@ def rows_of_start(bench):
                  "heapwalk --version": [heapwalk, "--version"],
                  "heapwalk --dry-run -p": [heapwalk, "--dry-run", "-p", shell.pid],
                  "heapwalk -p, in text": [heapwalk, "-p", shell.pid]}
-        if not subject.knows("--dry-run"):
-            del steps["heapwalk --dry-run -p"]
-            bench.note("no row for --dry-run: this build does not have it")
         ran = in_turn(4 * bench.runs, pause=lambda: subject.walk("-p", shell.pid),
                       **{what: lambda c=c: subject.timed(*c) for what, c in steps.items()})
     finally:
@@ -160,7 +153,7 @@ PARTS = (
          "process_vm_readv() of the same bytes", rows_of_pause,
          (("heap", "what", str), ("chunks", "chunks", count), ("pause", "pause", milliseconds),
           ("ratio", "pause_ratio", ratio), *WHOLE)),
-    Part("core", "A core of the same heap against one read() of the file, both in the page cache",
+    Part("core", "Cores of the same heaps against one read() of each file, both in the page cache",
          rows_of_core, (("core", "what", str), ("chunks", "chunks", count), *WHOLE)),
     Part("chunks", "Chunks of one size in half a GiB: what each costs", rows_of_chunks,
          (("chunks of", "what", str), *EACH, BEYOND, ("per second", "rate", millions))),

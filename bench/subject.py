@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
+from contextlib import contextmanager
 
 GIB, MIB = 1 << 30, 1 << 20
-NO_LIMIT = ["--max-pause", "1000000"]
+NO_LIMIT = ["--max-pause", "none"]  # keeps a process stopped until all is read
 
 
 class Failure(Exception):
@@ -74,21 +76,21 @@ class Subject:
     def program(self, name):
         return os.path.join(self.build, "bench", name)
 
-    def knows(self, *options):
-        """Whether this build has the option."""
-        done = subprocess.run([self.heapwalk, *options, "--version"], stdin=subprocess.DEVNULL,
-                              capture_output=True, check=False)
-        return done.returncode == 0
+    def has_room_for_core(self, size):
+        """Whether the core of a heap of that size fits onto the disk."""
+        return shutil.disk_usage(self.scratch).free > 1.5 * size
 
-    def without_limit(self):
-        """What keeps a process stopped until all is read."""
-        return NO_LIMIT if self.knows(*NO_LIMIT) else []
-
-    def core(self, pid):
-        """A core of a process, made by gdb. It goes with the scratch directory."""
-        run(["gcore", "-o", os.path.join(self.scratch, "core"), pid],
-            env={**os.environ, "DEBUGINFOD_URLS": ""})
-        return os.path.join(self.scratch, f"core.{pid}")
+    @contextmanager
+    def core(self, size):
+        """The core, made by gdb, of a filler that has ended. It is there for the time of a `with`."""
+        with self.filler(size) as filler:
+            path = os.path.join(self.scratch, f"core.{filler.pid}")
+            run(["gcore", "-o", os.path.join(self.scratch, "core"), filler.pid],
+                env={**os.environ, "DEBUGINFOD_URLS": ""})
+        try:
+            yield path
+        finally:
+            os.unlink(path)
 
     def plain_read(self, kind, what):
         """Seconds and bytes of the yardstick: `kind` is "process" or "file"."""

@@ -49,6 +49,7 @@ tests   zstd                cmd:zstd                    zstd                   z
 tests   lz4                 cmd:lz4                     lz4                    lz4             lz4                 lz4
 tests   xz-utils            cmd:xz                      xz                     xz              xz                  xz
 tests   gzip                cmd:gzip                    gzip                   gzip            gzip                gzip
+tests   strace              none                        strace                 strace          strace              strace
 tests   libjemalloc2        none                        jemalloc               jemalloc        libjemalloc2        jemalloc
 tests   libmimalloc2.0      none                        mimalloc               mimalloc        libmimalloc2        mimalloc
 tests   libtcmalloc-minimal4 none                       gperftools-libs        gperftools      libtcmalloc4        gperftools

@@ -43,7 +43,7 @@ typedef uint64_t hw_addr;
     X(USAGE, "the caller's arguments make no sense")                                               \
     X(NO_PROCESS, "no such process, or it has no memory of its own")                               \
     X(PERMISSION, "not allowed to read the process")                                               \
-    X(GONE, "the process ended while it was read")                                                 \
+    X(GONE, "the process ended, or is no more what it was")                                        \
     X(NOT_CORE, "the file is not an ELF core")                                                     \
     X(UNSUPPORTED, "a kind of target that heapwalk does not know")                                 \
     X(NO_HEAP, "the target has no glibc heap")                                                     \
@@ -158,10 +158,11 @@ struct hw_options {
     const char *roots; /* for tests: find the allocator's roots only in this way, "symtab", "table",
                           "disassembly" or "scan"; no other symbol or type is used. NULL: any */
     /*
-     * How to read a live process: STOPPED (0), RUNNING or SNAPSHOT. For a snapshot a thread of the process is
-     * made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like fail with
-     * HARMFUL where that would do harm. We start a process of our own for it, a child of the
-     * caller, which ends with the call; SIGCHLD is sent for it.
+     * How to read a live process: STOPPED (0), RUNNING or SNAPSHOT. For a snapshot a thread of the
+     * process is made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like
+     * fail with HARMFUL where that would do harm. We start a process of our own for it, a child of
+     * the caller, which ends with the call; SIGCHLD is sent for it. Where that is allowed, it, the
+     * calling thread and the one that calls clone(2) have a real-time priority meanwhile.
      */
     enum hw_mode mode;
     /* STOPPED: let the process run again after so long, in nanoseconds, come what may. What was not
@@ -181,7 +182,8 @@ struct hw_options {
 /*
  * Open a live process / a core file. Reads maps, symbols and types, but not yet the heap, and does
  * not stop anything. `opt` may be NULL. On success *ret must be closed with hw_close().
- * Fails with NO_PROCESS, PERMISSION, NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, NOMEM, SYSTEM.
+ * Fails with NO_PROCESS, GONE, PERMISSION, NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, NOMEM,
+ * SYSTEM.
  */
 int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
                 struct hw_error *err);
@@ -239,7 +241,7 @@ bool hw_report_complete(const struct hw_report *report);
 /* How the target was read. */
 enum hw_mode hw_report_mode(const struct hw_report *report);
 /* How long the target was stopped, in nanoseconds, at most in one piece: 0 in HW_MODE_RUNNING and where
- * it stood still already, held by a debugger; -1 of a core. */
+ * it stood still already, and was read as it stood; -1 of a core. */
 int64_t hw_report_pause_ns(const struct hw_report *report);
 /* How long one thread of it was, once more, to clear a snapshot away; -1 in other modes. */
 int64_t hw_report_thread_pause_ns(const struct hw_report *report);
@@ -283,7 +285,7 @@ int hw_render(const struct hw_report *report, const struct hw_render_options *op
  * Say what opening and inspecting would do, how long it would stop a process for, and whether it
  * would work at all (*works). The process is left alone: nothing of its memory is read, no thread is
  * traced; what is told is what files and /proc tell. Formats: text, json. Fails where there is nothing to
- * say: NO_PROCESS, NOT_CORE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
+ * say: NO_PROCESS, GONE, NOT_CORE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
  */
 int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render_options *render,
                    FILE *out, bool *works, struct hw_error *err);

@@ -44,6 +44,13 @@ struct hw_sink {
      * the arena need not be walked. See struct hw_arena, fingerprint.
      */
     bool (*known)(void *ctx, unsigned arena);
+    /*
+     * NULL, or asked once, before the first arena is walked: `count` arenas are not known. Put them
+     * into the order in which they are to be walked. The first of them, as many as are returned, are
+     * walked at once, then mmapped chunks; then `enough` is called, and the rest is walked.
+     */
+    size_t (*schedule)(void *ctx, unsigned *arenas, size_t count);
+    void (*enough)(void *ctx); /* where there is a schedule: what follows need not stand still */
     void *ctx;
     bool want_bins;  /* tell for each HW_FREE block whether it is in the unsorted bin */
     bool want_check; /* look at all invariants, whatever that costs; fill in report->check */

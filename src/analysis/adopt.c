@@ -50,8 +50,8 @@ void hw_arena_adopt(struct hw_arena *to, struct hw_arena *from)
 /* ---- whether it is the same ------------------------------------------------------------------ */
 
 /* Arenas are never given up, and a new one comes right behind the main arena in the ring. */
-static struct hw_arena *earlier_row(const struct hw_report *to, struct hw_report *from,
-                                    unsigned index)
+struct hw_arena *hw_report_earlier(const struct hw_report *to, struct hw_report *from,
+                                   unsigned index)
 {
     size_t more = to->arenas.count - from->arenas.count;
     if (to->arenas.count < from->arenas.count || index >= to->arenas.count ||
@@ -104,7 +104,7 @@ static bool same_holes(const struct hw_report *to, const struct hw_arena *later,
 
 bool hw_report_adopt(struct hw_report *to, struct hw_report *from, unsigned index)
 {
-    struct hw_arena *earlier = earlier_row(to, from, index);
+    struct hw_arena *earlier = hw_report_earlier(to, from, index);
     struct hw_arena *later = earlier ? &to->arenas.data[index] : NULL;
     if (!earlier || !same(later, earlier) ||
         later->residency.in_use.known != earlier->residency.in_use.known ||

@@ -22,6 +22,10 @@
  */
 void hw_arena_adopt(struct hw_arena *to, struct hw_arena *from);
 
+/* The row of arena `index` of `to` in an earlier report; NULL if it was not there yet. */
+struct hw_arena *hw_report_earlier(const struct hw_report *to, struct hw_report *from,
+                                   unsigned index);
+
 /*
  * Do so for arena `index` of `to` if the earlier report has it, and it is the same there: neither walk
  * saw it move, fingerprints are equal, and there is nothing else to be said of it. True if it was

@@ -1,5 +1,8 @@
 #include "inspect/blame.h"
 
+#include <ctype.h>
+#include <string.h>
+
 /* Whatever seems to be wrong with a core that was cut off, that is the cause. */
 void hw_blame_truncation(const struct hw_target *t, struct hw_error *err)
 {
@@ -9,6 +12,50 @@ void hw_blame_truncation(const struct hw_target *t, struct hw_error *err)
     hw_fail(err, why.code,
             "the core file is truncated, and what is needed is missing from it (%.380s)", why.text);
     hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
+}
+
+/* What is found out by asking the kernel, or does not depend on the target, is right as it is. */
+static bool depends_on_the_moment(int rc)
+{
+    return rc != HW_OK && rc != HW_ERR_NOMEM && rc != HW_ERR_USAGE && rc != HW_ERR_PERMISSION &&
+           rc != HW_ERR_HARMFUL && rc != HW_ERR_OUTPUT;
+}
+
+int hw_blame_moment(struct hw_target *t, int rc, struct hw_error *err)
+{
+    struct hw_error why = {0};
+    if (!depends_on_the_moment(rc))
+        return rc;
+    bool failed_call = rc == HW_ERR_SYSTEM || rc == HW_ERR_GONE; /* not for want of a library */
+    int moment = failed_call ? hw_target_check(t, &why) : hw_target_look_again(t, &why);
+    if (moment != HW_OK && err)
+        *err = why;
+    return moment == HW_OK ? rc : moment;
+}
+
+/* The names by which glibc's dynamic linker goes: "ld-linux-x86-64.so.2", "ld-2.31.so". */
+static bool is_linker_name(const char *name)
+{
+    return strncmp(name, "ld-linux", 8) == 0 ||
+           (strncmp(name, "ld-", 3) == 0 && isdigit((unsigned char)name[3]));
+}
+
+/* The linker comes first, and maps libc when it has found it, which may take long. */
+void hw_blame_start(const struct hw_target *t, struct hw_error *err)
+{
+    bool linker = false, libc = false;
+    for (size_t i = 0; i < t->map_count; i++) {
+        const char *path = t->maps[i].path, *slash = path ? strrchr(path, '/') : NULL;
+        linker |= slash && is_linker_name(slash + 1);
+        libc |= slash && hw_is_libc_name(slash + 1);
+    }
+    if (t->who.kind != HW_TARGET_LIVE || !linker || libc)
+        return;
+    hw_fail(err, HW_ERR_NO_HEAP,
+            "pid %d is only just being started, or needs no libc: of glibc, nothing but the "
+            "dynamic linker is mapped",
+            t->who.pid);
+    hw_remedy(err, "try again");
 }
 
 #define NAME_LIBC                                                                                  \

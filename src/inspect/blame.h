@@ -9,6 +9,11 @@
 
 /* Whatever seems to be wrong with a core that was cut off, that is the cause: put it into `err`. */
 void hw_blame_truncation(const struct hw_target *t, struct hw_error *err);
+/* Whatever went wrong with a process that has ended meanwhile, has executed another program, or is
+ * only just being started: that is the cause. Returns the code of it, or `rc`, that of `err`. */
+int hw_blame_moment(struct hw_target *t, int rc, struct hw_error *err);
+/* No glibc was found: in a program that is still being started that means nothing. */
+void hw_blame_start(const struct hw_target *t, struct hw_error *err);
 /* No symbols, as libc's own file could not be used: why, and what to do. */
 void hw_blame_missing_file(struct hw_modules *modules, struct hw_error *err);
 /* The same as a note in an incomplete report. */

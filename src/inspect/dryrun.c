@@ -35,8 +35,9 @@ static void ask_kernel(int pid, const struct hw_machine *machine, struct hw_dryr
     d->read = answer(hw_permission_check(pid, false, &why), &why);
     d->stop = answer(hw_permission_check(pid, true, &why), &why);
     d->snapshot = d->stop;
-    if (d->read.yes && d->mode == HW_MODE_STOPPED &&
-        (d->held_by = hw_standing_find(pid, &standing)))
+    d->stood = hw_standing_find(pid, &standing);
+    d->held_by = d->stood ? standing.tracer : 0;
+    if (d->read.yes && d->mode == HW_MODE_STOPPED && d->held_by)
         d->stop.yes = true;
     if (d->snapshot.yes)
         d->snapshot = answer(hw_snapshot_check(pid, machine, &why), &why);
@@ -54,6 +55,8 @@ static void foresee_allocator(struct hw_target *t, const struct hw_options *opt,
         a->foresee(&image, ret);
     else
         hw_fail(&ret->why_not, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
+    if (ret->why_not.code == HW_ERR_NO_HEAP)
+        hw_blame_start(t, &ret->why_not);
     hw_modules_close(image.modules);
 }
 
@@ -83,8 +86,11 @@ static void decide(struct hw_target *t, struct hw_dryrun *d)
     d->works = d->allocator.found && (!d->live || needed->yes);
     if (!d->live || !d->bytes.known)
         return;
-    d->two_passes = d->mode == HW_MODE_STOPPED && !d->held_by && hw_pace_needs_two(t, d->bytes.n);
-    d->pause_ns = hw_known(d->held_by ? 0 : (uint64_t)hw_pace_expected_ns(t, d->bytes.n));
+    bool takes_long = d->mode == HW_MODE_STOPPED && hw_pace_needs_two(t, d->bytes.n);
+    d->left_alone = d->stood && (d->mode == HW_MODE_RUNNING ||
+                                 (d->mode == HW_MODE_STOPPED && (d->held_by || takes_long)));
+    d->two_passes = takes_long && !d->left_alone;
+    d->pause_ns = hw_known(d->left_alone ? 0 : (uint64_t)hw_pace_expected_ns(t, d->bytes.n));
 }
 
 static int render(const struct hw_dryrun *d, const struct hw_render_options *opt, FILE *out,
@@ -127,8 +133,10 @@ int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render
         ask_kernel(pid, t->who.machine, &d);
         foresee_allocator(t, opt, &d.allocator);
         decide(t, &d);
-        rc = render(&d, ropt, out, works, &why);
+        rc = d.works ? HW_OK : hw_target_look_again(t, &why);
     }
+    if (rc == HW_OK)
+        rc = render(&d, ropt, out, works, &why);
     if (rc != HW_OK && err)
         *err = why;
     hw_target_close(t);

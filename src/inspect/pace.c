@@ -7,8 +7,10 @@
  *
  * Two walks. A heap that is too large to be read in the time that the target may stand still is read
  * while it runs, first. Most arenas of a large program rest most of the time: once it stands still,
- * only those are walked that have changed. When the time is up before that is done, the target is let
- * go (stop.c), and the walk goes on.
+ * only those are walked that have changed, small ones first (schedule.h). When the time is up before that
+ * is done, or would not do for the rest, the target is let go (stop.c), and the walk goes on.
+ *
+ * (A process that job control has stopped stands still for as long as we like: it is read as it is.)
  *
  *     the target       runs ...................|stands still|runs ...
  *     arena 0 (main)     |-- walked --|  X     |--walked--|
@@ -20,12 +22,15 @@
 #include "inspect/blame.h"
 #include "inspect/walk.h"
 #include "target/proc.h"
+#include "target/standing.h"
 
 #include <time.h>
 
-#define TRIES       8
-#define NAP_MIN_NS  200000
-#define NAP_MORE_NS 1800000
+#define TRIES 8
+/* How often to read a process as it stands, which then runs on. */
+#define STANDING_TRIES 3
+#define NAP_MIN_NS     200000
+#define NAP_MORE_NS    1800000
 
 /* What is read in a second at least, by a machine that has other things to do, too. */
 #define BYTES_PER_S INT64_C(2500000000)
@@ -90,16 +95,18 @@ static bool may_try_again(const struct hw_target *t, const struct pauses *p)
 }
 
 /* Freeze the target, at a quiet moment if there is any. */
-static int freeze(struct hw_session *s, struct pauses *p, struct hw_error *err)
+static int freeze(struct hw_walking *w, struct pauses *p, struct hw_error *err)
 {
+    struct hw_session *s = w->session;
     struct hw_target *t = s->image.target;
     for (;;) {
+        w->freeze_ns = hw_walking_clock();
         int rc = hw_target_freeze(t, err);
         if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE)
             return rc;
-        p->stops += t->mode != HW_MODE_RUNNING && !t->held_by;
-        if (t->mode != HW_MODE_STOPPED || t->held_by || !s->allocator->busy ||
-            !may_try_again(t, p) || !s->allocator->busy(s->backend))
+        p->stops += t->mode != HW_MODE_RUNNING && !t->left_alone;
+        if (t->mode == HW_MODE_RUNNING || t->stood || !s->allocator->busy || !may_try_again(t, p) ||
+            !s->allocator->busy(s->backend))
             return HW_OK;
         thaw(t, p);
         nap();
@@ -116,14 +123,19 @@ static void tell_pauses(const struct hw_target *t, const struct pauses *p, struc
 
 /* ---- one walk or two ------------------------------------------------------------------------- */
 
-static bool wants_two(const struct hw_session *s, const struct hw_walker *walker)
+/* Whether it would be stopped for too long. */
+static bool takes_long(const struct hw_target *t)
 {
-    const struct hw_target *t = s->image.target;
-    if (t->who.kind != HW_TARGET_LIVE || t->mode != HW_MODE_STOPPED || walker->block ||
-        walker->want_check)
+    if (t->who.kind != HW_TARGET_LIVE || t->mode != HW_MODE_STOPPED)
         return false;
     struct hw_maybe bytes = hw_pace_bytes(t);
     return bytes.known && hw_pace_needs_two(t, bytes.n);
+}
+
+static bool stands(const struct hw_target *t)
+{
+    struct hw_standing standing;
+    return hw_standing_find(t->who.pid, &standing);
 }
 
 /* Walk while the target runs. *ret are the rows; NULL where it could not be read so. */
@@ -149,9 +161,11 @@ static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err
     struct hw_target *t = s->image.target;
     struct pauses pauses = {0};
     t->keep_pages = w->earlier != NULL; /* to find them takes 5 to 25 ms for each GiB */
-    int rc = freeze(s, &pauses, err);
+    int rc = freeze(w, &pauses, err);
     if (rc == HW_OK) {
-        rc = hw_walking_run(w, err);
+        rc = hw_target_copy(t, err);
+        if (rc == HW_OK)
+            rc = hw_walking_run(w, err);
         thaw(t, &pauses);
     }
     t->keep_pages = false;
@@ -159,28 +173,48 @@ static int walk(struct hw_session *s, struct hw_walking *w, struct hw_error *err
     return rc;
 }
 
-int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
+static int walk_all(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
                     struct hw_error *err)
 {
+    struct hw_target *t = s->image.target;
     struct hw_walking w, ahead = {0};
     struct hw_walker nobody = {.holes = walker->holes, .holes_arena = walker->holes_arena};
     *ret = NULL;
+    t->stops_do = takes_long(t);
     int rc = hw_walking_begin(&w, s, walker, err);
-    if (rc == HW_OK && wants_two(s, walker)) {
+    if (rc == HW_OK && t->stops_do && !walker->block && !walker->want_check && !stands(t)) {
         rc = hw_walking_begin(&ahead, s, &nobody, err);
         if (rc == HW_OK)
             rc = walk_ahead(s, &ahead, &w.earlier, err);
     }
     if (rc == HW_OK)
         rc = walk(s, &w, err);
-    if (w.earlier)
+    w.twice = w.earlier != NULL;
+    if (w.twice)
         w.report->method.bytes_read += w.earlier->method.bytes_read;
+    w.earlier = NULL;
     hw_walking_drop(&ahead);
     if (rc == HW_OK) {
         *ret = hw_walking_finish(&w);
     } else {
         hw_walking_drop(&w);
-        hw_blame_truncation(s->image.target, err);
+        hw_blame_truncation(t, err);
+        rc = hw_blame_moment(t, rc, err);
     }
     return rc;
+}
+
+int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct hw_report **ret,
+                    struct hw_error *err)
+{
+    const struct hw_target *t = s->image.target;
+    for (unsigned tries = 1;; tries++) {
+        int rc = walk_all(s, walker, ret, err);
+        bool ran_on = t->left_alone && t->moving;
+        /* What a debugger lets run it traces still: we may not stop it. Blocks were told already. */
+        bool in_vain = (t->held_by && t->mode == HW_MODE_STOPPED) || walker->block;
+        if (!ran_on || in_vain || tries == STANDING_TRIES)
+            return rc;
+        hw_report_destroy(*ret);
+    }
 }

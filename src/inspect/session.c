@@ -45,8 +45,10 @@ static int open_allocator(struct hw_session *s, struct hw_error *err)
         rc = hw_fail(err, HW_ERR_NO_HEAP, "no glibc is mapped into the target");
         hw_remedy(err, "heapwalk reads the heaps of glibc's malloc; this program uses none");
     }
-    if (rc == HW_ERR_NO_HEAP)
+    if (rc == HW_ERR_NO_HEAP) {
+        hw_blame_start(s->image.target, err);
         return hw_foreign_explain(&s->foreign, s->image.target, err);
+    }
     if (rc == HW_ERR_NO_SYMBOLS)
         hw_blame_missing_file(s->image.modules, err);
     return rc;
@@ -85,6 +87,7 @@ static int open_session(struct hw_target *target, const struct hw_options *opt,
         return HW_OK;
     }
     hw_blame_truncation(target, err);
+    rc = hw_blame_moment(target, rc, err);
     hw_close(s);
     return rc;
 }

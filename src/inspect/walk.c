@@ -9,13 +9,14 @@
 #include "inspect/limits.h"
 #include "inspect/pins.h"
 #include "inspect/scenes.h"
+#include "inspect/schedule.h"
 #include "target/proc.h"
 
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
-static int64_t now_ns(void)
+int64_t hw_walking_clock(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -90,6 +91,25 @@ static bool on_known(void *ctx, unsigned arena)
     return adopted;
 }
 
+/* What may be taken of the time that is left, in percent: mmapped chunks have to be read, too. */
+#define FOR_ARENAS 90
+
+static size_t on_schedule(void *ctx, unsigned *arenas, size_t count)
+{
+    struct hw_walking *w = ctx;
+    const struct hw_target *t = w->session->image.target;
+    int64_t left = t->max_pause_ns - (hw_walking_clock() - w->freeze_ns);
+    return hw_schedule(w->report, w->earlier, arenas, count, left / 100 * FOR_ARENAS);
+}
+
+static void on_enough(void *ctx)
+{
+    struct hw_walking *w = ctx;
+    struct hw_target *t = w->session->image.target;
+    w->let_go = !t->moving;
+    hw_target_let_go(t);
+}
+
 /* ---- what else there is to say --------------------------------------------------------------- */
 
 static char *copy(const char *s)
@@ -132,11 +152,15 @@ static void report_copy(const struct hw_target *t, struct hw_report *r)
 /* What the target itself knows to be missing. */
 static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 {
+    /* Those themselves do not run on (live_freeze.c), and where the tcache of one is not found, that is
+     * a finding of its own. */
     if (t->missed_threads)
-        hw_report_add(r, HW_FINDING_THREAD_MISSED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+        hw_report_add(r, t->missed_start ? HW_FINDING_THREAD_MISSED : HW_FINDING_NOTE, -1,
+                      (struct hw_maybe){0}, (struct hw_maybe){0},
                       "%zu threads did not stop in time (they sleep in the kernel, or wait for a "
-                      "processor): their registers are not known",
-                      t->missed_threads);
+                      "processor)%s",
+                      t->missed_threads,
+                      t->missed_start ? ", and may have started others, which ran on" : "");
     if (t->unpack_flaw)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the compressed core file is damaged, what comes behind is missing: %s",
@@ -150,12 +174,13 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 /* Not all is of the moment at which it stood still. */
 static void report_adopted(const struct hw_walking *w, struct hw_report *r)
 {
-    if (w->earlier)
-        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "read while the process ran, and then, for what had changed, while it was "
-                      "stopped: %zu of %zu arenas had not; what is in RAM is as it was before the "
-                      "stop",
-                      w->adopted, r->arenas.count);
+    if (w->twice)
+        hw_report_add(
+            r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+            "read while the process ran, and then, for what had changed, while it was "
+            "stopped: in %zu of %zu arenas nothing had visibly changed; what is in RAM is as it "
+            "was before the stop",
+            w->adopted, r->arenas.count);
 }
 
 /* A process that is killed while we read it turns into one big hole, one that executes another program
@@ -192,27 +217,41 @@ static void find_pages(struct hw_target *t, struct hw_report *r)
                       "some memory is locked in RAM: malloc_trim() may give back less");
 }
 
-/* What was read before it was let go is of one moment, the rest is not. */
-static void report_let_go(const struct hw_target *t, struct hw_report *r)
+/* Nothing was done to it, as it stood still already. */
+static void report_standing(const struct hw_target *t, struct hw_report *r)
 {
     struct hw_proc_stat holder = {0};
-    if (t->held_by)
+    char by[96] = "a signal (SIGSTOP or the like)";
+    if (t->held_by) {
         hw_proc_stat(t->held_by, &holder);
-    if (t->held_by && t->moving)
+        snprintf(by, sizeof by, "pid %d (%s)", t->held_by, holder.comm);
+    }
+    if (t->moving)
         hw_report_add(r, HW_FINDING_MOVED, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "pid %d (%s), which had stopped the process, let it run while it was read: "
-                      "try again",
-                      t->held_by, holder.comm);
-    else if (t->held_by)
+                      "the process had been stopped by %s, but ran on while it was read: try again",
+                      by);
+    else
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "the process stood still already, stopped by pid %d (%s)", t->held_by,
-                      holder.comm);
+                      "the process stood still already, stopped by %s", by);
+}
+
+/* What was read before it was let go is of one moment, the rest is not. */
+static void report_let_go(const struct hw_walking *w, struct hw_report *r)
+{
+    const struct hw_target *t = w->session->image.target;
+    if (t->left_alone)
+        report_standing(t, r);
+    else if (t->mode == HW_MODE_STOPPED && w->let_go)
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "the process was let go after %.1f ms, as the rest could not have been read "
+                      "in the %" PRId64
+                      " ms that it might be stopped for; it was read while it ran",
+                      (double)t->pause_ns / 1e6, t->max_pause_ns / 1000000);
     else if (t->mode == HW_MODE_STOPPED && t->moving)
         hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "the process was let go after %" PRId64
-                      " ms, as it was not to be stopped for "
-                      "longer; the rest was read while it ran",
-                      t->pause_ns / 1000000);
+                      "the process was let go after %.1f ms, as it was to be stopped for %" PRId64
+                      " ms at most; the rest was read while it ran",
+                      (double)t->pause_ns / 1e6, t->max_pause_ns / 1000000);
 }
 
 /* ---- the walk -------------------------------------------------------------------------------- */
@@ -237,12 +276,14 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
                            .ready = on_ready,
                            .blocks = on_blocks,
                            .known = w->earlier ? on_known : NULL,
+                           .schedule = w->earlier ? on_schedule : NULL,
+                           .enough = w->earlier ? on_enough : NULL,
                            .ctx = w,
                            .want_bins = w->walker->want_bins,
                            .want_lists = w->walker->want_lists,
                            .want_check = w->walker->want_check};
     uint64_t read_before = t->bytes_read;
-    int64_t start = now_ns();
+    int64_t start = hw_walking_clock();
     w->err = err;
     describe_target(t, r);
     find_pages(t, r);
@@ -257,7 +298,7 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
         hw_pins_read(t, r, w->walker->sample_bytes);
     if (rc == HW_OK && w->walker->want_check)
         hw_scenes_read(t, r);
-    r->method.walk_ns = (uint64_t)(now_ns() - start);
+    r->method.walk_ns = (uint64_t)(hw_walking_clock() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     rc = check_target(t, rc, err);
     if (rc == HW_OK && w->walker->standing)
@@ -272,13 +313,14 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     struct hw_report *r = w->report;
     bool live = t->who.kind == HW_TARGET_LIVE;
     r->method.mode = live ? t->mode : HW_MODE_CORE;
+    r->method.left_alone = live && t->left_alone;
     if (live && !r->method.pause_ns.known)
         r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
     if (live && t->thread_pause_ns >= 0)
         r->method.thread_pause_ns = hw_known((uint64_t)t->thread_pause_ns);
     report_target_flaws(t, r);
     report_copy(t, r);
-    report_let_go(t, r);
+    report_let_go(w, r);
     report_adopted(w, r);
     hw_ledger_end(&w->ledger, r);
     hw_ledger_deinit(&w->ledger);

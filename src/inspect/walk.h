@@ -18,14 +18,20 @@ struct hw_walking {
     struct hw_report *report;
     struct hw_report *earlier; /* of an earlier walk, whose rows are taken over where they are still
                                   right; or NULL. Belongs to the caller */
-    size_t adopted;            /* how many rows were */
+    bool twice;                /* there was that walk */
+    size_t adopted;            /* how many rows were taken over */
     bool ahead;                /* this is that earlier walk: only its rows are wanted */
+    int64_t freeze_ns;         /* when the target was about to be frozen, as by CLOCK_MONOTONIC */
+    bool let_go;               /* it runs, as there was not the time to read the rest */
     struct hw_analyzing *analyzing; /* once the report has its arenas */
     struct hw_ledger ledger;
     uint64_t done, expected, told; /* bytes of blocks: so far, in all, when last told */
     struct hw_error *err;
     int code; /* of a failure in a callback */
 };
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t hw_walking_clock(void);
 
 /* NOMEM. On success end it with hw_walking_finish() or hw_walking_drop(). */
 int hw_walking_begin(struct hw_walking *w, struct hw_session *s, const struct hw_walker *walker,

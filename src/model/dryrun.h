@@ -32,7 +32,9 @@ struct hw_dryrun {
     char core[256];
     uint64_t threads;
     enum hw_mode mode;
-    int held_by;                           /* who has stopped it already; 0: nobody */
+    bool stood;                            /* it stands still already: ... */
+    int held_by;                           /* ... this debugger holds it; 0: job control does */
+    bool left_alone;                       /* ... and it would be read as it stands */
     struct hw_answer read, stop, snapshot; /* live; the last two of a live one only */
     struct hw_dryrun_allocator allocator;
     struct hw_maybe bytes;    /* that would be read, about */

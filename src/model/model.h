@@ -33,7 +33,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(NOTE, "note")                         /* worth knowing, nothing is missing */                \
     X(UNREADABLE, "unreadable")             /* bytes of a heap that could not be read */           \
     X(TRUNCATED_CORE, "truncated_core")     /* the core file ends too early */                     \
-    X(THREAD_MISSED, "thread_missed")       /* a thread that did not stop */                       \
+    X(THREAD_MISSED, "thread_missed")       /* threads may have run that nobody stopped */         \
     X(THREAD_CACHE, "thread_cache")         /* a tcache that cannot be read or trusted */          \
     X(ARENA_RING, "arena_ring")             /* the ring of arenas does not close */                \
     X(BAD_ARENA, "bad_arena")               /* members of an arena that cannot be right */         \
@@ -312,7 +312,9 @@ struct hw_arena {
     bool locked;          /* its mutex was held */
     bool moved;           /* it changed while it was read: its figures are about right, not exact */
     uint64_t fingerprint; /* Two walks that give the same one, neither of them `moved`, met the same
-                             chunks in the same states; 0: none was taken */
+                             chunks in the same states, as far as that can be told without a walk; 0:
+                             none was taken */
+    uint64_t walk_ns;     /* that its walk took, in time or in time of our processors: the lesser */
     bool contiguous;      /* main arena only: its top may grow by brk */
     struct hw_maybe attached_threads; /* not kept before glibc 2.23 */
     HW_VEC(int) tids;                 /* threads whose thread_arena this is */
@@ -485,6 +487,7 @@ struct hw_report {
         struct hw_maybe pause_ns;        /* the longest time in one piece */
         struct hw_maybe stops;           /* how often it was stopped; unknown of a core */
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */
+        bool left_alone;                 /* it stood still already, and nothing was done to it */
         uint64_t bytes_read, walk_ns;
     } method;
     struct hw_params params;

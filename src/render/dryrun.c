@@ -57,7 +57,8 @@ static void put_allocator(struct hw_text *t, const struct hw_dryrun_allocator *a
             hw_flow_piece(&f, "build-id %s", a->libc_build_id);
     } else {
         f.gap = 1;
-        hw_flow_words(&f, "%s", a->why_not.text[0] ? a->why_not.text : "not looked for");
+        hw_flow_words(&f, "%s%s%s", a->why_not.text[0] ? a->why_not.text : "not looked for",
+                      a->why_not.remedy[0] ? "; " : "", a->why_not.remedy);
     }
     hw_flow_end(&f);
     if (a->found)
@@ -73,12 +74,14 @@ static void put_method(struct hw_text *t, const struct hw_dryrun *d)
         hw_text_time(pause, d->pause_ns.n);
     if (!d->live)
         hw_flow_words(&f, "the file is read, nothing is stopped");
+    else if (d->left_alone && d->held_by)
+        hw_flow_words(&f, "read as it stands still already, stopped by pid %d", d->held_by);
+    else if (d->left_alone)
+        hw_flow_words(&f, "read as it stands still already, stopped by a signal");
     else if (d->mode == HW_MODE_RUNNING)
         hw_flow_words(&f, "read while it runs, not stopped");
     else if (d->mode == HW_MODE_SNAPSHOT)
         hw_flow_words(&f, "stopped for a fork(), about %s; the copy is read while it runs", pause);
-    else if (d->held_by)
-        hw_flow_words(&f, "read as it stands still already, stopped by pid %d", d->held_by);
     else if (d->two_passes)
         hw_flow_words(&f,
                       "read while it runs, then stopped for %s at most to read again what has "
@@ -86,8 +89,11 @@ static void put_method(struct hw_text *t, const struct hw_dryrun *d)
                       hw_text_time(limit, (uint64_t)d->max_pause_ns));
     else
         hw_flow_words(&f, "stopped while it is read, for about %s", pause);
-    if (d->live && d->mode == HW_MODE_STOPPED && !d->two_passes && !d->held_by && d->max_pause_ns)
+    if (d->live && d->mode == HW_MODE_STOPPED && !d->two_passes && !d->left_alone &&
+        d->max_pause_ns)
         hw_flow_words(&f, "and %s at most", hw_text_time(limit, (uint64_t)d->max_pause_ns));
+    if (d->stood && !d->left_alone)
+        hw_flow_words(&f, "(a signal has stopped it already, and it stays so)");
     hw_flow_end(&f);
 }
 
@@ -147,10 +153,12 @@ static json_t *answer(const struct hw_dryrun *d, const struct hw_answer *a)
 
 static json_t *target(const struct hw_dryrun *d)
 {
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "kind", d->live ? "live" : "core", "pid",
-                     d->pid ? json_integer(d->pid) : json_null(), "comm", text_or_null(d->comm),
-                     "core", text_or_null(d->core), "arch", text_or_null(d->arch), "threads",
-                     json_integer((json_int_t)d->threads));
+    const char *stopped_by = !d->stood ? NULL : d->held_by ? "tracer" : "signal";
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "kind", d->live ? "live" : "core",
+                     "pid", d->pid ? json_integer(d->pid) : json_null(), "comm",
+                     text_or_null(d->comm), "core", text_or_null(d->core), "arch",
+                     text_or_null(d->arch), "threads", json_integer((json_int_t)d->threads),
+                     "stopped_by", text_or_null(stopped_by));
 }
 
 static json_t *allocator(const struct hw_dryrun_allocator *a)

@@ -28,7 +28,8 @@ static void put_method(struct hw_flow *f, const struct hw_report *r)
             hw_flow_piece(f, "stopped for %s", pause);
         break;
     case HW_MODE_RUNNING:
-        hw_flow_piece(f, "not stopped: read while it ran");
+        hw_flow_piece(f, r->method.left_alone ? "stood still already"
+                                              : "not stopped: read while it ran");
         break;
     case HW_MODE_SNAPSHOT:
         if (pause)

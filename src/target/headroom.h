@@ -7,7 +7,9 @@
 #include "target/target.h"
 
 /* The remedy for whatever a snapshot is refused for. */
-#define HW_WITHOUT_SNAPSHOT "without --snapshot it is stopped while its heap is read"
+#define HW_WITHOUT_SNAPSHOT                                                                        \
+    "do without --snapshot: -p alone stops it while its heap is read, --no-stop not at all"
+#define HW_AGAIN_OR_WITHOUT_SNAPSHOT "try again, or " HW_WITHOUT_SNAPSHOT
 
 /* What was not found out is UINT64_MAX where less would speak against a copy, 0 where more would. */
 struct hw_headroom {

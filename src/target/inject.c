@@ -1,5 +1,7 @@
 #include "target/inject.h"
 
+#include "target/headroom.h"
+#include "target/priority.h"
 #include "target/proc.h"
 
 #include <elf.h>
@@ -256,7 +258,7 @@ static int went_wrong(struct injection *in, int status)
     else
         hw_fail(in->err, HW_ERR_HARMFUL, "thread %d stopped for another reason (%#x) in the middle",
                 in->tid, (unsigned)status);
-    hw_remedy(in->err, "try again");
+    hw_remedy(in->err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
     return HW_ERR_HARMFUL;
 }
 
@@ -280,9 +282,12 @@ static int enter(struct injection *in, hw_addr insn, const struct hw_call *call)
     regs.rdx = call->args[2];
     regs.r10 = call->args[3];
     regs.r8 = call->args[4];
-    if (!is_insn(in->tid, regs.rip))
-        return hw_fail(in->err, HW_ERR_HARMFUL, "there is no syscall instruction at %#llx",
-                       (unsigned long long)regs.rip);
+    if (!is_insn(in->tid, regs.rip)) {
+        hw_fail(in->err, HW_ERR_HARMFUL, "there is no syscall instruction at %#llx",
+                (unsigned long long)regs.rip);
+        hw_remedy(in->err, HW_WITHOUT_SNAPSHOT);
+        return HW_ERR_HARMFUL;
+    }
     if (ptrace(PTRACE_SETOPTIONS, in->tid, NULL, word(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE)))
         return gone(in);
     if (!set_mask(in->tid, UINT64_MAX) || !set_regs(in->tid, &regs)) {
@@ -336,15 +341,19 @@ int hw_inject(struct hw_tracee *tracee, hw_addr insn, const struct hw_call *call
               const struct hw_patience *patience, struct hw_called *ret, struct hw_error *err)
 {
     struct injection in = {.tracee = tracee, .tid = tracee->tid, .patience = patience, .err = err};
+    struct hw_priority priority;
     *ret = (struct hw_called){0};
     int rc = save(&in);
     tracee->state = HW_TRACEE_CALLING;
+    hw_priority_raise(in.tid, &priority);
     if (rc == HW_OK)
         rc = enter(&in, insn, call);
     if (rc == HW_OK)
         rc = run(&in, ret);
     if (rc == HW_OK)
         rc = come_back(&in);
+    if (rc != HW_ERR_GONE)
+        hw_priority_restore(&priority);
     tracee->state = rc == HW_ERR_GONE ? HW_TRACEE_GONE : HW_TRACEE_STOPPED;
     return rc;
 }

@@ -3,7 +3,8 @@
  *
  * Nothing is written into the target's memory: the thread's instruction pointer is set to a `syscall`
  * instruction that is there already, its registers hold the arguments, and afterwards all of them,
- * and its signal mask, are what they were. x86-64 only.
+ * and its signal mask, are what they were. Meanwhile it goes before others (priority.h), as the rest
+ * of the process waits for it. x86-64 only.
  *
  *     stopped      regs, mask saved; all signals blocked; call and arguments set      hw_inject()
  *        | PTRACE_SYSCALL

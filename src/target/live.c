@@ -5,8 +5,8 @@
  * exist or a filter forbids it, through /proc/PID/mem. The latter is opened in any case: it asks
  * for the same permission, so that a refusal shows before the slow work on symbols begins; and it
  * stays bound to the memory of the program that was opened. When that program has ended, or has
- * executed another one, or another process has got its pid, reads of it return nothing: that is
- * how freeze() (live_freeze.c) knows that it still looks at the same thing.
+ * executed another one, or another process has got its pid, reads of it return nothing: by that
+ * live_again.c knows that we still look at the same thing.
  *
  * A main thread may end before its process. The process then lives on under its pid, but most of
  * what /proc/PID shows is gone; the directory of any other thread still has it all. `own.pid` is
@@ -29,11 +29,6 @@ static struct hw_live_memory *source(struct hw_live *l)
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
-
-static ssize_t gone(const struct hw_live *l, struct hw_error *err)
-{
-    return hw_fail(err, HW_ERR_GONE, "pid %d ended while it was read", l->t.who.pid);
-}
 
 /*
  * How much of a range may be read by way of /proc/PID/mem. That file shows memory even where the
@@ -67,7 +62,7 @@ static ssize_t read_mem(struct hw_live *l, hw_addr addr, void *buf, size_t len,
         if (n < 0 && errno == EINTR)
             continue;
         if (n == 0 && done == 0)
-            return gone(l, err);
+            return hw_live_lost(l, err);
         if (n <= 0)
             break;
         done += (size_t)n;
@@ -125,17 +120,17 @@ static ssize_t live_read(struct hw_target *t, hw_addr addr, void *buf, size_t le
 
 #define RANGES_PER_CALL 512
 
-/* All of the ranges by one call, or as much as comes before what cannot be read; 0 if it has to be
- * done one by one, to find out why. */
-static size_t read_at_once(struct hw_live *l, const struct hw_range *ranges, size_t count,
-                           void *buf)
+static size_t live_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count,
+                               void *buf)
 {
+    struct hw_live *l = (struct hw_live *)t;
     struct iovec there[RANGES_PER_CALL];
     size_t bytes = 0;
+    if (count < 2 || count > RANGES_PER_CALL || source(l)->use_mem)
+        return 0;
     for (size_t i = 0; i < count; i++) {
         size_t len = (size_t)(ranges[i].end - ranges[i].start);
-        if (len > VM_CALL_MAX - bytes ||
-            (l->uncopied && readable(&l->t, ranges[i].start, len) < len))
+        if (len > VM_CALL_MAX - bytes || (l->uncopied && readable(t, ranges[i].start, len) < len))
             return 0;
         there[i] = (struct iovec){(void *)(uintptr_t)ranges[i].start, len};
         bytes += len;
@@ -143,41 +138,6 @@ static size_t read_at_once(struct hw_live *l, const struct hw_range *ranges, siz
     struct iovec here = {buf, bytes};
     ssize_t n = process_vm_readv(source(l)->pid, &here, 1, there, count, 0);
     return n > 0 ? (size_t)n : 0;
-}
-
-static ssize_t live_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count,
-                                void *buf, struct hw_error *err)
-{
-    struct hw_live *l = (struct hw_live *)t;
-    if (count > 1 && count <= RANGES_PER_CALL && !source(l)->use_mem) {
-        size_t n = read_at_once(l, ranges, count, buf);
-        if (n > 0)
-            return (ssize_t)n;
-    }
-    size_t done = 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t len = (size_t)(ranges[i].end - ranges[i].start);
-        ssize_t n = live_read(t, ranges[i].start, (char *)buf + done, len, err);
-        if (n < 0)
-            return done ? (ssize_t)done : n;
-        done += (size_t)n;
-        if ((size_t)n < len)
-            break;
-    }
-    return (ssize_t)done;
-}
-
-int hw_live_check(struct hw_target *t, struct hw_error *err)
-{
-    struct hw_live *l = (struct hw_live *)t;
-    char byte;
-    if (t->map_count == 0 || pread(source(l)->mem, &byte, 1, (off_t)t->maps[0].start) != 0)
-        return HW_OK; /* no matter whether there is anything to read */
-    if (l->copy.pid || !hw_live_thread(t->who.pid))
-        return (int)gone(l, err);
-    /* One that is about to end loses its memory first. */
-    return hw_fail(err, HW_ERR_GONE, "pid %d has ended or executed another program meanwhile",
-                   t->who.pid);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------ */
@@ -198,7 +158,7 @@ static void load_pagemap(struct hw_live *l, hw_addr addr)
 int hw_live_find_pages(struct hw_target *t, struct hw_error *err)
 {
     const struct hw_live *l = (const struct hw_live *)t;
-    if (l->snapshot) { /* found when it was taken */
+    if (l->copy.pid) { /* found when it was made */
         if (l->pages_rc != HW_OK && err)
             *err = l->pages_error;
         return l->pages_rc;
@@ -247,7 +207,9 @@ const struct hw_target_ops hw_live_ops = {
     .read = live_read,
     .read_ranges = live_read_ranges,
     .freeze = hw_live_freeze,
+    .copy = hw_live_copy,
     .thaw = hw_live_thaw,
+    .let_go = hw_live_let_go,
     .open_file = hw_live_open_file,
     .find_pages = hw_live_find_pages,
     .next_data = live_next_data,

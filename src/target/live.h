@@ -1,7 +1,8 @@
 /*
- * What the files of a live target share: live.c; live_open.c; live_freeze.c, for its state at
- * one moment; live_copy.c, for reading by way of a copy; live_outline.c, for what can be told without
- * reading it; live_file.c, for the files that it has mapped.
+ * What the files of a live target share: live.c; live_open.c; live_freeze.c, for its state at one
+ * moment; live_again.c, for whether it still is what was opened; live_copy.c, for reading by way of
+ * a copy; live_outline.c, for what can be told without reading it; live_file.c, for the files that
+ * it has mapped.
  */
 #ifndef HW_TARGET_LIVE_H
 #define HW_TARGET_LIVE_H
@@ -18,8 +19,15 @@ struct hw_live_memory {
     _Atomic bool use_mem; /* process_vm_readv() does not work here; may be set by any reader */
 };
 
+/* What the kernel told a program when it was executed; then zeros. All zeros: not known. */
+struct hw_auxv {
+    char bytes[1024];
+};
+
 struct hw_live {
     struct hw_target t;
+    unsigned long long start; /* of the process, and ... */
+    struct hw_auxv auxv;      /* ... of the program that was opened */
     struct hw_live_memory own, copy;
     uint64_t entries[512]; /* a block of the pagemap that is read from */
     hw_addr entries_base;  /* entries[0] is of the page at this address */
@@ -27,7 +35,7 @@ struct hw_live {
     /* While frozen, one of them: */
     struct hw_stop *stop;
     struct hw_snapshot *snapshot;
-    struct hw_standing standing; /* where t.held_by is set */
+    struct hw_standing standing; /* where t.stood is set */
     bool uncopied;               /* some maps are HW_MAP_UNCOPIED */
     int pages_rc;                /* by way of a copy, pages are found during the freeze ... */
     struct hw_error pages_error; /* ... or not */
@@ -42,6 +50,11 @@ int hw_live_open_pagemap(int pid);
 /* A thread of `pid` that still lives, the main one if it does; 0 if none. */
 int hw_live_thread(int pid);
 
+/* See live_again.c. */
+void hw_live_read_auxv(struct hw_live *l, struct hw_auxv *ret);
+/* Of memory that is gone: why. Returns GONE. */
+int hw_live_lost(struct hw_live *l, struct hw_error *err);
+
 /* Bring the maps up to date; also makes sure that it is still the program that was opened. Fails
  * with GONE, PERMISSION, NOMEM, SYSTEM. */
 int hw_live_update_maps(struct hw_live *l, struct hw_error *err);
@@ -52,6 +65,7 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err);
 /* The freeze and thaw operations of a live target. */
 int hw_live_freeze(struct hw_target *t, struct hw_error *err);
 void hw_live_thaw(struct hw_target *t);
+void hw_live_let_go(struct hw_target *t);
 
 /* Operations that live targets share. */
 int hw_live_check(struct hw_target *t, struct hw_error *err);
@@ -61,13 +75,10 @@ void hw_live_close(struct hw_target *t);
 
 extern const struct hw_target_ops hw_live_ops, hw_live_outline_ops;
 
-/*
- * Once all threads stand still (l->snapshot) and maps and threads are up to date: find the pages, have
- * the copy made, and read from it from now on. The target runs then. Errors as hw_snapshot_take(),
- * and PERMISSION.
- */
-int hw_live_copy_take(struct hw_live *l, struct hw_error *err);
-/* End the copy, and read from the process again. */
+/* The copy operation: where all threads stand still for it (l->snapshot), find the pages, have the
+ * copy made, and read from it from now on. */
+int hw_live_copy(struct hw_target *t, struct hw_error *err);
+/* End the snapshot, copy or none, and read from the process again. */
 void hw_live_copy_drop(struct hw_live *l);
 
 #endif

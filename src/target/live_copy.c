@@ -99,21 +99,24 @@ static int open_copy(struct hw_live *l, int pid, struct hw_error *err)
     if (l->copy.mem >= 0)
         return HW_OK;
     if (errno == ENOENT || errno == ESRCH)
-        return hw_fail(err, HW_ERR_GONE, "the copy of pid %d was killed", l->t.who.pid);
+        return hw_live_lost(l, err);
     hw_fail_errno(err, HW_ERR_PERMISSION, "the copy of pid %d may not be read", l->t.who.pid);
     hw_remedy(err, "%s", HW_WITHOUT_SNAPSHOT);
     return HW_ERR_PERMISSION;
 }
 
-int hw_live_copy_take(struct hw_live *l, struct hw_error *err)
+int hw_live_copy(struct hw_target *t, struct hw_error *err)
 {
     int copy;
-    hw_autofree bool *was_there = calloc(l->t.map_count + 1, sizeof *was_there);
+    struct hw_live *l = (struct hw_live *)t;
+    if (!l->snapshot)
+        return HW_OK;
+    hw_autofree bool *was_there = calloc(t->map_count + 1, sizeof *was_there);
     if (!was_there)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     l->uncopied = false;
     l->pages_rc = probe_pages(l, was_there, &l->pages_error);
-    int rc = hw_snapshot_take(l->snapshot, vdso(&l->t), &copy, err);
+    int rc = hw_snapshot_take(l->snapshot, vdso(t), &copy, err);
     if (rc == HW_OK)
         rc = open_copy(l, copy, err);
     if (rc == HW_OK && l->pages_rc == HW_OK)
@@ -130,5 +133,5 @@ void hw_live_copy_drop(struct hw_live *l)
     l->snapshot = NULL;
     l->t.pause_ns = cost.pause_ns;
     l->t.thread_pause_ns = cost.thread_pause_ns;
-    l->t.zombie = cost.zombie;
+    l->t.zombie = cost.zombie ? cost.zombie : l->t.zombie;
 }

@@ -2,13 +2,13 @@
  * A live process at one moment: its maps and threads, and whether it stands still meanwhile.
  *
  *     STOPPED    all threads are stopped by ptrace, and have registers        stop.c
- *     SNAPSHOT   the same, until a copy is made of it, which is read          snapshot.c, live_copy.c
+ *     SNAPSHOT   the same, until a copy is made of it, which is read then     snapshot.c, live_copy.c
  *     RUNNING    nothing is done to it. Its thread pointers are looked for    tcb.c
  *                in memory, as nobody can ask a running thread for them; nor one that
  *                did not stop in time
  *
- * A process that is to be STOPPED, but that a debugger holds already, is read like a RUNNING one,   standing.c
- * and stands still all the same.
+ * One that stands still already, held by a debugger or stopped by job control, is read like a       standing.c
+ * RUNNING one, and stands still all the same.
  */
 #include "target/live.h"
 
@@ -16,6 +16,7 @@
 #include "target/tcb.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define STOP_LIMIT_NS INT64_C(1000000000)
@@ -97,8 +98,8 @@ static int list_threads(struct hw_live *l, bool ended_too, hw_thread_vec *ret, s
     hw_tid_vec tids = {0};
     int rc = HW_OK;
     if (!hw_proc_tids(pid, &tids))
-        rc = hw_fail_errno(err, errno == ENOMEM ? HW_ERR_NOMEM : HW_ERR_GONE,
-                           "cannot list the threads of pid %d", pid);
+        rc = errno == ENOMEM ? hw_fail(err, HW_ERR_NOMEM, "out of memory")
+                             : hw_fail(err, HW_ERR_GONE, "pid %d has ended", pid);
     for (size_t i = 0; i < tids.count && rc == HW_OK; i++) {
         int tid = tids.data[i];
         const struct hw_thread *th = find_thread(known, known_count, tid);
@@ -128,11 +129,54 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
     if (rc == HW_OK)
         hw_target_take_threads(&l->t, &threads);
     hw_vec_free(&threads);
-    if (rc != HW_OK || (!l->t.moving && !l->t.held_by && !l->t.missed_threads))
+    if (rc != HW_OK || (!l->t.moving && !l->t.left_alone && !l->t.missed_threads))
         return rc;
     rc = hw_find_thread_pointers(&l->t, HW_TCB_QUICK, err);
     drop_ended(&l->t);
     return rc;
+}
+
+/* ---- who did not stop ------------------------------------------------------------------------- */
+
+/*
+ * A thread that was told to stop and has not, as it sleeps in the kernel or waits for a processor, will
+ * do so before its next instruction in user mode: until it is let go it can end its system call, and
+ * no more. So the heap is safe from it, unless that call starts others, whom nobody told to stop: a
+ * thread, or the child of a vfork(), which has the same memory.
+ */
+static bool may_have_vforked(int pid, int tid)
+{
+    static const long calls[] = {56, 58, 435, 120, 190}; /* clone, vfork, clone3; so on i386 */
+    char file[32], text[256];
+    snprintf(file, sizeof file, "task/%d/syscall", tid);
+    if (!hw_proc_text(pid, file, text, sizeof text))
+        return !hw_proc_thread_ended(pid, tid);
+    char *end;
+    long number = strtol(text, &end, 10);
+    bool found = false; /* "running" is not waiting for a child */
+    for (size_t i = 0; i < sizeof calls / sizeof *calls && end != text; i++)
+        found |= number == calls[i];
+    return found;
+}
+
+static bool any_may_have_vforked(const struct hw_target *t)
+{
+    for (size_t i = 0; i < t->thread_count && t->missed_threads; i++)
+        if (!t->threads[i].regs_known && may_have_vforked(t->who.pid, t->threads[i].tid))
+            return true;
+    return false;
+}
+
+static bool has_new_thread(const struct hw_target *t)
+{
+    hw_tid_vec tids = {0};
+    int pid = t->who.pid;
+    bool started = t->missed_threads && !hw_proc_tids(pid, &tids);
+    for (size_t i = 0; i < tids.count && !started; i++)
+        started = !find_thread(t->threads, t->thread_count, tids.data[i]) &&
+                  !hw_proc_thread_ended(pid, tids.data[i]);
+    hw_vec_free(&tids);
+    return started;
 }
 
 /* ---- standing still -------------------------------------------------------------------------- */
@@ -153,7 +197,21 @@ static int begin_snapshot(struct hw_live *l, struct hw_error *err)
     int pid = l->t.who.pid;
     const struct hw_machine *machine = l->t.who.machine;
     int rc = hw_snapshot_check(pid, machine, err);
-    return rc == HW_OK ? hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err) : rc;
+    if (rc == HW_OK)
+        rc = hw_snapshot_begin(pid, machine, STOP_LIMIT_NS, &l->snapshot, err);
+    if (rc == HW_ERR_PERMISSION && l->t.held_by)
+        hw_remedy(err, "do without --snapshot: -p alone reads it as it stands");
+    return rc;
+}
+
+/* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else traces it. */
+static void look_at_standing(struct hw_live *l)
+{
+    struct hw_target *t = &l->t;
+    t->stood = hw_standing_find(t->who.pid, &l->standing);
+    t->held_by = t->stood ? l->standing.tracer : 0;
+    t->left_alone = t->stood && (t->mode == HW_MODE_RUNNING ||
+                                 (t->mode == HW_MODE_STOPPED && (t->held_by || t->stops_do)));
 }
 
 int hw_live_freeze(struct hw_target *t, struct hw_error *err)
@@ -161,10 +219,9 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
     struct hw_live *l = (struct hw_live *)t;
     t->missed_threads = 0;
     t->thread_pause_ns = -1;
-    t->zombie = 0;
-    t->moving = t->mode == HW_MODE_RUNNING;
-    t->held_by = t->mode == HW_MODE_STOPPED ? hw_standing_find(t->who.pid, &l->standing) : 0;
-    int rc = t->moving || t->held_by       ? HW_OK
+    look_at_standing(l);
+    t->moving = t->mode == HW_MODE_RUNNING && !t->left_alone;
+    int rc = t->moving || t->left_alone    ? HW_OK
              : t->mode == HW_MODE_SNAPSHOT ? begin_snapshot(l, err)
                                            : stop(l, err);
     if (rc != HW_OK)
@@ -173,8 +230,7 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
     rc = hw_live_update_maps(l, err);
     if (rc == HW_OK)
         rc = hw_live_update_threads(l, err);
-    if (rc == HW_OK && l->snapshot)
-        rc = hw_live_copy_take(l, err);
+    t->missed_start = any_may_have_vforked(t);
     if (rc != HW_OK)
         hw_live_thaw(t);
     return rc;
@@ -183,8 +239,10 @@ int hw_live_freeze(struct hw_target *t, struct hw_error *err)
 void hw_live_thaw(struct hw_target *t)
 {
     struct hw_live *l = (struct hw_live *)t;
-    if (t->held_by && !hw_standing_holds(t->who.pid, &l->standing))
+    if (t->left_alone && !hw_standing_holds(t->who.pid, &l->standing))
         t->moving = true;
+    if (!t->moving)
+        t->missed_start |= any_may_have_vforked(t) || has_new_thread(t);
     if (l->snapshot) {
         hw_live_copy_drop(l);
     } else {
@@ -193,4 +251,11 @@ void hw_live_thaw(struct hw_target *t)
     }
     for (size_t i = 0; i < t->thread_count; i++)
         t->threads[i] = (struct hw_thread){.tid = t->threads[i].tid};
+}
+
+void hw_live_let_go(struct hw_target *t)
+{
+    struct hw_live *l = (struct hw_live *)t;
+    if (l->stop)
+        hw_stop_let_go(l->stop);
 }

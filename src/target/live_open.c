@@ -45,6 +45,8 @@ static int check_kind(struct hw_live *l, int pid, struct hw_error *err)
         return hw_fail(err, HW_ERR_NO_PROCESS,
                        "pid %d (%s) has ended, only its parent has not noticed yet (a zombie)", pid,
                        stat.comm);
+    l->start = stat.start;
+    hw_live_read_auxv(l, &l->auxv);
     return HW_OK;
 }
 
@@ -134,11 +136,10 @@ static int open_steps(struct hw_live *l, struct hw_error *err)
         rc = identify(l, err);
     if (rc == HW_OK)
         rc = hw_live_update_threads(l, err);
-    if (rc == HW_ERR_GONE)
-        rc = hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has ended", pid);
-    else if (rc == HW_OK && l->t.map_count == 0)
+    int lost = l->own.pid && rc != HW_ERR_NOMEM ? hw_live_check(&l->t, err) : HW_OK;
+    if (lost == HW_OK && rc == HW_OK && l->t.map_count == 0)
         rc = hw_fail(err, HW_ERR_NO_PROCESS, "pid %d has no memory of its own", pid);
-    return rc;
+    return lost == HW_OK ? rc : lost;
 }
 
 static int open_live(int pid, const struct hw_target_ops *ops, struct hw_target **ret,

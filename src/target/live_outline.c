@@ -37,5 +37,6 @@ const struct hw_target_ops hw_live_outline_ops = {
     .read = outline_read,
     .open_file = hw_live_open_file,
     .find_pages = hw_live_find_pages,
+    .check = hw_live_check,
     .close = hw_live_close,
 };

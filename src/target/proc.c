@@ -84,7 +84,10 @@ bool hw_proc_stat(int pid, struct hw_proc_stat *ret)
     *ret = (struct hw_proc_stat){0};
     snprintf(ret->comm, sizeof ret->comm, "%s", open + 1);
     hw_clean_name(ret->comm);
-    return sscanf(close + 1, " %c %*d %*d %*d %*d %*d %lu", &ret->state, &ret->flags) == 2;
+    return sscanf(
+               close + 1,
+               " %c %*d %*d %*d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ret->state, &ret->flags, &ret->start) == 3;
 }
 
 bool hw_proc_thread_ended(int pid, int tid)

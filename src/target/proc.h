@@ -24,6 +24,7 @@ struct hw_proc_stat {
     char comm[64]; /* cleaned, see hw_clean_name() */
     char state;    /* 'R', 'S', 'D', 'T', 't', 'Z', 'X', ... */
     unsigned long flags;
+    unsigned long long start; /* when the process was started, in ticks since the machine was */
 };
 #define HW_PF_KTHREAD 0x00200000ul /* in flags: a thread of the kernel itself */
 bool hw_proc_stat(int pid, struct hw_proc_stat *ret);

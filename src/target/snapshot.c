@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "target/headroom.h"
 #include "target/image.h"
+#include "target/priority.h"
 #include "target/snapshot_keeper.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ struct hw_snapshot {
     pid_t keeper;
     hw_thread_vec threads;
     struct hw_snapshot_cost cost;
-    bool over; /* the keeper has sent its last answer */
+    bool over;                   /* the keeper has sent its last answer */
+    struct hw_priority priority; /* of the walker, which is raised while the target stands still */
 };
 
 int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error *err)
@@ -47,12 +49,19 @@ int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error
     return hw_headroom_check(&headroom, err);
 }
 
+static int lost_keeper(struct hw_error *err)
+{
+    hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+    hw_remedy(err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
+    return HW_ERR_SYSTEM;
+}
+
 /* The next answer of the keeper. */
 static int receive(struct hw_snapshot *s, struct hw_keeper_answer *ret, struct hw_error *err)
 {
     if (!hw_keeper_receive(s->sock, ret, sizeof *ret)) {
         s->over = true;
-        return hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+        return lost_keeper(err);
     }
     s->cost = ret->cost;
     s->over = ret->rc != HW_OK;
@@ -73,7 +82,7 @@ static int receive_threads(struct hw_snapshot *s, struct hw_error *err)
     s->threads.count = answer.thread_count;
     if (hw_keeper_receive(s->sock, s->threads.data, s->threads.count * sizeof *s->threads.data))
         return HW_OK;
-    return hw_fail(err, HW_ERR_SYSTEM, "the process that keeps the copy was killed");
+    return lost_keeper(err);
 }
 
 /* Start the keeper, with all signals blocked for good; what it needs is copied by fork(). */
@@ -105,6 +114,7 @@ int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_n
     if (!s)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     s->sock = s->keeper = -1;
+    hw_priority_raise(0, &s->priority); /* the keeper inherits it, and keeps it */
     int rc = start_keeper(s, pid, machine, limit_ns, err);
     if (rc == HW_OK)
         rc = receive_threads(s, err);
@@ -129,6 +139,7 @@ int hw_snapshot_take(struct hw_snapshot *s, struct hw_code_range code, int *ret,
     *ret = 0;
     /* If the keeper is gone, the answer says so. */
     hw_keeper_send(s->sock, &order, sizeof order);
+    hw_priority_restore(&s->priority);
     int rc = receive(s, &answer, err);
     if (rc == HW_OK)
         *ret = answer.copy;
@@ -140,6 +151,7 @@ struct hw_snapshot_cost hw_snapshot_end(struct hw_snapshot *s)
     struct hw_keeper_answer answer;
     if (!s)
         return (struct hw_snapshot_cost){0};
+    hw_priority_restore(&s->priority);
     if (s->sock >= 0) {
         shutdown(s->sock, SHUT_WR);
         while (!s->over && receive(s, &answer, NULL) == HW_OK)

@@ -27,7 +27,8 @@ struct hw_snapshot;
  */
 int hw_snapshot_check(int pid, const struct hw_machine *machine, struct hw_error *err);
 
-/* Errors as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`. */
+/* Until hw_snapshot_take(), to be called by the same thread, that goes before others (priority.h).
+ * Errors as hw_stop_all(), and HARMFUL if a thread does not stop within `limit_ns`. */
 int hw_snapshot_begin(int pid, const struct hw_machine *machine, int64_t limit_ns,
                       struct hw_snapshot **ret, struct hw_error *err);
 
@@ -41,9 +42,8 @@ struct hw_code_range {
 
 /*
  * Make the copy, and let the target run, also on failure. `code` is needed where no thread is in a
- * system call. *ret
- * is the pid of the copy, which stands still and is traced. Fails with HARMFUL (no thread is fit to make the
- * call, or the kernel refuses it, with cause and remedy), GONE, SYSTEM.
+ * system call. *ret is the pid of the copy, which stands still and is traced. Fails with HARMFUL (no
+ * thread is fit to make the call, or the kernel refuses it, with cause and remedy), GONE, SYSTEM.
  */
 int hw_snapshot_take(struct hw_snapshot *s, struct hw_code_range code, int *ret,
                      struct hw_error *err);
@@ -52,11 +52,12 @@ int hw_snapshot_take(struct hw_snapshot *s, struct hw_code_range code, int *ret,
 struct hw_snapshot_cost {
     int64_t pause_ns;        /* how long all of it stood still */
     int64_t thread_pause_ns; /* how long one thread of it stood still when the copy was ended */
-    int zombie; /* its number of the dead copy, if that could not be cleared away: it stays until the
-                                target ends; else 0 */
+    int zombie; /* its number of the dead copy, if that could not be cleared away: it stays until
+                   the target ends; else 0 */
 };
 
-/* End the copy if there is one, let the target run if it stands still, and free `s`. NULL is fine. */
+/* End the copy if there is one, let the target run if it stands still, and free `s`. NULL is
+ * fine. */
 struct hw_snapshot_cost hw_snapshot_end(struct hw_snapshot *s);
 
 #endif

@@ -17,7 +17,7 @@
 
 #include "base/cleanup.h"
 #include "target/headroom.h"
-#include "target/inject.h"
+#include "target/priority.h"
 #include "target/proc.h"
 
 #include <dirent.h>
@@ -36,21 +36,6 @@
 #include <time.h>
 
 #define PIDFD_OPEN 434 /* SYS_pidfd_open: Linux 5.3, and headers as new as that */
-
-struct keeper {
-    int sock, pid;
-    int target; /* becomes readable when the target ends; -1: the kernel has no such thing */
-    struct hw_tracees tracees;
-    hw_thread_vec threads;
-    struct hw_code_range code;
-    hw_addr
-        insn; /* a `syscall` instruction, for a thread that is in no call; 0: none known (yet) */
-    int copy; /* 0: none */
-    int64_t copy_tid; /* its number as the target sees it */
-    int by;           /* the thread that made it */
-    bool lost;        /* that thread did not come back in time */
-    struct hw_keeper_answer answer;
-};
 
 /* ---- talking --------------------------------------------------------------------------------- */
 
@@ -76,7 +61,7 @@ bool hw_keeper_receive(int sock, void *data, size_t size)
     return true;
 }
 
-static bool answer(struct keeper *k)
+static bool answer(struct hw_keeper *k)
 {
     return hw_keeper_send(k->sock, &k->answer, sizeof k->answer);
 }
@@ -129,8 +114,8 @@ static hw_addr find_insn(int tid, struct hw_code_range code)
     return found ? code.start + (hw_addr)(found - bytes) : 0;
 }
 
-static enum hw_fitness judge(struct keeper *k, const struct hw_tracee *tracee, char *why,
-                             size_t size)
+enum hw_fitness hw_keeper_judge(struct hw_keeper *k, const struct hw_tracee *tracee, char *why,
+                                size_t size)
 {
     enum hw_fitness fitness = hw_inject_fitness(k->pid, tracee, why, size);
     if (fitness != HW_FIT_RUNNING)
@@ -139,14 +124,15 @@ static enum hw_fitness judge(struct keeper *k, const struct hw_tracee *tracee, c
         k->insn = find_insn(tracee->tid, k->code);
     if (k->insn)
         return fitness;
-    snprintf(why, size, "runs, and no syscall instruction is known");
+    if (why)
+        snprintf(why, size, "runs, and no syscall instruction is known");
     return HW_FIT_NOT;
 }
 
 /* Judging a thread takes some microseconds; there may be thousands, and all stand still. */
 #define JUDGED_MAX 64
 
-static struct hw_tracee *choose(struct keeper *k, struct hw_error *err)
+static struct hw_tracee *choose(struct hw_keeper *k, struct hw_error *err)
 {
     struct hw_tracee *best = NULL;
     enum hw_fitness best_fitness = HW_FIT_NOT;
@@ -158,7 +144,7 @@ static struct hw_tracee *choose(struct keeper *k, struct hw_error *err)
             break;
         if (tracee->state == HW_TRACEE_GONE)
             continue;
-        enum hw_fitness fitness = judge(k, tracee, text, sizeof text);
+        enum hw_fitness fitness = hw_keeper_judge(k, tracee, text, sizeof text);
         if (fitness > best_fitness) {
             best = tracee;
             best_fitness = fitness;
@@ -189,16 +175,16 @@ static int64_t patience_ns(int pid)
 
 static void let_others_go(void *arg)
 {
-    struct keeper *k = arg;
+    struct hw_keeper *k = arg;
     k->lost = true;
     hw_tracees_let_go(&k->tracees);
 }
 
-static int refused(const struct keeper *k, int64_t value, struct hw_error *err)
+static int refused(const struct hw_keeper *k, int64_t value, struct hw_error *err)
 {
     if (value == -513) { /* ERESTARTNOINTR */
         hw_fail(err, HW_ERR_HARMFUL, "a signal reached pid %d when it was about to fork", k->pid);
-        hw_remedy(err, "try again");
+        hw_remedy(err, HW_AGAIN_OR_WITHOUT_SNAPSHOT);
         return HW_ERR_HARMFUL;
     }
     errno = (int)-value;
@@ -217,7 +203,7 @@ static int refused(const struct keeper *k, int64_t value, struct hw_error *err)
  * (the reader of a pipe sees its end) and nothing is flushed when the copy ends. All else is as for
  * fork(): sharing the rest, setuid programs and namespaces would notice.
  */
-static int make_copy(struct keeper *k, struct hw_error *err)
+static int make_copy(struct hw_keeper *k, struct hw_error *err)
 {
     static const struct hw_call fork_call = {SYS_clone, {CLONE_FILES}};
     struct hw_tracee *by = choose(k, err);
@@ -232,15 +218,19 @@ static int make_copy(struct keeper *k, struct hw_error *err)
     k->copy_tid = called.value > 0 ? called.value : 0;
     if (rc == HW_OK && called.value < 0)
         rc = refused(k, called.value, err);
-    if (rc == HW_OK && !k->copy)
+    if (rc != HW_OK)
+        return rc;
+    if (!k->copy)
         rc = hw_fail(err, HW_ERR_SYSTEM, "the copy of pid %d is not to be found", k->pid);
-    if (rc == HW_OK && k->lost)
+    else if (k->lost)
         rc = hw_fail(err, HW_ERR_HARMFUL, "copying pid %d took too long: it was let go", k->pid);
+    if (rc != HW_OK)
+        hw_remedy(err, HW_WITHOUT_SNAPSHOT);
     return rc;
 }
 
 /* The copy was born traced, and stops before its first instruction; from then on it dies with us. */
-static void secure_copy(struct keeper *k)
+static void secure_copy(struct hw_keeper *k)
 {
     char process[16];
     siginfo_t info;
@@ -252,74 +242,26 @@ static void secure_copy(struct keeper *k)
            errno == EINTR)
         ;
     ptrace(PTRACE_SETOPTIONS, k->copy, NULL, (void *)(uintptr_t)PTRACE_O_EXITKILL);
+    /* It was born in a hurry. To end it takes three times as long as the fork, and can wait. */
+    hw_priority_follow(k->copy, k->by);
 }
 
 /* ---- ending it ------------------------------------------------------------------------------- */
 
-#define ATTEMPTS       40
-#define ATTEMPT_NS     INT64_C(50000000)
-#define NAP_BETWEEN_NS 10000000
-
-/* Have one thread of the target take note of its dead child; true if there is none any more. */
-static bool bury_by(struct keeper *k, int tid)
-{
-    struct hw_call wait = {SYS_wait4, {(uint64_t)k->copy_tid, 0, WNOHANG | __WALL, 0}};
-    struct hw_called called = {0};
-    bool done = false;
-    k->tracees.since_ns = 0;
-    if (hw_tracees_stop_one(&k->tracees, tid, ATTEMPT_NS)) {
-        struct hw_tracee *tracee = &k->tracees.list.data[k->tracees.list.count - 1];
-        char why[128];
-        if (judge(k, tracee, why, sizeof why) != HW_FIT_NOT)
-            done = hw_inject(tracee, k->insn, &wait, NULL, &called, NULL) == HW_OK &&
-                   (called.value == k->copy_tid || called.value == -ECHILD);
-    }
-    int64_t pause = hw_tracees_let_go(&k->tracees);
-    if (pause > k->answer.cost.thread_pause_ns)
-        k->answer.cost.thread_pause_ns = pause;
-    return done;
-}
-
-/* If the target has ended, its children are not its own any more. */
-static bool has_ended(const struct keeper *k)
-{
-    struct pollfd end = {.fd = k->target, .events = POLLIN};
-    return k->target >= 0 && poll(&end, 1, 0) > 0;
-}
-
-/*
- * The dead copy is a zombie that only the target itself can clear away, since nobody told it of its
- * child. The thread that made the copy is the first to be asked.
- */
-static bool bury(struct keeper *k)
-{
-    for (int i = 0; i < ATTEMPTS && !has_ended(k);) {
-        hw_tid_vec tids = {0};
-        bool done = i++ == 0 && bury_by(k, k->by);
-        bool listed = done || (hw_proc_tids(k->pid, &tids) && tids.count);
-        for (size_t t = 0; t < tids.count && !done && i < ATTEMPTS; t++, i++)
-            done = bury_by(k, tids.data[t]);
-        hw_vec_free(&tids);
-        if (done || !listed)
-            return true;
-        nanosleep(&(struct timespec){.tv_nsec = NAP_BETWEEN_NS}, NULL);
-    }
-    return has_ended(k);
-}
-
-static void end_copy(struct keeper *k)
+static void end_copy(struct hw_keeper *k)
 {
     if (!k->copy || kill(k->copy, SIGKILL) != 0)
         return; /* it dies with us */
     while (waitpid(k->copy, NULL, __WALL) < 0 && errno == EINTR)
         ;
-    if (k->copy_tid && !bury(k)) /* without a number, the thread died in the act, and all with it */
+    /* Without a number, the thread died in the act, and all with it. */
+    if (k->copy_tid && !hw_keeper_bury(k))
         k->answer.cost.zombie = (int)k->copy_tid;
 }
 
 /* Until the walker closes its end. If the target ends, so does the copy at once: it still has the
  * files open, and somebody may wait for their ports. */
-static void wait_for_end(const struct keeper *k)
+static void wait_for_end(const struct hw_keeper *k)
 {
     struct pollfd ends[] = {{.fd = k->sock, .events = POLLIN}, {.fd = k->target, .events = POLLIN}};
     while (poll(ends, 2, -1) < 0 && errno == EINTR)
@@ -328,7 +270,7 @@ static void wait_for_end(const struct keeper *k)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static void begin(struct keeper *k, int64_t limit_ns)
+static void begin(struct hw_keeper *k, int64_t limit_ns)
 {
     struct hw_error *err = &k->answer.error;
     k->answer.rc = hw_tracees_stop(&k->tracees, limit_ns, &k->threads, err);
@@ -342,7 +284,7 @@ static void begin(struct keeper *k, int64_t limit_ns)
     k->answer.thread_count = k->threads.count;
 }
 
-static void take(struct keeper *k)
+static void take(struct hw_keeper *k)
 {
     k->answer.rc = make_copy(k, &k->answer.error);
     k->answer.cost.pause_ns = hw_tracees_let_go(&k->tracees);
@@ -352,7 +294,7 @@ static void take(struct keeper *k)
 
 void hw_keeper_run(int sock, int pid, const struct hw_machine *machine, int64_t limit_ns)
 {
-    struct keeper k = {.sock = sock, .pid = pid, .tracees = {.pid = pid, .machine = machine}};
+    struct hw_keeper k = {.sock = sock, .pid = pid, .tracees = {.pid = pid, .machine = machine}};
     struct hw_keeper_order order;
     become_keeper(sock);
     k.target = (int)syscall(PIDFD_OPEN, pid, 0);

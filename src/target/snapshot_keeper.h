@@ -5,6 +5,7 @@
 #ifndef HW_TARGET_SNAPSHOT_KEEPER_H
 #define HW_TARGET_SNAPSHOT_KEEPER_H
 
+#include "target/inject.h"
 #include "target/snapshot.h"
 
 /*
@@ -27,6 +28,27 @@ struct hw_keeper_answer {
 struct hw_keeper_order {
     struct hw_code_range code; /* as for hw_snapshot_take() */
 };
+
+/* The keeper itself, for its files. */
+struct hw_keeper {
+    int sock, pid;
+    int target; /* becomes readable when the target ends; -1: the kernel has no such thing */
+    struct hw_tracees tracees;
+    hw_thread_vec threads;
+    struct hw_code_range code;
+    hw_addr insn;     /* a `syscall` instruction, for a thread that is in no call; 0: none (yet) */
+    int copy;         /* 0: none */
+    int64_t copy_tid; /* its number as the target sees it */
+    int by;           /* the thread that made it */
+    bool lost;        /* that thread did not come back in time */
+    struct hw_keeper_answer answer;
+};
+
+/* As hw_inject_fitness(), and whether there is an instruction for it. */
+enum hw_fitness hw_keeper_judge(struct hw_keeper *k, const struct hw_tracee *tracee, char *why,
+                                size_t size);
+/* snapshot_bury.c: once the copy is dead, and was reaped by us. True if nothing of it is left. */
+bool hw_keeper_bury(struct hw_keeper *k);
 
 /* What the keeper does, as the child of a fork; `sock` is its end of a stream. Never returns. */
 _Noreturn void hw_keeper_run(int sock, int pid, const struct hw_machine *machine, int64_t limit_ns);

@@ -1,6 +1,7 @@
 /*
- * A process that stands still already: a debugger holds it. A second tracer is not allowed, and not
- * needed: memory that nobody changes can be read as it is.
+ * A process that stands still already. A debugger holds it: a second tracer is not allowed, and not
+ * needed. Or job control has stopped it (^Z, SIGSTOP): whoever may trace it may do so. Either way memory that
+ * nobody changes can be read as it is.
  */
 #ifndef HW_TARGET_STANDING_H
 #define HW_TARGET_STANDING_H
@@ -12,10 +13,11 @@
 struct hw_standing {
     uint64_t switches;
     uint64_t threads;
+    int tracer; /* that holds it; 0: job control does */
 };
 
-/* The tracer of process `pid` if every thread of it is in a stop by ptrace; 0 if one is not. */
-int hw_standing_find(int pid, struct hw_standing *ret);
+/* Whether every thread of process `pid` is in a stop. */
+bool hw_standing_find(int pid, struct hw_standing *ret);
 
 /* Whether it has stood still since. */
 bool hw_standing_holds(int pid, const struct hw_standing *since);

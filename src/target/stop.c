@@ -26,13 +26,13 @@
  */
 #include "target/stop.h"
 
+#include "target/priority.h"
 #include "target/tracees.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <time.h>
 
 struct hw_stop {
@@ -67,14 +67,11 @@ static bool wait_release(struct hw_stop *s)
     return rc == 0;
 }
 
-/* On a busy machine a target should not stand still for want of our turn. It is fine if that is not
- * for us to say. */
-#define KEEPER_NICE (-10)
-
 static void *keep(void *arg)
 {
     struct hw_stop *s = arg;
-    setpriority(PRIO_PROCESS, 0, KEEPER_NICE); /* in Linux, of this thread */
+    struct hw_priority priority;     /* ends with us */
+    hw_priority_raise(0, &priority); /* a target should not stand still for want of our turn */
     s->rc = hw_tracees_stop(&s->tracees, s->limits.wait_ns, &s->threads, &s->error);
     if (s->rc != HW_OK)
         hw_tracees_let_go(&s->tracees);
@@ -181,6 +178,12 @@ const struct hw_thread *hw_stop_threads(const struct hw_stop *stop, size_t *coun
 size_t hw_stop_missed(const struct hw_stop *stop)
 {
     return stop->tracees.missed;
+}
+
+void hw_stop_let_go(struct hw_stop *stop)
+{
+    *stop->limits.let_go = true;
+    sem_post(&stop->release);
 }
 
 int64_t hw_stop_release(struct hw_stop *stop)

@@ -48,6 +48,10 @@ int hw_stop_all(int pid, const struct hw_machine *machine, struct hw_stop_limits
 const struct hw_thread *hw_stop_threads(const struct hw_stop *stop, size_t *count);
 size_t hw_stop_missed(const struct hw_stop *stop);
 
+/* Do now what happens when the time is up: set *let_go, then let them run. Only where the limits name
+ * let_go. The release is still to come. */
+void hw_stop_let_go(struct hw_stop *stop);
+
 /* Let every thread go in the state it was found in and free `stop`. NULL is fine. Returns how long
  * the first thread stood still, in nanoseconds. */
 int64_t hw_stop_release(struct hw_stop *stop);

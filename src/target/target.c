@@ -24,13 +24,11 @@ ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count, void *buf,
                        struct hw_error *err)
 {
-    if (t->ops->read_ranges) {
-        ssize_t n = t->ops->read_ranges(t, ranges, count, buf, err);
-        if (n > 0)
-            t->bytes_read += (uint64_t)n;
-        return n;
+    size_t done = t->ops->read_ranges ? t->ops->read_ranges(t, ranges, count, buf) : 0;
+    if (done) {
+        t->bytes_read += done;
+        return (ssize_t)done;
     }
-    size_t done = 0;
     for (size_t i = 0; i < count; i++) {
         size_t len = (size_t)(ranges[i].end - ranges[i].start);
         ssize_t n = hw_read(t, ranges[i].start, (char *)buf + done, len, err);
@@ -76,6 +74,11 @@ int hw_target_freeze(struct hw_target *t, struct hw_error *err)
     return rc;
 }
 
+int hw_target_copy(struct hw_target *t, struct hw_error *err)
+{
+    return t->ops->copy ? t->ops->copy(t, err) : HW_OK;
+}
+
 void hw_target_thaw(struct hw_target *t)
 {
     if (!t->frozen)
@@ -83,6 +86,12 @@ void hw_target_thaw(struct hw_target *t)
     t->frozen = false;
     if (t->ops->thaw)
         t->ops->thaw(t);
+}
+
+void hw_target_let_go(struct hw_target *t)
+{
+    if (t->frozen && t->ops->let_go)
+        t->ops->let_go(t);
 }
 
 int hw_target_check(struct hw_target *t, struct hw_error *err)

@@ -90,17 +90,22 @@ struct hw_target_ops {
      */
     ssize_t (*read)(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct hw_error *err);
     /*
-     * As read() of one range after the other, packed into one buffer, until one is not there to its
-     * end: returns the bytes copied until then. Or NULL: then read() is called for each. Like read(),
-     * it may be called by several threads at once.
+     * What one call can do for several ranges: copy one after the other, packed into one buffer, up
+     * to the first byte that is not there. Returns the bytes copied; 0 if they have to be read one
+     * by one, be it to find out why. NULL: always. Like read(), it may be called by several threads
+     * at once.
      */
-    ssize_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
-                           void *buf, struct hw_error *err);
-    /* Make the image stand still, or read from a copy of it from now on (t->mode), and bring maps and threads up to date. NULL: it always
+    size_t (*read_ranges)(struct hw_target *t, const struct hw_range *ranges, size_t count,
+                          void *buf);
+    /* Make the image stand still (t->mode), and bring maps and threads up to date. NULL: it always
      * stands still. */
     int (*freeze)(struct hw_target *t, struct hw_error *err);
+    /* See hw_target_copy(). NULL: there is nothing to do. */
+    int (*copy)(struct hw_target *t, struct hw_error *err);
     /* Let it run again. Called only after a freeze; cannot fail. */
     void (*thaw)(struct hw_target *t);
+    /* See hw_target_let_go(). NULL: nothing stands still for us. */
+    void (*let_go)(struct hw_target *t);
     /* Open, read-only, the file behind a mapping that has one; a descriptor or an enum hw_code. */
     int (*open_file)(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
     /* See hw_target_find_pages(). NULL: that cannot be known. */
@@ -138,12 +143,19 @@ struct hw_target {
     int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
     int64_t
         thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
-    int zombie; /* live: a dead copy that could not be cleared away, as the target numbers it;
-                              else 0 */
-    int held_by; /* live, STOPPED: who had stopped it already at the last freeze, so that it was not by
-                    us; 0: nobody. If it was let run meanwhile, the thaw sets `moving` */
-    size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze */
-    bool truncated;        /* core: the file ends before its segments do */
+    int zombie;  /* live: the last dead copy that could not be cleared away, as the target numbers
+                    it; else 0 */
+    bool stood;  /* live: it stood still already, when we came to freeze it: ... */
+    int held_by; /* ... this debugger holds it; 0: job control does (SIGSTOP and its like) */
+    bool
+        left_alone; /* ... and that will do: it is read as it stands, like one that runs. If somebody
+                        lets it run meanwhile, the thaw sets `moving` */
+    bool stops_do;  /* live, STOPPED: stops by job control will do; may be set at any time */
+    size_t
+        missed_threads; /* live: threads that could not be stopped in time by the last freeze. None
+                              of them could do more than end the system call that it was in, ... */
+    bool missed_start;  /* ... but that may have started others, which ran on; set by the thaw */
+    bool truncated;     /* core: the file ends before its segments do */
     const char *unpack_flaw; /* core: what is wrong with the compressed file, NULL if nothing is */
 };
 
@@ -188,12 +200,23 @@ ssize_t hw_read(struct hw_target *t, hw_addr addr, void *buf, size_t len, struct
 ssize_t hw_read_ranges(struct hw_target *t, const struct hw_range *ranges, size_t count, void *buf,
                        struct hw_error *err);
 int hw_target_freeze(struct hw_target *t, struct hw_error *err);
+/* In HW_MODE_SNAPSHOT, once it is frozen: read from a copy from now on, and let the process itself
+ * run; else do nothing. Errors as hw_snapshot_take(), PERMISSION. It is still to be thawed. */
+int hw_target_copy(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
+/* What is still to be read of a frozen target is not worth its standing still: as when its time is up, it
+ * is `moving` from now on, until the thaw. Nothing happens where it was not we who stopped it. */
+void hw_target_let_go(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
 
 /* Whether what is read still is what was opened. Fails with GONE: the process has ended, or it has
  * executed another program, so that what was read since the freeze may be of that one. */
 int hw_target_check(struct hw_target *t, struct hw_error *err);
+
+/* When something went wrong with it: whether that may be because it is not, or not any more, what it
+ * seemed to be. As hw_target_check(), and GONE if a process has loaded or unloaded files since its
+ * maps were read: most likely it is just being started. */
+int hw_target_look_again(struct hw_target *t, struct hw_error *err);
 
 /*
  * All `len` bytes or an error: FAULT if any is missing, or what hw_read() failed with.

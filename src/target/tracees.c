@@ -223,13 +223,21 @@ int hw_tracees_stop(struct hw_tracees *t, int64_t limit_ns, hw_thread_vec *ret,
                    t->pid);
 }
 
-bool hw_tracees_stop_one(struct hw_tracees *t, int tid, int64_t limit_ns)
+bool hw_tracees_add(struct hw_tracees *t, int tid)
 {
     size_t before = t->list.count;
-    if (seize(t, tid, NULL) != HW_OK || t->list.count == before)
-        return false;
-    wait_all(t, hw_now_ns() + limit_ns);
-    return t->list.data[before].state == HW_TRACEE_STOPPED;
+    return seize(t, tid, NULL) == HW_OK && t->list.data[before].state == HW_TRACEE_SEIZED;
+}
+
+size_t hw_tracees_look(struct hw_tracees *t)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->list.count; i++) {
+        if (t->list.data[i].state == HW_TRACEE_SEIZED)
+            look(&t->list.data[i]);
+        n += t->list.data[i].state == HW_TRACEE_STOPPED;
+    }
+    return n;
 }
 
 int64_t hw_tracees_let_go(struct hw_tracees *t)

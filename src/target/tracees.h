@@ -43,8 +43,10 @@ int64_t hw_now_ns(void); /* CLOCK_MONOTONIC */
 int hw_tracees_stop(struct hw_tracees *t, int64_t limit_ns, hw_thread_vec *ret,
                     struct hw_error *err);
 
-/* Stop one thread, and append it to the list; false if it did not stop in time, or is none. */
-bool hw_tracees_stop_one(struct hw_tracees *t, int tid, int64_t limit_ns);
+/* Tell one thread to stop, and append it to the list; false if that fails. */
+bool hw_tracees_add(struct hw_tracees *t, int tid);
+/* Look who has stopped by now; how many stand still. */
+size_t hw_tracees_look(struct hw_tracees *t);
 
 /* Let every thread that has stopped go in the state it was found in. Returns how long the first
  * stood still. */

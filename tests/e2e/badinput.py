@@ -5,15 +5,15 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 from cases import Case
 from modes import kernel_core, running
 from process import Victim, settled, thread_states, unlimited_core, wait_for, workplace
+from programs import tracer_of
 from suite import Skip
+from tool import NOBODY, of_nobody
 
-NOBODY = 65534
 NOTHING, USAGE = 2, 64  # exit statuses
 TARGET = Case("target", "every-other", (1000, 500))
 
@@ -63,16 +63,10 @@ def zombie(t, tool):
 
 
 def other_user(t, tool):
-    if os.geteuid() != 0:
-        raise Skip("needs root, to become somebody else")
     with running(tool.build, TARGET) as victim, workplace() as place:
-        os.chmod(place, 0o755)
-        program = os.path.join(place, "heapwalk")  # where the user nobody may run it
-        shutil.copy(tool.path, program)
-        os.chmod(program, 0o755)
-        mine = type(tool)(os.path.dirname(program))
+        theirs = of_nobody(tool, place)
         before = thread_states(victim.pid)
-        ran = mine.run("-p", victim.pid, cwd="/", user=NOBODY, group=NOBODY, extra_groups=[])
+        ran = theirs.run("-p", victim.pid)
         check_refused(t, ran, words=["belongs to|permission", "sudo|cap_sys"])
         t.equal("target afterwards", settled(victim.pid, before), before)
 
@@ -98,24 +92,8 @@ def root_without_the_capability(t, tool):
 
 
 def already_traced(t, tool):
-    """Somebody else's tracer, here a small Python process, holds the target."""
-    seize = (
-        "import ctypes, sys, time; libc = ctypes.CDLL(None, use_errno=True);"
-        "libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p];"
-        "sys.exit(1) if libc.ptrace(0x4206, int(sys.argv[1]), None, None) else None;"
-        "print('seized', flush=True); time.sleep(60)"
-    )
-    with running(tool.build, TARGET) as victim:
-        tracer = subprocess.Popen([sys.executable, "-c", seize, str(victim.pid)],
-                                  stdout=subprocess.PIPE)
-        try:
-            t.equal("the other tracer", tracer.stdout.readline(), b"seized\n")
-            ran = tool.run("-p", victim.pid)
-            check_refused(t, ran, words=["traced", str(tracer.pid)])
-        finally:
-            tracer.kill()
-            tracer.wait()
-            tracer.stdout.close()
+    with running(tool.build, TARGET) as victim, tracer_of(victim.directory, victim.pid) as tracer:
+        check_refused(t, tool.run("-p", victim.pid), words=["traced", str(tracer.pid)])
 
 
 def ends_meanwhile(t, tool):
@@ -127,8 +105,8 @@ def ends_meanwhile(t, tool):
             with Victim(tool.build, place, "many-threads", (20, 200)) as victim:
                 out_path = os.path.join(place, "out")
                 with open(out_path, "wb") as out:
-                    process = subprocess.Popen([tool.path, "-J", "-p", str(victim.pid)], stdout=out,
-                                               stderr=subprocess.PIPE, env=tool.env)
+                    process = tool.start("-J", "-p", victim.pid, stdout=out,
+                                         stderr=subprocess.PIPE)
                     time.sleep(rng.uniform(0, 0.12))
                     os.kill(victim.pid, signal.SIGKILL)
                     _, err = process.communicate(timeout=60)
@@ -141,6 +119,41 @@ def ends_meanwhile(t, tool):
                 if status == 2:
                     t.equal(f"round {i}: lines on stderr: {err}", len(err.splitlines()), 1)
     t.note("statuses " + ", ".join(f"{k}: {v}" for k, v in sorted(seen.items())))
+
+
+def just_started(t, tool):
+    """The dynamic linker waits for libc's file: that there is no glibc yet is not said to be the
+    program's nature."""
+    with workplace() as place:
+        os.mkfifo(os.path.join(place, "libc.so.6"))
+        with subprocess.Popen(["sleep", "60"], env={**os.environ, "LD_LIBRARY_PATH": place}) as child:
+            try:
+                wait_for(lambda: "S" in [s for s, _ in thread_states(child.pid).values()])
+                ran = tool.run("-p", child.pid)
+                check_refused(t, ran, words=["just being started", "try again", str(child.pid)])
+            finally:
+                child.kill()
+
+
+def executes_another(t, tool):
+    """Programs of a moment: what is said of them is that they were, whatever step has failed."""
+    rng = random.Random(5)
+    seen = {}
+    for i in range(40):
+        count = rng.randrange(20000)
+        loop = f"i=0; while [ $i -lt {count} ]; do i=$((i+1)); done"
+        last = rng.choice(("exec sleep 60", "exec sh -c 'exec sleep 60'", "true"))
+        with subprocess.Popen(["sh", "-c", f"{loop}; {last}"]) as child:
+            time.sleep(rng.uniform(0, 0.01))
+            ran = tool.run("-J", "-p", child.pid)
+            child.kill()
+        said = ran.err.decode(errors="replace")
+        cause = [word for word in ("has ended", "another program", "just being started",
+                                   "loading its libraries", "no process") if word in said]
+        t.check(ran.status < 2 or cause, f"round {i} ({last}): {said}")
+        t.check(last == "true" or "has ended" not in cause, f"round {i} ({last}): {said}")
+        seen[cause[0] if cause else ran.status] = seen.get(cause[0] if cause else ran.status, 0) + 1
+    t.note(", ".join(f"{k}: {v}" for k, v in sorted(seen.items(), key=str)))
 
 
 # ---- files ---------------------------------------------------------------------------------------
@@ -290,6 +303,8 @@ def run(suite, tool, _args):
     suite.run("bad/root-without-the-capability", root_without_the_capability, tool)
     suite.run("bad/already-traced", already_traced, tool)
     suite.run("bad/ends-meanwhile", ends_meanwhile, tool)
+    suite.run("bad/just-started", just_started, tool)
+    suite.run("bad/executes-another", executes_another, tool)
     suite.run("bad/not-a-core", not_a_core, tool)
     suite.run("bad/truncated-core", truncated, tool)
     suite.run("bad/no-glibc", foreign_program, tool, "64", ["glibc|libc"])

@@ -1,13 +1,12 @@
 """A target that never stands still: locked arenas, half-done work, threads that come and go."""
 
-import os
-import subprocess
 import sys
 
 from cases import Case
 from modes import running
-from process import Victim, thread_states, wait_for, workplace
-from report_checks import PARTS, check_schema
+from process import Victim, thread_states, untraced, wait_for, workplace
+from programs import Program
+from report_checks import check_adds_up, check_schema
 
 BUSY = Case("busy", "busy", (4,))
 ROUNDS = 20
@@ -16,9 +15,7 @@ ROUNDS = 20
 def check_snapshot(t, what, report, status):
     check_schema(t, report)
     t.equal(f"{what}: complete and status", report["complete"], status == 0)
-    for row in (report["totals"], *report["arenas"]):
-        parts = sum(row[p + "_bytes"] for p in PARTS)
-        t.equal(f"{what}: sum of parts", parts, row["system_bytes"])
+    check_adds_up(t, what, report)
     check_lost(t, what, report)
 
 
@@ -46,8 +43,8 @@ def torn_moments(t, tool):
                 break
             check_snapshot(t, f"round {i}", ran.json(), ran.status)
             complete += ran.status == 0
-        untraced = wait_for(lambda: all(p == 0 for _, p in thread_states(victim.pid).values()))
-        t.check(untraced, f"still traced: {thread_states(victim.pid)}")
+        ok = wait_for(lambda: untraced(victim.pid))
+        t.check(ok, f"still traced: {thread_states(victim.pid)}")
         t.note(f"{ROUNDS} rounds, {complete} complete")
 
 
@@ -58,8 +55,8 @@ def several_at_once(t, tool):
             pair = [tool.start("-J", "-p", victim.pid) for _ in range(2)]
             statuses = [p.wait(timeout=60) for p in pair]
             t.check(set(statuses) <= {0, 1, 2}, f"statuses {statuses}")
-        untraced = wait_for(lambda: all(p == 0 for _, p in thread_states(victim.pid).values()))
-        t.check(untraced, f"still traced: {thread_states(victim.pid)}")
+        ok = wait_for(lambda: untraced(victim.pid))
+        t.check(ok, f"still traced: {thread_states(victim.pid)}")
 
 
 def ordinary_program(t, tool):
@@ -67,21 +64,14 @@ def ordinary_program(t, tool):
     code = "import json, threading, time\nx = [str(i) * 20 for i in range(100000)]\n" \
            "del x[::2]\nprint('ready', flush=True)\ntime.sleep(600)"
     with workplace() as place:
-        env = {**os.environ, "PYTHONMALLOC": "malloc"}
-        target = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env,
-                                  cwd=place)
-        try:
-            t.equal("python", target.stdout.readline(), b"ready\n")
+        env = {"PYTHONMALLOC": "malloc"}
+        with Program(place, [sys.executable, "-c", code], env) as target:
             ran = tool.run("-J", "-p", target.pid)
             t.equal(str(ran), ran.status, 0)
             if ran.status == 0:
                 check_snapshot(t, "python", ran.json(), 0)
                 used = ran.json()["totals"]["in_use_chunks"]
                 t.check(used > 50000, f"only {used} chunks in use")
-        finally:
-            target.kill()
-            target.wait()
-            target.stdout.close()
 
 
 def unasked(t, tool):

@@ -5,9 +5,6 @@ from collections import Counter, defaultdict
 
 from machine import machine_of
 
-HEADER = 16  # from a chunk to the pointer that the program has
-USED_COST = 8  # what a chunk has beyond its usable bytes, on 64-bit machines
-
 # State in the listing -> name of the figure; top and overhead are counted by bytes only.
 FIGURES = {"in use": "in_use", "tcache": "tcache", "fastbin": "fastbin", "bin": "bin"}
 BYTES_ONLY = {"top": "top", "overhead": "overhead"}

@@ -2,19 +2,14 @@
 
 import os
 import re
-import subprocess
-import sys
 
 from modes import gcore, good
-from nostop import SEIZE
 from process import Victim, wait_for, workplace
-from programs import Program
+from programs import tracer_of
 from report_checks import SCHEMA, check_schema
-from suite import Skip
-from tool import under_strace
+from tool import calls_of, of_nobody
 
 DRY = os.path.join(os.path.dirname(SCHEMA), "dryrun.schema.json")
-NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
 
 def foretold(t, tool, *args, works=True):
@@ -56,16 +51,8 @@ def two_passes(t, tool):
 def touches_nothing(t, tool):
     """By what strace sees."""
     with workplace() as place, Victim(tool.build, place, "ticker", (4, 5)) as victim:
-        log = os.path.join(place, "calls")
-        command = ["strace", "-f", "-o", log, tool.path, "--dry-run", "-p", str(victim.pid)]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=120, check=False,
-                                  env=under_strace())
-        except FileNotFoundError as none:
-            raise Skip("no strace here") from none
-        t.equal("status", done.returncode, 0)
-        with open(log, encoding="utf-8", errors="replace") as f:
-            calls = f.read()
+        ran, calls = calls_of(tool, place, "--dry-run", "-p", victim.pid)
+        good(t, ran)
         t.check("openat" in calls, "strace saw nothing")
         t.check("process_vm" not in calls and "smaps" not in calls, "it is read")
         traced = [c for c in re.findall(r"ptrace\(.*", calls) if "PTRACE_SEIZE, 0," not in c]
@@ -75,36 +62,28 @@ def touches_nothing(t, tool):
             after = calls[calls.index("/mem\""):]
             first = re.search(rf"(\w+)\({fd}\b", after)
             t.check(first and first.group(1) == "close", f"/mem: {first and first.group(0)}")
-        t.check(b"Nothing was done" in done.stdout, done.stdout)
+        t.check(b"Nothing was done" in ran.out, ran.out)
 
 
 def refused(t, tool):
     """The same reasons as of a real run, and the same status."""
-    if os.geteuid() != 0:
-        raise Skip("needs root")
     with workplace() as place, Victim(tool.build, place, "mixed") as victim:
-        pid = str(victim.pid)
-        os.chmod(place, 0o755)
-        stranger = type(tool)(tool.build, prefix=NOBODY)
-        try:
-            real = stranger.run("-p", pid)
-        except PermissionError as why:
-            raise Skip(f"nobody cannot run heapwalk here: {why}") from why
-        if b"belongs to uid 0" not in real.err:
-            raise Skip(f"nobody cannot run heapwalk here: {real}")
+        stranger = of_nobody(tool, place)
+        real = stranger.run("-p", victim.pid)
         t.equal(str(real), real.status, 2)
-        report = foretold(t, stranger, "-p", pid, works=False)
+        t.check(b"belongs to uid 0" in real.err, str(real))
+        report = foretold(t, stranger, "-p", victim.pid, works=False)
         why = report["possible"]["read"]["why_not"]
         t.check(why.encode() in real.err, f"{why!r} is not in {real}")
         t.equal("allocator", report["allocator"]["name"], None)
-        text = stranger.run("--dry-run", "-p", pid)
+        text = stranger.run("--dry-run", "-p", victim.pid)
         t.equal(str(text), text.status, 2)
         t.check(b"would not work" in text.out and b"sudo" in text.out, text.out)
 
 
 def traced(t, tool):
     with workplace() as place, Victim(tool.build, place, "mixed") as victim:
-        with Program(place, [sys.executable, "-c", SEIZE, str(victim.pid)]) as tracer:
+        with tracer_of(place, victim.pid) as tracer:
             report = foretold(t, tool, "-p", victim.pid, works=False)
             t.check(f"traced by pid {tracer.pid}" in report["possible"]["stop"]["why_not"], report)
             t.check(report["possible"]["read"]["possible"], report)

@@ -11,7 +11,7 @@ import subprocess
 
 import hide
 from modes import good
-from process import settled, thread_states, workplace
+from process import mappings, settled, thread_states, workplace
 from programs import Program
 from report_checks import check_report, check_threads, without_volatile
 from suite import Skip
@@ -106,23 +106,12 @@ PROGRAMS = [
 # ---- what else knows of the heap -----------------------------------------------------------------
 
 
-def mappings(pid):
-    """[(start, end, permissions, name)]"""
-    found = []
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-        for line in f:
-            words = line.split(maxsplit=5)
-            start, end = (int(n, 16) for n in words[0].split("-"))
-            found.append((start, end, words[1], words[5].strip() if len(words) == 6 else ""))
-    return found
-
-
 def check_break(t, arena, maps):
     """The main arena ends where the kernel says that the break is."""
-    pieces = [m for m in maps if m[3] == "[heap]"]
+    pieces = [m for m in maps if m.path == "[heap]"]
     if not t.check(pieces and arena["contiguous"], "the main arena has no [heap]"):
         return
-    start, end = pieces[0][0], pieces[-1][1]
+    start, end = pieces[0].start, pieces[-1].end
     first = int(arena["heaps"][0]["address"], 16)
     t.check(start <= first, f"a heap at {first:#x}, the break began at {start:#x}")
     last = first + arena["system_bytes"]
@@ -136,10 +125,10 @@ def check_heaps(t, arena, maps):
     for heap in arena["heaps"]:
         start = int(heap["address"], 16)
         end = start + heap["mprotect_bytes"]
-        inside = [m for m in maps if m[0] < end and m[1] > start]
-        t.check(all(m[2].startswith("rw") for m in inside), f"heap {start:#x}: {inside}")
-        t.equal(f"heap {start:#x}: bytes", sum(min(m[1], end) - max(m[0], start) for m in inside),
-                end - start)
+        inside = [m for m in maps if m.start < end and m.end > start]
+        t.check(all(m.permissions.startswith("rw") for m in inside), f"heap {start:#x}: {inside}")
+        t.equal(f"heap {start:#x}: bytes",
+                sum(min(m.end, end) - max(m.start, start) for m in inside), end - start)
         t.check(heap["bytes"] <= heap["mprotect_bytes"], f"heap {start:#x} is too large")
 
 

@@ -1,13 +1,11 @@
 """The target must not notice: heapwalk is killed at random moments, and everything runs on."""
 
-import mmap
 import os
 import random
 import signal
-import struct
 import time
 
-from process import Victim, thread_states, wait_for, workplace
+from process import Victim, Words, thread_states, wait_for, workplace
 
 THREADS, MIB = 50, 300
 RUNS_ON = set("SRD")  # what a thread that counts and sleeps may be seen in
@@ -19,18 +17,16 @@ class Ticker:
     def __init__(self, build, directory):
         self.victim = Victim(build, directory, "ticker", (THREADS, MIB))
         self.pid = self.victim.pid
-        with open(os.path.join(directory, "ticks"), "rb") as f:
-            self.page = mmap.mmap(f.fileno(), 8 * THREADS, access=mmap.ACCESS_READ)
+        self.words = Words(directory, "ticks")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.page.close()
         self.victim.close()
 
     def ticks(self):
-        return struct.unpack(f"={THREADS}Q", self.page[:])
+        return self.words.first(THREADS)
 
     def all_count(self, seconds=5.0):
         """True once every single thread has counted on from now."""

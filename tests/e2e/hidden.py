@@ -3,39 +3,26 @@ there more than once. The right one is read, exactly, or it is said why not; nev
 
 import os
 import shutil
-import subprocess
 import sys
 
+import hide
 from badinput import check_refused
 from modes import check_same_text, good, kernel_core
-from process import Victim, settled, thread_states, workplace
-from programs import Program, compiled, library
+from process import Victim, mappings, settled, thread_states, workplace
+from programs import Program, compiled, compiled_victim, library
 from report_checks import check_mallinfo2, check_report, check_schema
 from suite import Skip
+from tool import AS_NOBODY, of_nobody
 
-NOBODY = 65534
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 VICTIM, ARGS = "every-other", (2000, 500)
 
 
 def libc_path():
-    with open("/proc/self/maps", encoding="utf-8") as f:
-        for line in f:
-            path = line.split(maxsplit=5)[-1].strip()
-            if os.path.basename(path).startswith(("libc.so.", "libc-2.")):
-                return path
+    for mapping in mappings("self"):
+        if os.path.basename(mapping.path).startswith(("libc.so.", "libc-2.")):
+            return mapping.path
     raise Skip("this Python has no libc.so")
-
-
-def build_id(path):
-    """Of an ELF file, from its note; as bytes."""
-    note = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0"
-    with open(path, "rb") as f:
-        head = f.read(1 << 16)
-    at = head.find(note)
-    if at < 0:
-        raise Skip(f"{path} has no build-id")
-    return head[at + len(note):][:20]
 
 
 def another_version(path):
@@ -43,7 +30,9 @@ def another_version(path):
     the old name."""
     with open(path, "rb") as f:
         content = f.read()
-    mine = build_id(path)
+    mine = bytes.fromhex(hide.build_id(path) or "")
+    if not mine:
+        raise Skip(f"{path} has no build-id")
     content = content.replace(mine, bytes(b ^ 0xff for b in mine))
     content = content.replace(b"release version 2.", b"release version 9.")
     with open(path + ".new", "wb") as f:
@@ -147,23 +136,16 @@ def replaced_core(t, tool):
 def replaced_unprivileged(t, tool):
     """Nobody but root may open the mapped file: then the one of its name is there, with another
     build-id, and must not be used."""
-    if os.geteuid() != 0:
-        raise Skip("needs root, to become somebody else")
     with workplace() as place:
-        os.chmod(place, 0o755)
-        program = os.path.join(place, "heapwalk")
-        shutil.copy(tool.path, program)
-        mine = type(tool)(place)
-        somebody = f"setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "
-        build, copy = private_libc(tool, place, after=somebody)
+        theirs = of_nobody(tool, place)
+        build, copy = private_libc(tool, place, after=" ".join(AS_NOBODY) + " ")
         shutil.copy(os.path.join(tool.build, "victims", VICTIM), os.path.join(place, VICTIM))
         with open(os.path.join(place, "victims", "wrapped"), encoding="utf-8") as f:
             text = f.read()
         script(place, text.split("\n", 1)[1].replace(os.path.join(tool.build, "victims"), place))
         with wrapped(build, place) as victim:
             another_version(copy)
-            ran = mine.run("-J", "-p", victim.pid, cwd="/", user=NOBODY, group=NOBODY,
-                           extra_groups=[])
+            ran = theirs.run("-J", "-p", victim.pid)
             if ran.status == 2:  # libc's debug symbols are not installed
                 check_refused(t, ran, words=["build-id"])
             elif good(t, ran):
@@ -288,23 +270,12 @@ def other_root(t, tool, how):
 
 
 def static(t, tool, flag):
-    """Exact, or refused with the reason."""
     with workplace() as place:
-        tests = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "victims")
-        os.mkdir(os.path.join(place, "victims"))
-        program = os.path.join(place, "victims", "wrapped")
-        done = subprocess.run(
-            [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O1", "-fno-builtin",
-             "-pthread", flag, "-o", program, os.path.join(tests, VICTIM + ".c"),
-             os.path.join(tests, "victim.c")], capture_output=True, check=False)
-        if done.returncode != 0:
-            raise Skip(f"cc {flag} does not work here")
-        with wrapped(place, place) as victim:
+        compiled_victim(place, VICTIM, flag)
+        out = os.path.join(place, "out")
+        os.mkdir(out)
+        with Victim(place, out, VICTIM, ARGS) as victim:
             before = thread_states(victim.pid)
-            ran = tool.run("-J", "-p", victim.pid)
-            if ran.status == 2:
-                check_refused(t, ran, words=["debug|symbols|layout"])
-                raise Skip("glibc linked statically is not read yet: " + str(ran)[-150:])
             check_exact(t, tool, ["-p", victim.pid], victim)
             t.equal("target afterwards", settled(victim.pid, before), before)
 

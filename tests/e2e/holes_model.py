@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 HEAP_MAX = 64 << 20
-MINSIZE, HEADER = 32, 16
+MINSIZE = 32
 FREE = ("bin", "fastbin", "top")
 WORTH = 65536
 REMEMBERED = 128  # stretches that heapwalk tells apart for sure

@@ -9,7 +9,7 @@ import sys
 
 import chunk_checks
 from cases import Case
-from damage import MALLOC_STATE_BYTES, MIXED, Core, check_adds_up
+from damage import MALLOC_STATE_BYTES, MIXED, Core, check_sound
 from elfcore import PT_LOAD, PT_NOTE, headers, offset_of, peek, poke, thread_note
 from modes import running
 
@@ -54,7 +54,7 @@ def check_bounded(t, tool, core, data):
     if not t.equal(f"status ({-signal.SIGALRM}: too slow), {done.stderr[:300]}", status, 1):
         return None
     report = json.loads(done.stdout)
-    check_adds_up(t, "report", report)
+    check_sound(t, "report", report)
     return report
 
 

@@ -5,8 +5,9 @@ import struct
 
 import chunk_checks
 from cases import Case
+from machine import machine_of
 from modes import check_dumped, check_live, check_same_text, good, kernel_core, running
-from process import settled, thread_states
+from process import settled, status_bytes, thread_states
 from report_checks import check_mallinfo2, check_report
 from suite import Skip
 
@@ -25,14 +26,16 @@ def check_base_heap(t, tool, target, victim):
     t.equal(f"{ran}: status", ran.status, 1)
     if ran.status != 1:
         return
-    kinds = {f["kind"] for f in ran.json()["findings"]}
+    report = ran.json()
+    kinds = {f["kind"] for f in report["findings"]}
     t.equal("findings", kinds - {"note"}, {"other_malloc"})
-    t.equal("unaccounted", ran.json()["totals"]["unaccounted_bytes"], 0)
-    check_mallinfo2(t, ran.json(), victim)
+    t.equal("unaccounted", report["totals"]["unaccounted_bytes"], 0)
+    check_mallinfo2(t, report, victim)
     ran = tool.run("-f", "malloc_info", *target)
     check_same_text(t, "malloc_info", ran.out, victim.text("malloc_info.xml"))
     listed = chunk_checks.parse(tool.run("--chunks", "-f", "csv", *target).out)
-    used = {c.pointer: c.bytes - chunk_checks.USED_COST for c in listed if c.state == "in use"}
+    cost = machine_of(report).word
+    used = {c.pointer: c.bytes - cost for c in listed if c.state == "in use"}
     missing = [hex(p) for p, usable in victim.blocks().items() if used.get(p) != usable]
     t.equal("live blocks that are not listed", missing[:5], [])
 
@@ -68,12 +71,6 @@ def lost_chunk(t, tool):
 # ---- pages that were never touched ---------------------------------------------------------------
 
 
-def page_tables(pid):
-    """KiB."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
-        return int(next(line for line in f if line.startswith("VmPTE:")).split()[1])
-
-
 def present_pages(pid, start, size):
     with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as f:
         f.seek(start // PAGE * 8)
@@ -87,7 +84,7 @@ def untouched(t, tool, kind):
     with running(tool.build, Case("sparse", "sparse", (kind, 256))) as victim:
         (start, size), = victim.expectations("sparse")
         where = victim.pid, int(start, 16), int(size)
-        before, tables = thread_states(victim.pid), page_tables(victim.pid)
+        before, tables = thread_states(victim.pid), status_bytes(victim.pid, "VmPTE")
         t.equal("pages present in the beginning", present_pages(*where), 0)
         ran = tool.run("-J", "--max-pause", "none", "-p", victim.pid, timeout=60)
         if good(t, ran):
@@ -95,8 +92,8 @@ def untouched(t, tool, kind):
             check_mallinfo2(t, ran.json(), victim)
         t.equal("pages present afterwards", present_pages(*where), 0)
         # To read libc's own pages may take a table or two; a walk over all these would take 512 KiB.
-        grown = page_tables(victim.pid) - tables
-        t.check(grown <= 32, f"page tables grew by {grown} KiB")
+        grown = status_bytes(victim.pid, "VmPTE") - tables
+        t.check(grown <= 32 << 10, f"page tables grew by {grown} bytes")
         t.equal("threads afterwards", settled(victim.pid, before), before)
 
 

@@ -1,13 +1,11 @@
 """--max-pause: the process runs again by then, and what was read later is what it would have been."""
 
-import mmap
-import os
 import signal
 import time
 
 from harmless import Ticker
 from modes import good
-from process import Victim, thread_states, wait_for, workplace
+from process import Victim, Words, wait_for, workplace
 from report_checks import check_schema, without_volatile
 
 MIB, BUDGET_MS = 384, 20
@@ -28,23 +26,19 @@ class Clocked:
     def __init__(self, build, directory, mib=MIB):
         self.victim = Victim(build, directory, "fork-gap", (mib,))
         self.pid = self.victim.pid
-        with open(os.path.join(directory, "gap"), "r+b") as f:
-            self.page = mmap.mmap(f.fileno(), 32)
-        self.word = memoryview(self.page).cast("Q")
+        self.words = Words(directory, "gap")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.word.release()
-        self.page.close()
         self.victim.close()
 
     def gap(self, tool, *options):
         """The longest gap in nanoseconds while heapwalk was at work, and what it said."""
-        self.word[0] = 0
+        self.words[0] = 0
         ran = tool.run("-v", *options, "-p", self.pid)
-        return self.word[0], ran
+        return self.words[0], ran
 
 
 def runs_again(t, tool):
@@ -92,6 +86,30 @@ def two_walks(t, tool):
         for key in ("method", "findings", "finding_counts"):
             report[key] = want[key]
         t.equal("report", without_volatile(report), without_volatile(want))
+
+
+def small_ones_first(t, tool):
+    """A busy main arena that is too large for the time there is does not cost that of the others."""
+    others, reports = range(1, 5), []
+    with workplace() as place, Victim(tool.build, place, "lopsided", (MIB, len(others)),
+                                      env={"MALLOC_ARENA_MAX": "9"}) as victim:
+        for _ in range(ROUNDS):
+            ran = tool.run("-J", "--max-pause", BUDGET_MS, "-p", victim.pid)
+            if not t.equal(str(ran), ran.status, 1):
+                return
+            reports.append(ran.json())
+            check_schema(t, reports[-1])
+            rows = reports[-1]["arenas"]
+            t.equal("order", [row["index"] for row in rows], [0, *others])
+            t.check(rows[0]["moved"], "the main arena cannot be exact")
+            t.check(any("was let go after" in text for text in notes(reports[-1])),
+                    f"{notes(reports[-1])}")
+            if not any(rows[i]["moved"] for i in others):
+                break
+    t.note(f"pauses {[r['method']['pause_ns'] / 1e6 for r in reports]} ms")
+    t.equal("moved", [i for i in others if rows[i]["moved"]], [])
+    for i in others:
+        t.check(rows[i]["locked"] or rows[i]["unaccounted_bytes"] == 0, f"{rows[i]}")
 
 
 def told(t, tool):
@@ -147,7 +165,7 @@ def terminal_stop(t, tool):
                 time.sleep(0.02)
             t.equal("status", process.wait(timeout=30), 0)
         t.check(caught > 0, "never caught in the act: this shows nothing")
-        t.check(all(p == 0 for _, p in thread_states(ticker.pid).values()), "traced")
+        t.check(ticker.untraced(), "traced")
 
 
 def refused(t, tool):
@@ -163,6 +181,7 @@ def refused(t, tool):
 def run(suite, tool, _args):
     suite.run("maxpause/runs-again", runs_again, tool)
     suite.run("maxpause/two-walks", two_walks, tool)
+    suite.run("maxpause/small-ones-first", small_ones_first, tool)
     suite.run("maxpause/told", told, tool)
     suite.run("maxpause/small-heap", small_heap, tool)
     suite.run("maxpause/quiet-moment", quiet_moment, tool)

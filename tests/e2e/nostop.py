@@ -1,41 +1,21 @@
 """--no-stop: nothing is done to the process, and what it holds is told all the same."""
 
-import os
-import subprocess
-import sys
 import time
 
 from busy import BUSY
 from harmless import Ticker
 from modes import good, running
 from process import Victim, thread_states, workplace
-from programs import Program, compiled
+from programs import Program, compiled, tracer_of
 from report_checks import check_schema, without_volatile
-from suite import Skip
-from tool import under_strace
-
-SEIZE = """
-import ctypes, sys, time
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.ptrace(0x4206, int(sys.argv[1]), None, None) == 0
-print("ready", flush=True)
-time.sleep(600)
-"""
+from tool import calls_of
 
 
 def not_one_ptrace(t, tool):
     """By what strace sees of heapwalk."""
     with workplace() as place, Victim(tool.build, place, "ticker", (8, 5)) as victim:
-        log = os.path.join(place, "calls")
-        command = ["strace", "-f", "-o", log, tool.path, "-J", "--no-stop", "-p", str(victim.pid)]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=120, check=False,
-                                  env=under_strace())
-        except FileNotFoundError as none:
-            raise Skip("no strace here") from none
-        t.equal("status", done.returncode, 0)
-        with open(log, encoding="utf-8", errors="replace") as f:
-            calls = f.read()
+        ran, calls = calls_of(tool, place, "-J", "--no-stop", "-p", victim.pid)
+        good(t, ran)
         t.check("process_vm_readv" in calls, "strace saw nothing")
         for call in ("ptrace(", "kill(", "process_vm_writev("):
             t.check(call not in calls, f"there is a {call}")
@@ -71,7 +51,7 @@ def traced_by_another(t, tool):
     """A second tracer is refused; a reader is not."""
     with workplace() as place, Victim(tool.build, place, "mixed") as victim:
         free = tool.run("-J", "-p", victim.pid)
-        with Program(place, [sys.executable, "-c", SEIZE, str(victim.pid)]) as tracer:
+        with tracer_of(place, victim.pid) as tracer:
             ran = tool.run("-p", victim.pid)
             t.equal(str(ran), ran.status, 2)
             t.check(f"traced by pid {tracer.pid}".encode() in ran.err, str(ran))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import stat
 import subprocess
 
@@ -118,8 +119,8 @@ def broken_pipe(t, tool):
     """`heapwalk --chunks | head -1`: it ends, quietly enough, and lets the target go."""
     with running(tool.build, Case("target", "every-other", (100000, 100))) as victim:
         before = thread_states(victim.pid)
-        process = subprocess.Popen([tool.path, "--chunks", "-f", "csv", "-p", str(victim.pid)],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=tool.env)
+        process = tool.start("--chunks", "-f", "csv", "-p", victim.pid, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
         process.stdout.readline()
         process.stdout.close()
         err = process.stderr.read()
@@ -185,17 +186,11 @@ def about(t, tool):
     t.check(b"heapwalk" in ran.out, "-V does not say heapwalk")
 
 
-def moved(t, tool):
-    """A target in another directory, whose program and libc are named by other paths, or gone."""
+def deleted_program(t, tool):
     with workplace() as place:
         copy = os.path.join(place, "victims")
         os.mkdir(copy)
-        with open(os.path.join(tool.build, "victims", "every-other"), "rb") as f:
-            program = f.read()
-        path = os.path.join(copy, "every-other")
-        with open(path, "wb") as f:
-            f.write(program)
-        os.chmod(path, 0o755)
+        path = shutil.copy(os.path.join(tool.build, "victims", "every-other"), copy)
         with running(place, Case("target", "every-other", (1000, 500))) as victim:
             os.unlink(path)
             ran = tool.run("-f", "malloc_info", "-p", victim.pid)
@@ -216,4 +211,4 @@ def run(suite, tool, _args):
     suite.run("output/options", options, tool)
     suite.run("output/chunk-formats", chunk_formats, tool)
     suite.run("output/help", about, tool)
-    suite.run("output/deleted-program", moved, tool)
+    suite.run("output/deleted-program", deleted_program, tool)

@@ -1,12 +1,15 @@
 """Victims: starting one, reading its oracle, and looking at the state of its threads."""
 
+import mmap
 import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 import tempfile
 import time
+from typing import NamedTuple
 
 from machine import MACHINES, TAG
 
@@ -37,6 +40,40 @@ def thread_states(pid):
     return states
 
 
+def all_in(pid, state):
+    return all(s == state for s, _ in thread_states(pid).values())
+
+
+def untraced(pid):
+    return all(tracer == 0 for _, tracer in thread_states(pid).values())
+
+
+class Mapping(NamedTuple):
+    start: int
+    end: int
+    permissions: str
+    offset: int
+    path: str
+
+
+def mappings(pid):
+    """What /proc/PID/maps tells."""
+    found = []
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+        for line in f:
+            words = line.split(maxsplit=5)
+            start, end = (int(n, 16) for n in words[0].split("-"))
+            path = words[5].strip() if len(words) > 5 else ""
+            found.append(Mapping(start, end, words[1], int(words[2], 16), path))
+    return found
+
+
+def status_bytes(pid, key):
+    """A size in /proc/PID/status."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(next(line for line in f if line.startswith(key + ":")).split()[1]) << 10
+
+
 def wait_for(condition, seconds=5.0):
     """Poll until condition() is true; its last value."""
     end = time.monotonic() + seconds
@@ -54,6 +91,23 @@ def settled(pid, before, seconds=2.0):
 
 def unlimited_core():
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+class Words:
+    """The words of 64 bits that a victim shares in a file."""
+
+    def __init__(self, directory, name):
+        with open(os.path.join(directory, name), "r+b") as f:
+            self.map = mmap.mmap(f.fileno(), 0)
+
+    def __getitem__(self, i):
+        return struct.unpack_from("=Q", self.map, 8 * i)[0]
+
+    def __setitem__(self, i, value):
+        struct.pack_into("=Q", self.map, 8 * i, value)
+
+    def first(self, count):
+        return struct.unpack_from(f"={count}Q", self.map)
 
 
 class Victim:
@@ -78,7 +132,7 @@ class Victim:
             self._await_ready()
             for words in self.expectations("pid"):
                 self.pid = int(words[0])
-            wait_for(lambda: all(s == "S" for s, _ in thread_states(self.pid).values()), 1)
+            wait_for(lambda: all_in(self.pid, "S"), 1)
         except BaseException:
             self.close()
             raise

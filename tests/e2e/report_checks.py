@@ -49,6 +49,13 @@ def check_complete(t, report):
     t.equal("findings other than notes", bad, [])
 
 
+def check_adds_up(t, what, report):
+    """The identity, which holds whatever happened to the heap."""
+    for row in (report["totals"], *report["arenas"]):
+        parts = sum(row[p + "_bytes"] for p in PARTS)
+        t.equal(f"{what}: sum of parts", parts, row["system_bytes"])
+
+
 def close_to(a, b):
     """Ratios, which may have been rounded for print."""
     return a is not None and b is not None and abs(a - b) < 5e-5

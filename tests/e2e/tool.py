@@ -2,15 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 
+from suite import Skip
+
 ESCAPE = b"\x1b"
-
-
-def under_strace():
-    """The environment for a run under strace: there the leak check of sanitizers does not work."""
-    sanitizers = os.environ.get("ASAN_OPTIONS", "")
-    return {**os.environ, "ASAN_OPTIONS": f"{sanitizers}:detect_leaks=0"}
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
 class Ran:
@@ -51,11 +50,34 @@ class Tool:
         return Ran(args, done.returncode, done.stdout, done.stderr)
 
     def start(self, *args, **kwargs):
-        return subprocess.Popen(
-            [*self.command, *[str(a) for a in args]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=self.env,
-            **kwargs,
-        )
+        """Do not wait for the end. Output goes nowhere, unless it is said where."""
+        quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+        return subprocess.Popen([*self.command, *[str(a) for a in args]], env=self.env,
+                                **{**quiet, **kwargs})
+
+
+def under_strace(tool, log, *options):
+    """heapwalk, always run by strace, which writes what it sees to the file `log`."""
+    if not shutil.which("strace"):
+        raise Skip("no strace here")
+    traced = Tool(tool.build, prefix=("strace", "-f", *options, "-o", log))
+    # The leak check of sanitizers does not work there.
+    traced.env["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    return traced
+
+
+def calls_of(tool, place, *args):
+    """What a run left behind, and the system calls that strace saw of it, in lines."""
+    log = os.path.join(place, "calls")
+    ran = under_strace(tool, log).run(*args)
+    with open(log, encoding="utf-8", errors="replace") as f:
+        return ran, f.read()
+
+
+def of_nobody(tool, place):
+    """heapwalk as run by the user nobody, from a directory where that user gets at it."""
+    if os.geteuid() != 0:
+        raise Skip("needs root, to become somebody else")
+    os.chmod(place, 0o755)
+    shutil.copy(tool.path, place)
+    return Tool(place, prefix=AS_NOBODY)

@@ -9,6 +9,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 
+from cases import tunables
 from modes import kernel_core, why_no_kernel_core
 from process import Victim, workplace
 from programs import Program, compiled, library
@@ -28,10 +29,6 @@ class Steps:
     rules: str
     env: dict = field(default_factory=dict)
     victim: str = "steps"
-
-
-def tunables(*settings):
-    return {"GLIBC_TUNABLES": ":".join("glibc.malloc." + s for s in settings)}
 
 
 ARENAS = {"MALLOC_ARENA_MAX": "100"}

@@ -3,21 +3,11 @@
 from cases import Case
 from chunk_checks import parse
 from modes import good, running
+from process import mappings
 from text_checks import check_text
 
 TARGET = Case("target", "tcache", (7, 7))
 UNMAPPED = 0x10
-
-
-def mappings(pid):
-    """[(start, end, path)] of a process."""
-    found = []
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-        for line in f:
-            words = line.split(maxsplit=5)
-            start, end = (int(x, 16) for x in words[0].split("-"))
-            found.append((start, end, words[5].strip() if len(words) > 5 else "", words[1]))
-    return found
 
 
 def ask(t, tool, pid, address):
@@ -51,11 +41,11 @@ def answers(t, tool):
             says(t, tool, pid, "top", top.address + 100, "top")
         for part in [c for c in chunks if c.state == "overhead"][:1]:
             says(t, tool, pid, "overhead", part.address + 1, "overhead")
-        for start, end, path, flags in mappings(pid):
-            if path == "[stack]":
-                says(t, tool, pid, "the main stack", end - 64, "stack")
-            elif "libc.so" in path and "x" in flags:
-                says(t, tool, pid, "libc's text", (start + end) // 2, "libc")
+        for m in mappings(pid):
+            if m.path == "[stack]":
+                says(t, tool, pid, "the main stack", m.end - 64, "stack")
+            elif "libc.so" in m.path and "x" in m.permissions:
+                says(t, tool, pid, "libc's text", (m.start + m.end) // 2, "libc")
         says(t, tool, pid, "nothing", UNMAPPED, "not mapped")
         says(t, tool, pid, "nothing at the end", 2**64 - 1, "not mapped")
 

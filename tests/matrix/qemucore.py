@@ -12,7 +12,8 @@ import glob
 import os
 import signal
 import struct
-from dataclasses import dataclass
+
+from process import mappings
 
 PT_LOAD, PT_NOTE = 1, 4
 NT_PRSTATUS, NT_FILE, NT_ARM_TLS = 1, 0x46494C45, 0x401
@@ -21,32 +22,12 @@ SEGMENT = struct.Struct("<IIQQQQQQ")  # an Elf64_Phdr
 TID_OFFSET = 32  # pr_pid in an elf_prstatus of 64 bits
 
 
-@dataclass
-class Mapping:
-    start: int
-    end: int
-    offset: int
-    path: str
-
-
-def mappings(pid):
-    """The file mappings of a process. The emulator maps a program's files where the program sees
-    them."""
-    found = []
-    with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
-        for line in f:
-            words = line.split(maxsplit=5)
-            if len(words) == 6 and words[5].startswith("/"):
-                start, end = (int(n, 16) for n in words[0].split("-"))
-                found.append(Mapping(start, end, int(words[2], 16), words[5].strip()))
-    return found
-
-
 def qemu_core(victim):
     """Make the victim dump core by its emulator: the path. It is dead then."""
     with open(f"/proc/{victim.pid}/coredump_filter", "w", encoding="ascii") as f:
         f.write("0")  # for the core of the emulator itself, which may come too
-    victim.mapped = mappings(victim.pid)
+    # The emulator maps a program's files where the program sees them.
+    victim.mapped = [m for m in mappings(victim.pid) if m.path.startswith("/")]
     os.kill(victim.pid, signal.SIGABRT)
     victim.process.wait(timeout=120)
     found = glob.glob(os.path.join(victim.directory, f"qemu_*_{victim.pid}.core"))

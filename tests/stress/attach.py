@@ -1,12 +1,13 @@
 """Attached to again and again: 300 threads in malloc and free, a third of them coming and going."""
 
 import signal
+import subprocess
 import time
 
 from busy import check_snapshot
 from process import Victim, workplace
 from snapshot import wait_until_traced
-from watch import check_let_go, knows, own_tool, some_moment, started
+from watch import check_let_go, own_tool, some_moment
 
 STEADY, LINES, BLOCKS = 200, 100, 60
 PATIENCE = 120  # seconds after which a run counts as hanging
@@ -62,19 +63,18 @@ def killed(t, tool, rounds):
     numbers = (signal.SIGKILL, signal.SIGINT, signal.SIGPIPE)
     with workplace() as place, swarm(tool.build, place) as victim:
         tool = own_tool(tool, place)
-        ways = [way for way in WAYS if knows(tool, *way)]
         began, in_time = time.monotonic(), 0
         tool.run("-J", "-p", victim.pid, timeout=PATIENCE)
         took = time.monotonic() - began
         for i in rounds.of(t):
-            way = ways[i % len(ways)]
-            number = numbers[i // len(ways) % len(numbers)]
+            way = WAYS[i % len(WAYS)]
+            number = numbers[i // len(WAYS) % len(numbers)]
             form = "--chunks" if number == signal.SIGPIPE else "-J"
-            process = started(tool, form, *way, "-p", victim.pid)
+            process = tool.start(form, *way, "-p", victim.pid, stdout=subprocess.PIPE)
             status = end_by(process, number, victim.pid, took, early=i % 2)
             in_time += status not in (0, 1)
             check_let_go(t, tool, victim.pid, f"round {i}, {' '.join(way)} {number.name}")
-        t.note(f"{len(ways)} ways to read, caught in the act {in_time} times")
+        t.note(f"{len(WAYS)} ways to read, caught in the act {in_time} times")
 
 
 def run(suite, tool, rounds):

@@ -4,10 +4,9 @@ import os
 import statistics
 import time
 
-from process import Victim, thread_states, workplace
-from report_checks import PARTS, check_schema
-from suite import Skip
-from watch import Page, held, knows, own_tool
+from process import Victim, Words, thread_states, workplace
+from report_checks import check_adds_up, check_schema
+from watch import held, own_tool
 
 LIVE, LEAST, MOST, GAP = range(4)
 WITHIN = 0.02
@@ -37,22 +36,15 @@ def check_truth(t, what, ran, least, most):
 def check_running(t, what, ran):
     report = ran.json()
     t.equal(f"{what}: method.mode", report["method"]["mode"], "running")
-    for row in (report["totals"], *report["arenas"]):
-        parts = sum(row[p + "_bytes"] for p in PARTS)
-        t.equal(f"{what}: sum of parts", parts, row["system_bytes"])
+    check_adds_up(t, what, report)
     t.check(all("moved" in arena for arena in report["arenas"]), f"{what}: arenas[].moved")
     t.equal(f"{what}: complete and status", report["complete"], ran.status == 0)
 
 
 def never_stopped(t, tool, rounds):
-    if not knows(tool, "--no-stop"):
-        raise Skip("this build has no --no-stop")
     offs, told, gaps, idle, partial = [], [], [], [], 0
-    with workplace() as place, Victim(tool.build, place, "flood") as victim, \
-            Page(place, "flood") as words:
-        tool = own_tool(tool, place)
-        if "moved" not in tool.run("-J", "--no-stop", "-p", victim.pid).json()["arenas"][0]:
-            raise Skip("this build does not say which arenas moved")
+    with workplace() as place, Victim(tool.build, place, "flood") as victim:
+        tool, words = own_tool(tool, place), Words(place, "flood")
         for i in rounds.of(t):
             what = f"round {i}"
             begin_anew(words)

@@ -3,8 +3,8 @@
 import os
 import time
 
-from process import Victim, wait_for, workplace
-from watch import Page, check_let_go, own_tool, signals_of
+from process import Victim, Words, wait_for, workplace
+from watch import check_let_go, own_tool, signals_of
 
 WORDS, MOST = 4, 64  # of the victim's page: words of a thread, threads
 DONE, WRONG, WHY, LATEST = range(WORDS)
@@ -13,7 +13,8 @@ LATE = 5e9  # ns; a machine with other things to do may be late, but not so late
 
 
 def records(words, kinds):
-    return [list(words[WORDS * i:WORDS * (i + 1)]) for i in range(len(kinds))]
+    every = words.first(WORDS * len(kinds))
+    return [every[WORDS * i:WORDS * (i + 1)] for i in range(len(kinds))]
 
 
 def usual_signals(pid):
@@ -45,9 +46,8 @@ def check_waits(t, words, kinds, what, seconds=20):
 
 
 def undisturbed(t, tool, rounds, kinds, options):
-    with workplace() as place, Victim(tool.build, place, "waits", (kinds,)) as victim, \
-            Page(place, "waits") as words:
-        tool = own_tool(tool, place)
+    with workplace() as place, Victim(tool.build, place, "waits", (kinds,)) as victim:
+        tool, words = own_tool(tool, place), Words(place, "waits")
         check_waits(t, words, kinds, "before")
         before, began, pauses = usual_signals(victim.pid), time.monotonic(), []
         for i in rounds.of(t):

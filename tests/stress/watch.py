@@ -1,10 +1,8 @@
 """Looking after a target: what a tool that reads it must not leave behind."""
 
-import mmap
 import os
 import random
 import shutil
-import subprocess
 import time
 
 from process import thread_states, wait_for
@@ -37,11 +35,6 @@ def own_tool(tool, place):
     return Tool(place)
 
 
-def knows(tool, *options):
-    """Whether this heapwalk has these options."""
-    return tool.run(*options, "--version").status == 0
-
-
 def held(pid):
     """Threads that are traced or stopped: {tid: (state, tracer)}."""
     return {tid: state for tid, state in thread_states(pid).items()
@@ -72,28 +65,6 @@ def signals_of(pid):
         with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8") as f:
             found[int(tid)] = [line.split()[1] for line in f if line.startswith(SIGNALS)]
     return found
-
-
-def started(tool, *args):
-    """heapwalk with its standard output in a pipe."""
-    return subprocess.Popen([*tool.command, *map(str, args)], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=tool.env)
-
-
-class Page:
-    """The words that a victim shares in a file."""
-
-    def __init__(self, directory, name):
-        with open(os.path.join(directory, name), "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 0)
-        self.words = memoryview(self.map).cast("Q")
-
-    def __enter__(self):
-        return self.words
-
-    def __exit__(self, *_):
-        self.words.release()
-        self.map.close()
 
 
 def some_moment(seconds, rng=random.Random(2)):

@@ -108,8 +108,10 @@ static void reverse_heaps(struct arena *a, struct hw_arena *row)
     }
 }
 
-/* More of them at once are not expected while an arena is walked. */
-#define NEW_HEAPS 16
+/* More of them at once are not expected while an arena is walked; and an arena that grows faster than it is
+ * walked has to be left at some time. */
+#define NEW_HEAPS  16
+#define MORE_HEAPS 1024
 
 static bool is_known(const struct arena *a, hw_addr heap)
 {
@@ -127,6 +129,18 @@ static void set_end(struct region *r, struct hw_heap *row, const struct hw_objec
         r->end = r->first;
     row->bytes = r->end - r->start;
     row->mprotect_bytes = hw_known(hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0));
+}
+
+/* Which heap is the last by now decides how each of them ends. */
+static void mark_last(struct walk *w, struct arena *a)
+{
+    hw_addr last = heap_of(w, a->top);
+    for (size_t i = 0; i < a->regions.count; i++) {
+        struct region *r = &a->regions.data[i];
+        r->last_heap = r->start == last;
+        if (r->last_heap)
+            a->last = i;
+    }
 }
 
 /* There is no heap where `from`, a member of the arena or of one of its heaps, leads to. */
@@ -167,6 +181,7 @@ static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
         hw_object_deinit(&info);
     }
     reverse_heaps(a, row);
+    mark_last(w, a);
     return rc;
 }
 
@@ -187,34 +202,50 @@ static void check_heaps(struct walk *w, unsigned index)
                         index, sum, a->system_bytes);
 }
 
-int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw_error *err)
+/* Add the heaps between the one that holds top and those that are known, the oldest first. */
+static int add_new_heaps(struct walk *w, unsigned index, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[index];
-    struct hw_arena *row = &w->report->arenas.data[index];
     struct hw_object info;
-    hw_addr fresh[NEW_HEAPS], last = heap_of(w, a->top);
+    hw_addr fresh[NEW_HEAPS], heap = heap_of(w, a->top);
     size_t count = 0;
     int rc = HW_OK;
-    if (glibc_heap_is_sane(w, a->regions.data[region].start, a->address, &info))
-        set_end(&a->regions.data[region], &row->heaps.data[region], &info);
-    hw_object_deinit(&info);
-    for (hw_addr heap = last; heap && count < NEW_HEAPS && !is_known(a, heap);) {
-        bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
-        if (sane)
+    bool sane = true;
+    while (sane && count < NEW_HEAPS && a->more + count < MORE_HEAPS && !is_known(a, heap)) {
+        sane = glibc_heap_is_sane(w, heap, a->address, &info);
+        if (sane) {
             fresh[count++] = heap;
-        heap = sane ? hw_fetch(&info, GLIBC_F_HEAP_PREV, 0) : 0;
+            heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
+        }
         hw_object_deinit(&info);
     }
+    if (!is_known(a, heap)) /* there are more of them, or what leads to them is torn */
+        glibc_excuse(w, a, 0);
+    a->more += count;
     while (count-- > 0 && rc == HW_OK) {
         if (glibc_heap_is_sane(w, fresh[count], a->address, &info))
             rc = glibc_add_heap(w, index, fresh[count], &info, err);
         hw_object_deinit(&info);
     }
-    for (size_t i = 0; i < a->regions.count; i++) {
-        struct region *r = &a->regions.data[i];
-        r->last_heap = r->start == last;
-        r->last_fence = r->last_heap ? 0 : chunk_last_fence(&w->rules, r->end);
+    return rc;
+}
+
+int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[index];
+    struct hw_arena *row = &w->report->arenas.data[index];
+    struct hw_object info;
+    int rc = HW_OK;
+    if (glibc_heap_is_sane(w, a->regions.data[region].start, a->address, &info))
+        set_end(&a->regions.data[region], &row->heaps.data[region], &info);
+    hw_object_deinit(&info);
+    if (!a->regions.data[a->last].last_heap ||
+        a->regions.data[a->last].start != heap_of(w, a->top)) {
+        rc = add_new_heaps(w, index, err);
+        mark_last(w, a);
     }
+    struct region *r = &a->regions.data[region];
+    r->last_fence = r->last_heap ? 0 : chunk_last_fence(&w->rules, r->end);
     return rc;
 }
 
@@ -265,7 +296,9 @@ static int read_ring(struct walk *w, unsigned *last, struct hw_error *why, struc
     while (next != w->g->main_arena && rc == HW_OK) {
         struct hw_object state = {0};
         *last = (unsigned)w->arenas.count - 1;
-        if (*last + 1 >= MAX_ARENAS || loop_guard_repeats(&guard, next))
+        /* A ring that changes under us might be walked for ever without meeting the guard's mark. */
+        bool again = glibc_moving(w) && glibc_arena_index(w, next) >= 0;
+        if (*last + 1 >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))
             hw_fail(why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
         if (why->code || !glibc_read_thread_arena(w, next, &state, why)) {
             hw_object_deinit(&state);

@@ -29,8 +29,9 @@ static struct flaw cut_loop(struct walk *w, unsigned arena, unsigned bin, size_t
 {
     struct hw_list *list = &w->report->arenas.data[arena].fast[bin];
     struct tally dropped = {0};
+    struct cached of = {.bin = (uint16_t)bin, .state = HW_PARKED};
     if (!w->sweep.blocks)
-        chunk = glibc_cut_loop(w, first, chunk, &dropped);
+        chunk = glibc_cut_loop(w, first, &of, chunk, &dropped);
     list->chunks -= dropped.chunks;
     list->bytes -= dropped.bytes;
     return (struct flaw){.what = "a loop, maybe freed twice:", .at = chunk};

@@ -57,8 +57,22 @@ static void describe(struct walk *w)
     r->allocator.main_arena = g->main_arena;
 }
 
+/* What to do about an arena that is half changed. */
+static const char *advice(const struct hw_target *t)
+{
+    if (t->who.kind != HW_TARGET_LIVE)
+        return "";
+    if (!t->stood)
+        return "; try again";
+    return t->held_by
+               ? "; it will be as long as the process stands still: let the debugger continue "
+                 "it, then try again"
+               : "; it will be as long as the process stands still: let it go on (kill "
+                 "-CONT), then try again";
+}
+
 /* What is wrong with an arena that somebody was changing is probably only half done. */
-static void excuse_locked(struct hw_report *r)
+static void excuse_locked(const struct hw_target *t, struct hw_report *r)
 {
     for (size_t i = 0; i < r->arenas.count; i++) {
         bool flawed = false;
@@ -68,51 +82,17 @@ static void excuse_locked(struct hw_report *r)
             hw_report_add(
                 r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
                 "arena %zu was locked: a thread was just changing it, so what is wrong with "
-                "it is probably only half done; try again",
-                i);
+                "it is probably only half done%s",
+                i, advice(t));
     }
-}
-
-/* The linear walk is going to read these regions, one after the other: of `count` arenas, from `first`
- * on. */
-static int plan_reading(struct walk *w, size_t first, size_t count, struct hw_error *err)
-{
-    HW_VEC(struct hw_range) ranges = {0};
-    int rc = HW_OK;
-    for (size_t i = first; i < first + count; i++)
-        for (size_t k = 0; k < w->arenas.data[i].regions.count && rc == HW_OK; k++) {
-            const struct region *r = &w->arenas.data[i].regions.data[k];
-            if (!hw_vec_push(&ranges, (struct hw_range){r->first, r->end}))
-                rc = hw_fail(err, HW_ERR_NOMEM, "no memory for regions");
-        }
-    if (rc == HW_OK)
-        rc = hw_window_plan(&w->window, ranges.data, ranges.count, err);
-    hw_vec_free(&ranges);
-    return rc;
-}
-
-static int walk_arenas(struct walk *w, struct hw_error *err)
-{
-    int rc = plan_reading(w, 0, w->arenas.count, err);
-    for (unsigned i = 0; i < w->arenas.count && rc == HW_OK && !w->stopped; i++) {
-        rc = glibc_begin_arena(w, i, err);
-        /* Nothing of an arena that may change may have been read before its state was. */
-        if (rc == HW_OK && glibc_moving(w))
-            rc = plan_reading(w, i, 1, err);
-        if (rc == HW_OK)
-            rc = glibc_walk_arena(w, i, err);
-    }
-    return rc;
 }
 
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
     if ((rc = glibc_find_stretches(w, err)) != HW_OK || (rc = glibc_read_params(w, err)) != HW_OK ||
-        (rc = glibc_read_arenas(w, err)) != HW_OK)
-        return rc;
-    glibc_decide_links(w);
-    if ((rc = glibc_read_tcaches(w, err)) != HW_OK)
+        (rc = glibc_read_arenas(w, err)) != HW_OK || (rc = glibc_decide_links(w, err)) != HW_OK ||
+        (rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
     w->report->lists_known = w->sink->want_lists || w->sink->want_bins || w->sink->want_check;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
@@ -135,16 +115,19 @@ static int walk_all(struct walk *w, struct hw_error *err)
                                   main->system_bytes == 0 && w->report->params.n_mmaps.n == 0;
     if (w->sink->ready)
         w->sink->ready(w->sink->ctx);
-    if ((rc = glibc_prepare_motion(w, err)) != HW_OK || (rc = walk_arenas(w, err)) != HW_OK)
+    if ((rc = glibc_prepare_motion(w, err)) != HW_OK ||
+        (rc = glibc_walk_first_arenas(w, err)) != HW_OK)
         return rc;
-    if (rc == HW_OK && !w->stopped) {
+    if (!w->stopped)
         rc = glibc_walk_mmapped(w, err);
-        if (rc == HW_OK)
-            rc = glibc_settle_motion(w, err);
+    if (rc == HW_OK && !w->stopped)
+        rc = glibc_walk_other_arenas(w, err);
+    if (rc == HW_OK && !w->stopped) {
+        rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
         glibc_report_rescued(w);
         glibc_end_check(w);
-        excuse_locked(w->report);
+        excuse_locked(w->target, w->report);
     }
     return rc;
 }
@@ -180,6 +163,7 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     hw_vec_free(&w.cached);
     hw_vec_free(&w.lost);
     hw_vec_free(&w.places);
+    hw_vec_free(&w.order);
     hw_vec_free(&w.caches);
     hw_vec_free(&w.stretches);
     hw_vec_free(&w.occupied);

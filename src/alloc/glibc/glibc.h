@@ -8,11 +8,13 @@
  *     params.c   mp_ -> parameters, HEAP_MAX_SIZE
  *     arenas.c   the ring of arenas; heaps of thread arenas through heap_info
  *     verify.c   is this really an arena? called before anything is believed
+ *     caches.c   thread_arena and tcache of each thread
  *     tcache.c   \  free lists: a chunk that a tcache or fastbin holds looks in use to its
- *     fastbin.c   > neighbour, so these are read before the linear walk
- *     bins.c     /  (links.c: how they are linked; bins only where the sink wants them)
+ *     fastbin.c   > neighbour, so these are read before the linear walk (links.c: how they are
+ *     bins.c     /  linked; follow.c: many at a time; bins only where the sink wants them)
  *     regions.c  which pieces of memory the main arena consists of
  *     spans.c    where to look for memory that no list names
+ *     order.c    which arenas are walked, and when
  *     walk.c     the linear walk: HERE THE STATE OF EVERY CHUNK IS DECIDED
  *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
  *     proof.c    the linear walk met what bins hold, and nothing else
@@ -133,6 +135,8 @@ struct arena {
     struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
+    size_t last;                 /* thread arenas: the region that was the last heap, ... */
+    size_t more;                 /* ... and how many heaps have been found since the first look */
     uint64_t lost;               /* bytes of its regions that no block has */
     uint64_t top_bytes;          /* that were given out as top, ... */
     uint64_t cached_bytes;       /* ... and as chunks of tcaches and fastbins */
@@ -192,8 +196,10 @@ struct walk {
     struct hw_window scan; /* for resync.c, once it is needed */
     struct hw_seeker seeker;
     struct sweep sweep;
-    uint64_t looks;    /* budget of resync.c */
-    uint64_t uncounts; /* budget of links.c */
+    uint64_t looks;     /* budget of resync.c */
+    uint64_t uncounts;  /* budget of links.c, ... */
+    unsigned cuts;      /* ... too */
+    uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
     enum link_kind link;
     int64_t link_votes;     /* above 0: mangled */
     uint64_t link_nulls;    /* votes for the end of a plain list */
@@ -210,6 +216,8 @@ struct walk {
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
     HW_VEC(struct place) places;   /* of all arenas, sorted; once all regions are known */
     struct motion loose;           /* of what belongs to no arena */
+    HW_VEC(unsigned) order;        /* the arenas that are to be walked, ... */
+    size_t first;                  /* ... so many of them before mmapped chunks: see order.c */
     struct hw_block batch[BATCH];  /* to be handed to the sink, of one arena */
     size_t batched;
     bool stopped; /* the sink asked to stop */
@@ -248,11 +256,13 @@ int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struc
 void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
 /* The arena's top cannot be where it says, and is looked for: report that, once. */
 void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where);
+/* Whether an arena may have so much system_mem. */
+bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 
-/* tcache.c: ask the heads of lists how links are stored (w->link). */
-void glibc_decide_links(struct walk *w);
+/* caches.c: find out how links are stored (w->link), from the structs or from the heads of lists. */
+int glibc_decide_links(struct walk *w, struct hw_error *err);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
@@ -282,17 +292,21 @@ struct flaw {
     hw_addr to; /* where its link leads to; 0: that does not matter */
 };
 
-/* links.c: let the link of a list's first chunk, stored at its user pointer `at`, vote on how links
- * are stored; then decide. Links lead to `distance` bytes before user pointers. */
+/* links.c: how links are stored, if the structs tell; else let the link of a list's first chunk, stored
+ * at its user pointer `at`, vote on that, then decide. Links lead to `distance` bytes before user
+ * pointers. */
+bool glibc_know_links(struct walk *w);
 void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance);
 void glibc_count_votes(struct walk *w);
 /* The link stored at `at`, whose bytes are `word`, as an address; 0 ends a list. */
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word);
 /* Add to w->cached. *full: not added, as there are more than can be. NOMEM. */
 int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err);
-/* What w->cached has from `first` on is a list in its order, and its last link leads back to `chunk`:
- * keep each chunk of it once. Returns the first one that was met twice; what was dropped is summed up. */
-hw_addr glibc_cut_loop(struct walk *w, size_t first, hw_addr chunk, struct tally *dropped);
+/* What w->cached has from `first` on of the list that `of` is in stands there in its order, and its last
+ * link leads back to `chunk`: keep each chunk of it once. Returns the first one that was met twice; what was
+ * dropped is summed up. */
+hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
+                       struct tally *dropped);
 /* A chunk of a tcache does not count: it is there twice, or nowhere. */
 void glibc_uncount(struct walk *w, const struct cached *c);
 /* Sort w->cached by address and report what is in it twice. */
@@ -360,8 +374,12 @@ int glibc_settle_motion(struct walk *w, struct hw_error *err);
 /* arenas.c: heaps that the arena has got since, and the end of the one that is region `region`. */
 int glibc_refresh_heaps(struct walk *w, unsigned arena, size_t region, struct hw_error *err);
 
-/* walk.c */
-int glibc_walk_arena(struct walk *w, unsigned arena, struct hw_error *err);
+/* walk.c: of one arena. */
+int glibc_walk_regions(struct walk *w, unsigned arena, struct hw_error *err);
+
+/* order.c: mmapped chunks come in between. */
+int glibc_walk_first_arenas(struct walk *w, struct hw_error *err);
+int glibc_walk_other_arenas(struct walk *w, struct hw_error *err);
 
 /* mmapped.c */
 int glibc_walk_mmapped(struct walk *w, struct hw_error *err);

@@ -45,20 +45,17 @@ void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance)
 }
 
 /* Structs that changed before or since tell, whatever is in the lists. */
-static bool know_links(const struct hw_layout *layout, const struct chunk_rules *r,
-                       enum link_kind *ret)
+bool glibc_know_links(struct walk *w)
 {
-    bool until_2_25 = r->alignment < 16;
-    bool until_2_29 = layout->field[GLIBC_F_TCACHE_COUNTS].size == 1;
-    bool since_2_35 = hw_has(layout, GLIBC_F_HEAP_PAGESIZE);
-    *ret = since_2_35 ? LINK_MANGLED : LINK_PLAIN;
+    bool until_2_25 = w->rules.alignment < 16;
+    bool until_2_29 = w->layout->field[GLIBC_F_TCACHE_COUNTS].size == 1;
+    bool since_2_35 = hw_has(w->layout, GLIBC_F_HEAP_PAGESIZE);
+    w->link = since_2_35 ? LINK_MANGLED : LINK_PLAIN;
     return until_2_25 || until_2_29 || since_2_35;
 }
 
 void glibc_count_votes(struct walk *w)
 {
-    if (know_links(w->layout, &w->rules, &w->link))
-        return;
     /* Where there are only ends of lists, plain ones are all 0 and mangled ones never. */
     bool plain = w->link_votes < 0 || (w->link_votes == 0 && w->link_nulls > 0);
     w->link = plain ? LINK_PLAIN : LINK_MANGLED;
@@ -78,21 +75,40 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
     return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
 }
 
-hw_addr glibc_cut_loop(struct walk *w, size_t first, hw_addr chunk, struct tally *dropped)
+static bool are_of_one_list(const struct cached *a, const struct cached *b)
 {
-    const struct cached *list = w->cached.data + first;
-    size_t count = w->cached.count - first, round = 1, start = 0;
-    while (round < count && list[count - round].address != chunk)
+    return a->tid == b->tid && a->bin == b->bin && a->state == b->state;
+}
+
+/* Each such list has to be searched for all of what was read with it. */
+#define CUTS_MAX 64
+
+hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
+                       struct tally *dropped)
+{
+    HW_VEC(hw_addr) list = {0};
+    bool room = w->cuts++ < CUTS_MAX;
+    for (size_t i = first; i < w->cached.count && room; i++)
+        if (are_of_one_list(&w->cached.data[i], of))
+            room = hw_vec_push(&list, w->cached.data[i].address);
+    size_t round = 1, start = 0, kept = first, met = 0;
+    while (round < list.count && list.data[list.count - round] != chunk)
         round++;
     /* All behind the first one of the loop comes again `round` further on. */
-    while (start + round < count && list[start].address != list[start + round].address)
+    while (start + round < list.count && list.data[start] != list.data[start + round])
         start++;
-    if (start + round < count)
-        chunk = list[start].address;
-    while (w->cached.count > first + start + round) {
-        hw_addr last = w->cached.data[--w->cached.count].address;
-        tally_add(dropped, last, size_at(w, last + w->rules.header));
+    for (size_t i = first; i < w->cached.count && room && list.count; i++) {
+        const struct cached *c = &w->cached.data[i];
+        if (!are_of_one_list(c, of) || met++ < start + round)
+            w->cached.data[kept++] = *c;
+        else
+            tally_add(dropped, c->address, size_at(w, c->address + w->rules.header));
     }
+    if (room && list.count) {
+        w->cached.count = kept;
+        chunk = list.data[start];
+    }
+    hw_vec_free(&list);
     return chunk;
 }
 

@@ -162,15 +162,27 @@ static hw_addr find_first(struct search *s, hw_addr from, hw_addr end, bool stri
     return 0;
 }
 
-hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end)
+/* Many gaps are searched one after the other, so what looks like one must not cost as much each time. */
+#define GAP_SEARCHES 4
+
+static hw_addr find_behind(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end,
+                           bool strict)
 {
     struct search s = begin_search(w, a);
-    hw_addr p = find_first(&s, gap, end, true);
+    uint64_t all = GAP_SEARCHES * s.budget, left = all > w->gap_steps ? all - w->gap_steps : 0;
+    uint64_t had = s.budget = s.budget < left ? s.budget : left;
+    hw_addr p = find_first(&s, gap, end, strict);
+    w->gap_steps += had - s.budget;
+    return p;
+}
+
+hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end)
+{
+    hw_addr p = find_behind(w, a, gap, end, true);
     if (p)
         return p;
     /* Foreign memory may have been taken and given back, and then the word is not fresh. */
-    s = begin_search(w, a);
-    p = find_first(&s, gap, end, false);
+    p = find_behind(w, a, gap, end, false);
     if (p && !glibc_excuse(w, &w->arenas.data[0], 0))
         hw_report_break(w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND, 0,
                         hw_known(p), (struct hw_maybe){0},

@@ -57,10 +57,11 @@ static void flaw(struct walk *w, unsigned index, struct arena *a, const char *wh
                     index, what, value);
 }
 
-/* The list of mappings may be out of date when the target runs. */
-static bool may_have_grown(const struct walk *w, const struct arena *a)
+bool glibc_is_possible(const struct walk *w, uint64_t system_bytes)
 {
-    return a->system_bytes / 4 <= w->private_bytes + ((uint64_t)256 << 20);
+    /* The list of mappings may be out of date when the target runs. */
+    uint64_t more = w->private_bytes + ((uint64_t)256 << 20);
+    return system_bytes <= w->private_bytes || (glibc_moving(w) && system_bytes / 4 <= more);
 }
 
 void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
@@ -68,7 +69,7 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
     uint64_t flags = hw_fetch(&a->state, GLIBC_F_FLAGS, 0);
     if (flags & ~(uint64_t)FLAGS_KNOWN)
         flaw(w, index, a, "impossible flags", flags);
-    if (a->system_bytes > w->private_bytes && !(glibc_moving(w) && may_have_grown(w, a))) {
+    if (!glibc_is_possible(w, a->system_bytes)) {
         flaw(w, index, a, "more system_mem than the target has memory", a->system_bytes);
         a->system_bytes = 0;
         a->distrusted = true;

@@ -356,7 +356,7 @@ static void walk_region(struct cursor *c)
     }
 }
 
-static int walk_regions(struct walk *w, unsigned index, struct hw_error *err)
+int glibc_walk_regions(struct walk *w, unsigned index, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[index];
     int rc = HW_OK;
@@ -375,30 +375,5 @@ static int walk_regions(struct walk *w, unsigned index, struct hw_error *err)
         rc = c.code;
     }
     glibc_flush(w);
-    return rc;
-}
-
-/* What lies in an arena that need not be walked was met, too. */
-static void pass_over(struct walk *w, const struct arena *a)
-{
-    for (size_t i = 0; i < a->regions.count; i++) {
-        const struct region *r = &a->regions.data[i];
-        for (size_t k = glibc_cached_from(w, r->start);
-             k < w->cached.count && w->cached.data[k].address < r->end; k++)
-            w->cached.data[k].seen = true;
-    }
-}
-
-int glibc_walk_arena(struct walk *w, unsigned index, struct hw_error *err)
-{
-    if (w->sink->known && w->sink->known(w->sink->ctx, index)) {
-        pass_over(w, &w->arenas.data[index]);
-        return HW_OK;
-    }
-    int rc = walk_regions(w, index, err);
-    if (rc == HW_OK && !w->stopped)
-        rc = glibc_prove_bins(w, index, err);
-    if (rc == HW_OK)
-        glibc_end_arena(w, index);
     return rc;
 }

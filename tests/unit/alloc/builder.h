@@ -36,6 +36,8 @@ struct result {
     HW_VEC(struct hw_block) blocks;
     uint64_t bytes_read; /* by the walk */
     uint64_t image_bytes;
+    size_t
+        at_enough; /* blocks told when the rest did not need a target that stands still; 0: never */
 };
 
 struct builder *builder_create(void);
@@ -108,6 +110,10 @@ bool builder_lists_read(const struct builder *b);
 /* What the listener says when it is asked whether it knows an arena. */
 typedef bool (*builder_known_fn)(const struct hw_arena *a);
 void builder_knows(struct builder *b, builder_known_fn fn);
+/* In which order it wants those that it does not know, and how many of them at once. When these are told,
+ * the target runs. */
+typedef size_t (*builder_schedule_fn)(unsigned *arenas, size_t count);
+void builder_schedules(struct builder *b, builder_schedule_fn fn);
 
 /* Link (once), walk, analyse. Roots and layout are given. */
 struct result *builder_walk(struct builder *b);

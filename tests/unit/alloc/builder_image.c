@@ -266,6 +266,11 @@ void builder_knows(struct builder *b, builder_known_fn fn)
     b->known = fn;
 }
 
+void builder_schedules(struct builder *b, builder_schedule_fn fn)
+{
+    b->schedule = fn;
+}
+
 bool builder_lists_read(const struct builder *b)
 {
     return b->lists_read;

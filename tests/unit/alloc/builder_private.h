@@ -50,6 +50,7 @@ struct builder {
     uint64_t main_system;
     builder_read_fn on_read;
     builder_known_fn known;
+    builder_schedule_fn schedule;
     bool moving, lists_read;
     struct hw_target_ops ops; /* those of a buffer target, but for reading */
 };

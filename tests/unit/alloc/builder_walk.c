@@ -2,9 +2,6 @@
 
 #include "analysis/analysis.h"
 
-#include <inttypes.h>
-#include <string.h>
-
 /* On no machine is there such a file. */
 #define LIBC_PATH "/no/such/directory/libc.so.6"
 
@@ -60,6 +57,8 @@ static struct hw_target *open_target(struct builder *b)
 
 struct recorder {
     struct result *result;
+    struct hw_target *target;
+    builder_schedule_fn schedule;
     builder_known_fn known;
     struct hw_analyzing *analyzing;
 };
@@ -90,6 +89,18 @@ static bool is_known(void *ctx, unsigned arena)
     return recorder->known(&recorder->result->report->arenas.data[arena]);
 }
 
+static size_t schedule(void *ctx, unsigned *arenas, size_t count)
+{
+    return ((const struct recorder *)ctx)->schedule(arenas, count);
+}
+
+static void on_enough(void *ctx)
+{
+    struct recorder *recorder = ctx;
+    recorder->result->at_enough = recorder->result->blocks.count;
+    recorder->target->moving = true;
+}
+
 static struct result *begin(struct builder *b, struct hw_target **t)
 {
     struct result *r = calloc(1, sizeof *r);
@@ -102,13 +113,16 @@ static struct result *begin(struct builder *b, struct hw_target **t)
     return r;
 }
 
-static void walk(const struct builder *b, struct result *r, void *state)
+static void walk(const struct builder *b, struct hw_target *t, struct result *r, void *state)
 {
-    struct recorder recorder = {.result = r, .known = b->known};
+    struct recorder recorder = {
+        .result = r, .target = t, .known = b->known, .schedule = b->schedule};
     struct hw_sink sink = {.report = r->report,
                            .ready = on_ready,
                            .blocks = on_blocks,
                            .known = b->known ? is_known : NULL,
+                           .schedule = b->schedule ? schedule : NULL,
+                           .enough = on_enough,
                            .ctx = &recorder,
                            .want_lists = !b->no_lists,
                            .want_bins = b->want_bins,
@@ -153,7 +167,7 @@ struct result *builder_walk(struct builder *b)
     struct hw_target *t;
     struct result *r = begin(b, &t);
     struct glibc g = known_backend(b, t);
-    walk(b, r, &g);
+    walk(b, t, r, &g);
     hw_layout_deinit(&g.layout);
     return end(r, t);
 }
@@ -179,7 +193,7 @@ struct result *builder_open_and_walk(struct builder *b)
     if (r->code == HW_OK)
         r->code = hw_allocator_glibc.open(&image, &state, &r->err);
     if (r->code == HW_OK)
-        walk(b, r, state);
+        walk(b, t, r, state);
     hw_allocator_glibc.close(state);
     hw_modules_close(modules);
     return end(r, t);

@@ -1,7 +1,5 @@
 #include "alloc/forms.h"
 
-#include <stdlib.h>
-
 #define NONE (-1)
 
 /* clang-format off */

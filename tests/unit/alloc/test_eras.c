@@ -7,7 +7,6 @@
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <string.h>
 
 #define MMAPPED_SMALL 0x30000
 #define MMAPPED_LARGE 0x80000

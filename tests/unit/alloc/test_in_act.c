@@ -1,23 +1,7 @@
 /*
  * Caught in the act: a thread that was stopped between two writes. That is no damage.
  */
-#include "alloc/builder.h"
-
-#include <criterion/criterion.h>
-
-static struct builder *b;
-static struct result *r;
-
-static void setup(void)
-{
-    b = builder_create();
-}
-
-static void teardown(void)
-{
-    result_destroy(r);
-    builder_destroy(b);
-}
+#include "alloc/built.h"
 
 TestSuite(in_act, .init = setup, .fini = teardown);
 
@@ -32,8 +16,7 @@ static void walk_with_count_off_by(enum form_id form, int n)
     build_top(b, 0x1000);
     builder_link(b);
     builder_tcache_count(b, 0x40, n);
-    r = builder_walk(b);
-    cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
+    walk_once();
 }
 
 static void expect_note(int64_t chunks)
@@ -43,8 +26,6 @@ static void expect_note(int64_t chunks)
     cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), chunks);
     cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, (uint64_t)chunks);
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
-    result_destroy(r);
-    r = NULL;
 }
 
 Test(in_act, a_chunk_that_is_in_the_list_but_not_in_the_count)
@@ -73,7 +54,7 @@ Test(in_act, the_first_chunk_of_a_list)
     build_top(b, 0x1000);
     builder_link(b);
     builder_tcache_count(b, 0x40, -1);
-    r = builder_walk(b);
+    walk_once();
     cr_expect_eq(block_at(r, chunk)->state, HW_CACHED);
     expect_note(1);
 }
@@ -82,8 +63,6 @@ static void expect_damage(void)
 {
     cr_expect_not(hw_report_complete(r->report));
     cr_expect_eq(findings(r, HW_FINDING_BAD_LIST), 1);
-    result_destroy(r);
-    r = NULL;
 }
 
 Test(in_act, two_chunks_are_too_many)
@@ -104,7 +83,7 @@ Test(in_act, two_lists_are_too_many)
     builder_link(b);
     builder_tcache_count(b, 0x40, -1);
     builder_tcache_count(b, 0x60, 1);
-    r = builder_walk(b);
+    walk_once();
     cr_expect_eq(findings(r, HW_FINDING_NOTE), 1);
     expect_damage();
 }
@@ -115,7 +94,7 @@ Test(in_act, what_is_behind_the_last_one_must_be_a_chunk)
     build_top(b, 0x1000);
     builder_link(b);
     builder_poke(b, chunk + 16, ((chunk + 16) >> 12) ^ 0x4141414141414140);
-    r = builder_walk(b);
+    walk_once();
     expect_damage();
 }
 

@@ -1,35 +1,18 @@
 /*
  * Chunks with a mapping of their own, among mappings that have nothing to do with malloc.
  */
-#include "alloc/builder.h"
-
-#include <criterion/criterion.h>
+#include "alloc/built.h"
 
 #define FOREIGN_BYTES ((size_t)2 << 20)
 
-static struct builder *b;
-static struct result *r;
-
-static void setup(void)
+static void setup_used(void)
 {
-    b = builder_create();
+    setup();
     build_used(b, 0x100);
     build_top(b, 0xf00);
 }
 
-static void teardown(void)
-{
-    result_destroy(r);
-    builder_destroy(b);
-}
-
-TestSuite(mmapped, .init = setup, .fini = teardown);
-
-static void walk(void)
-{
-    r = builder_walk(b);
-    cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
-}
+TestSuite(mmapped, .init = setup_used, .fini = teardown);
 
 static void expect_mmapped(hw_addr address, uint64_t bytes, uint64_t lead)
 {
@@ -46,7 +29,7 @@ Test(mmapped, neighbours_in_one_mapping)
     builder_poke(b, start + 8, 0x3000 | 2);
     builder_poke(b, start + 0x3000 + 8, 0x5000 | 2);
     builder_mmaps(b, 2, 0x8000);
-    walk();
+    walk_once();
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(start, 0x3000, 0);
     expect_mmapped(start + 0x3000, 0x5000, 0);
@@ -61,7 +44,7 @@ Test(mmapped, behind_foreign_memory_in_the_same_mapping)
     builder_poke(b, start + 8, 0x1234);
     builder_poke(b, start + 0x6000 + 8, 0x2000 | 2);
     builder_mmaps(b, 1, 0x2000);
-    walk();
+    walk_once();
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(start + 0x6000, 0x2000, 0);
 }
@@ -74,7 +57,7 @@ Test(mmapped, memalign_leaves_a_stale_header)
     builder_poke(b, real, real - start);
     builder_poke(b, real + 8, (0x4000 - (real - start)) | 2);
     builder_mmaps(b, 1, 0x4000);
-    walk();
+    walk_once();
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(real, 0x4000 - (real - start), real - start);
     cr_expect_eq(figure(r, -1, HW_M_MMAPPED_BYTES), 0x4000);
@@ -87,7 +70,7 @@ Test(mmapped, memalign_then_mremap_leaves_a_stale_size_too)
     builder_poke(b, real, real - start);
     builder_poke(b, real + 8, (0x7000 - (real - start)) | 2);
     builder_mmaps(b, 1, 0x7000);
-    walk();
+    walk_once();
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(real, 0x7000 - (real - start), real - start);
 }
@@ -99,7 +82,7 @@ Test(mmapped, memalign_then_mremap_to_another_place)
     builder_poke(b, real, real - start);
     builder_poke(b, real + 8, (0x20000 - (real - start)) | 2);
     builder_mmaps(b, 1, 0x20000);
-    walk();
+    walk_once();
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(real, 0x20000 - (real - start), real - start);
 }
@@ -108,7 +91,7 @@ Test(mmapped, what_cannot_be_found_is_named)
 {
     build_mapping(b);
     builder_mmaps(b, 1, 0x2000);
-    walk();
+    walk_once();
     cr_expect_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
     cr_expect_not(hw_report_complete(r->report));
 }
@@ -125,7 +108,7 @@ Test(mmapped, a_vain_search_in_random_memory_is_bounded)
         builder_poke(b, p, word);
     }
     builder_mmaps(b, 1, 0x2000);
-    walk();
+    walk_once();
     cr_expect_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
     cr_expect_leq(r->bytes_read, 12 * r->image_bytes, "read %lu bytes of %lu",
                   (unsigned long)r->bytes_read, (unsigned long)r->image_bytes);
@@ -139,7 +122,7 @@ Test(mmapped, sizes_that_do_not_fit_are_no_chunks)
     builder_poke(b, start + 0x2000 + 8, 0x2000 | 3);
     builder_poke(b, start + 0x4000 + 8, 0x2000 | 2);
     builder_mmaps(b, 1, 0x2000);
-    walk();
+    walk_once();
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(start + 0x4000, 0x2000, 0);
 }

@@ -4,6 +4,7 @@
  */
 #include "alloc/glibc/roots.h"
 
+#include "sanitized.h"
 #include "symbols/support.h"
 
 #include <criterion/criterion.h>
@@ -43,16 +44,7 @@ static void use_malloc(void *facts)
 }
 
 /* Sanitizers bring their own malloc: then glibc's is there, but not in use. */
-#if defined(__SANITIZE_ADDRESS__)
-#define GLIBC_IS_USED 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GLIBC_IS_USED 0
-#endif
-#endif
-#ifndef GLIBC_IS_USED
-#define GLIBC_IS_USED 1
-#endif
+#define GLIBC_IS_USED !SANITIZED
 
 static pid_t pid;
 static struct hw_target *target;
@@ -61,7 +53,7 @@ static struct hw_modules *modules;
 static void start(void)
 {
     char none;
-    pid = child_start(use_malloc, &none, 1);
+    pid = child_with_facts(use_malloc, &none, 1);
     cr_assert_eq(hw_target_open_live(pid, &target, NULL), HW_OK);
     cr_assert_eq(hw_modules_open(target, NULL, &modules, NULL), HW_OK);
 }

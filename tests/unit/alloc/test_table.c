@@ -178,7 +178,7 @@ Test(table, agrees_with_the_systems_libc)
 {
     struct hw_target *t;
     struct hw_modules *modules;
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(hw_target_open_live(pid, &t, NULL), HW_OK);
     cr_assert_eq(hw_modules_open(t, NULL, &modules, NULL), HW_OK);
     bool known = compare_module(t, modules, module_named(modules, "libc.so.6"));

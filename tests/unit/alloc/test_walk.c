@@ -1,31 +1,14 @@
 /*
  * The walk over hand-built heaps: every state, every shape of fence, every kind of region.
  */
-#include "alloc/builder.h"
-
-#include <criterion/criterion.h>
-
-static struct builder *b;
-static struct result *r;
-
-static void setup(void)
-{
-    b = builder_create();
-}
-
-static void teardown(void)
-{
-    result_destroy(r);
-    builder_destroy(b);
-}
+#include "alloc/built.h"
 
 TestSuite(walk, .init = setup, .fini = teardown);
 
 /* Whether bins are followed or proven, the walk tells the same. */
 static void walk(void)
 {
-    r = builder_walk(b);
-    cr_assert_eq(r->code, HW_OK, "%s", r->err.text);
+    walk_once();
     cr_expect(r->report->lists_known);
     builder_no_lists(b);
     struct result *other = builder_walk(b);

@@ -1,6 +1,7 @@
 #include "analysis/adopt.h"
 #include "analysis/walked.h"
 #include "base/cleanup.h"
+#include "render/rendered.h"
 
 /* A small heap with everything that is measured: pins below tops, holes, chunks in tcaches and
  * fastbins, whole pages in use and free, two heaps, a fence, pages that are not in RAM. */
@@ -71,14 +72,8 @@ static unsigned walk_rest(struct walked *w, struct walked *earlier, unsigned kno
 
 static char *json_of(struct walked *w)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    struct hw_render_options opt = {.format = "json"};
     w->r->pages = NULL;
-    cr_assert_eq(hw_render(w->r, &opt, out, NULL), HW_OK);
-    fclose(out);
-    return text;
+    return rendered(w->r, "json");
 }
 
 static void expect_same(struct walked *a, struct walked *b)

@@ -1,7 +1,5 @@
 #include "model/sample.h"
 
-#include <stdio.h>
-
 static const struct hw_maybe none;
 
 Test(model, every_enum_value_has_a_name)

@@ -1,7 +1,6 @@
 /*
  * The heap of the test itself, as glibc describes it, taken over into a report: what our renderers
- * make of that must be what glibc said. Sanitizers have a malloc of their own; HAVE_REAL_HEAP is 0
- * there.
+ * make of that must be what glibc said. Not where SANITIZED: there glibc's malloc is not used.
  */
 #ifndef HW_TESTS_RENDER_REAL_HEAP_H
 #define HW_TESTS_RENDER_REAL_HEAP_H
@@ -11,17 +10,7 @@
 #include <pthread.h>
 
 #include "render/rendered.h"
-
-#ifdef __has_feature
-#define CLANG_ASAN __has_feature(address_sanitizer)
-#else
-#define CLANG_ASAN 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || CLANG_ASAN
-#define HAVE_REAL_HEAP 0
-#else
-#define HAVE_REAL_HEAP 1
-#endif
+#include "sanitized.h"
 
 static inline struct hw_list real_bin(uint64_t from, uint64_t to, uint64_t raw_bytes,
                                       uint64_t chunks)

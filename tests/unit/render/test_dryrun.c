@@ -73,6 +73,15 @@ Test(dryrun, what_would_be_done)
     expect(&d, "read while it runs, then stopped for 50.0 ms at most");
     d.mode = HW_MODE_RUNNING;
     expect(&d, "read while it runs, not stopped");
+    d.stood = d.left_alone = true;
+    expect(&d, "read as it stands still already, stopped by a signal");
+    d.held_by = 77;
+    expect(&d, "read as it stands still already, stopped by pid 77");
+    d.mode = HW_MODE_STOPPED;
+    d.two_passes = d.left_alone = false;
+    d.held_by = 0;
+    expect(&d, "stopped while it is read, for about 100.0 ms and 50.0 ms at most (a\n");
+    d.stood = false;
     d.mode = HW_MODE_SNAPSHOT;
     expect(&d, "stopped for a fork(), about 100.0 ms");
     d.allocator.roots_named = d.allocator.types_known = false;

@@ -1,10 +1,9 @@
 /*
  * Holes and pins as text and JSON.
  */
-#include "render/rendered.h"
+#include "render/parsed.h"
 
 #include <ctype.h>
-#include <jansson.h>
 
 static struct hw_pin pin_of(enum hw_state state, hw_addr address, uint64_t bytes)
 {
@@ -198,15 +197,6 @@ Test(holes_shown, lines_fit)
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
-
-static json_t *parsed(const struct hw_report *r)
-{
-    char *text = rendered(r, "json");
-    json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    cr_assert_not_null(o);
-    free(text);
-    return o;
-}
 
 static void expect_json(json_t *o, const char *json)
 {

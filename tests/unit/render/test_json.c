@@ -1,23 +1,9 @@
-#include "render/rendered.h"
-
-#include <jansson.h>
-
-static json_t *parsed(const struct hw_report *r, const struct hw_render_options *opt)
-{
-    char *text = rendered_with(r, opt);
-    json_error_t err;
-    json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, &err);
-    cr_assert_not_null(o, "line %d: %s", err.line, err.text);
-    size_t len = strlen(text);
-    cr_expect(len > 2 && text[len - 1] == '\n' && text[len - 2] == '}');
-    free(text);
-    return o;
-}
+#include "render/parsed.h"
 
 static json_t *full_json(void)
 {
     struct hw_report *r = full_report();
-    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    json_t *o = parsed(r);
     hw_report_destroy(r);
     return o;
 }
@@ -257,7 +243,7 @@ Test(json, what_is_known_of_pages)
                              .other_anon_bytes = 3,
                              .swap_bytes = 9,
                              .unexplained_bytes = -2};
-    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    json_t *o = parsed(r);
     expect_residency(at(o, "totals"));
     expect_residency(at(o, "arenas.0"));
     expect_null(o, "arenas.1.page_fullness");
@@ -278,7 +264,7 @@ Test(json, a_ratio_of_one_or_zero_is_still_a_real)
     struct hw_report *r = sample_report();
     r->totals[HW_M_UTILIZATION] = (struct hw_figure){.known = true, .ratio = 1};
     r->totals[HW_M_EXTERNAL_FRAGMENTATION] = (struct hw_figure){.known = true, .ratio = 0};
-    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    json_t *o = parsed(r);
     cr_expect(json_is_real(at(o, "totals.utilization")));
     cr_expect(json_is_real(at(o, "totals.external_fragmentation")));
     json_decref(o);
@@ -356,8 +342,8 @@ Test(json, threads)
 Test(json, only_one_arena)
 {
     struct hw_report *r = full_report();
-    json_t *o =
-        parsed(r, &(struct hw_render_options){.format = "json", .only_arena = true, .arena = 1});
+    json_t *o = parsed_with(
+        r, &(struct hw_render_options){.format = "json", .only_arena = true, .arena = 1});
     cr_expect_eq(json_array_size(at(o, "arenas")), 1);
     expect_int(o, "arenas.0.index", 1);
     expect_int(o, "totals.system_bytes", 1183744);
@@ -369,7 +355,7 @@ Test(json, a_report_that_knows_nothing)
 {
     struct hw_report *r = hw_report_create();
     r->method.mode = HW_MODE_CORE;
-    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    json_t *o = parsed(r);
     expect_text(o, "target.kind", "core");
     expect_null(o, "target.pid");
     expect_null(o, "target.comm");
@@ -390,7 +376,7 @@ Test(json, what_does_not_fit_into_63_bits_is_cut)
 {
     struct hw_report *r = sample_report();
     r->params.trim_threshold = hw_known(UINT64_MAX); /* M_TRIM_THRESHOLD -1: never */
-    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    json_t *o = parsed(r);
     expect_int(o, "params.trim_threshold", INT64_MAX);
     json_decref(o);
     hw_report_destroy(r);
@@ -401,7 +387,7 @@ static void expect_comm(const char *comm, const char *expected)
     struct hw_report *r = sample_report();
     free(r->target.comm);
     r->target.comm = strdup(comm);
-    json_t *o = parsed(r, &(struct hw_render_options){.format = "json"});
+    json_t *o = parsed(r);
     expect_text(o, "target.comm", expected);
     json_decref(o);
     hw_report_destroy(r);

@@ -165,7 +165,7 @@ Test(malloc_info, fastbins_of_old_32_bit_targets_are_8_apart)
 
 /* ---- against the real function --------------------------------------------------------------- */
 
-#if HAVE_REAL_HEAP
+#if !SANITIZED
 Test(malloc_info, as_the_real_function_prints_it)
 {
     static char real[REAL_TEXT_MAX];

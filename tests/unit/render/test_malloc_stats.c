@@ -56,7 +56,7 @@ Test(malloc_stats, only_one_arena_and_all_totals)
 
 /* ---- against the real function --------------------------------------------------------------- */
 
-#if HAVE_REAL_HEAP
+#if !SANITIZED
 /* What the real functions print about the same heap. */
 static void real_texts(char *info, char *stats)
 {

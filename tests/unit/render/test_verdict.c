@@ -2,9 +2,7 @@
  * How a verdict and the limits are printed.
  */
 #include "analysis/verdict.h"
-#include "render/rendered.h"
-
-#include <jansson.h>
+#include "render/parsed.h"
 
 static struct hw_report *judged(void)
 {
@@ -29,10 +27,7 @@ static struct hw_report *judged(void)
 
 static json_t *json_of(const struct hw_report *r, const char *key)
 {
-    char *text = rendered(r, "json");
-    json_t *o = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-    free(text);
-    cr_assert_not_null(o);
+    json_t *o = parsed(r);
     json_t *value = json_incref(json_object_get(o, key));
     json_decref(o);
     return value;

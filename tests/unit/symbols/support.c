@@ -1,40 +1,32 @@
 #include "support.h"
 
-#include <criterion/criterion.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-pid_t child_start(void (*setup)(void *facts), void *facts, size_t len)
+struct telling {
+    void (*setup)(void *facts);
+    void *facts;
+    size_t len;
+    int out;
+};
+
+static void tell(void *arg)
+{
+    const struct telling *t = arg;
+    t->setup(t->facts);
+    if (write(t->out, t->facts, t->len) == (ssize_t)t->len)
+        child_sleep(NULL);
+}
+
+pid_t child_with_facts(void (*setup)(void *facts), void *facts, size_t len)
 {
     int ends[2];
     cr_assert_eq(pipe(ends), 0);
-    pid_t pid = fork();
-    cr_assert_geq(pid, 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (setup)
-            setup(facts);
-        if (write(ends[1], facts, len) != (ssize_t)len)
-            _exit(1);
-        for (;;)
-            pause();
-    }
+    pid_t pid = child_start(tell, &(struct telling){setup, facts, len, ends[1]});
     close(ends[1]);
-    ssize_t n = len ? read(ends[0], facts, len) : 0;
+    ssize_t n = read(ends[0], facts, len);
     close(ends[0]);
     cr_assert_eq(n, (ssize_t)len);
     return pid;
-}
-
-void child_end(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
 }
 
 void scratch_start(struct scratch *s)

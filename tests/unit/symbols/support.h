@@ -5,16 +5,10 @@
 #define HW_TEST_SYMBOLS_SUPPORT_H
 
 #include "symbols/modules.h"
+#include "target/child.h"
 
-#include <stddef.h>
-#include <sys/types.h>
-
-/*
- * Fork; the child runs `setup` (which may be NULL), hands `len` bytes of `facts` back and waits to
- * be killed. Returns its pid.
- */
-pid_t child_start(void (*setup)(void *facts), void *facts, size_t len);
-void child_end(pid_t pid);
+/* A child that runs `setup`, has handed `len` bytes of `facts` back by now, and sleeps. */
+pid_t child_with_facts(void (*setup)(void *facts), void *facts, size_t len);
 
 /* A directory that is there for the test; the tree is removed by scratch_end(). */
 struct scratch {

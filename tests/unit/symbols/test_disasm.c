@@ -53,7 +53,7 @@ Test(disasm, references)
     scratch_start(&s);
     snprintf(f.path, sizeof f.path, "%s", scratch_path(&s, "libprobe.so"));
     compile(library, f.path, "-shared -fPIC");
-    pid_t pid = child_start(load_library, &f, sizeof f);
+    pid_t pid = child_with_facts(load_library, &f, sizeof f);
     cr_assert_neq(f.place, 0);
 
     struct hw_target *t;

@@ -30,7 +30,7 @@ static void close_all(void)
 
 Test(hidden, calls_lead_where_they_were_bound)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(open_with(pid, NULL), HW_OK);
     struct hw_module *libc = module_named(modules, "libc.so.6");
     cr_assert_eq(hw_module_open(modules, libc, &err), HW_OK, "%s", err.text);
@@ -46,7 +46,7 @@ Test(hidden, calls_lead_where_they_were_bound)
 
 Test(hidden, opening_comes_before_loading)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(open_with(pid, NULL), HW_OK);
     struct hw_module *libc = module_named(modules, "libc.so.6");
     cr_assert_eq(hw_module_open(modules, libc, &err), HW_OK);
@@ -64,7 +64,7 @@ Test(hidden, opening_comes_before_loading)
 
 Test(hidden, texts_match_patterns)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(open_with(pid, NULL), HW_OK);
     struct hw_module *libc = module_named(modules, "libc.so.6");
     cr_assert_eq(hw_module_open(modules, libc, &err), HW_OK);
@@ -96,7 +96,7 @@ Test(hidden, texts_across_borders)
             path, "-shared -fPIC");
     void *handle = dlopen(path, RTLD_NOW);
     cr_assert_not_null(handle);
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(open_with(pid, NULL), HW_OK);
     struct hw_module *mod = module_named(modules, "long.so");
     cr_assert_eq(hw_module_open(modules, mod, &err), HW_OK, "%s", err.text);
@@ -115,7 +115,7 @@ Test(hidden, a_libc_by_name_must_be_the_one_in_memory)
 {
     struct scratch s;
     scratch_start(&s);
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(open_with(pid, NULL), HW_OK);
     char libc_path[256];
     snprintf(libc_path, sizeof libc_path, "%s", module_named(modules, "libc.so.6")->path);
@@ -144,7 +144,7 @@ Test(hidden, sysroot_comes_first_if_it_fits)
 {
     struct scratch s;
     scratch_start(&s);
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     cr_assert_eq(open_with(pid, NULL), HW_OK);
     char path[256];
     snprintf(path, sizeof path, "%s", module_named(modules, "libc.so.6")->path);
@@ -188,7 +188,7 @@ static void load_second_libc(void *facts)
 Test(hidden, the_programs_own_libc_comes_first)
 {
     hw_addr at[2];
-    pid_t pid = child_start(load_second_libc, at, sizeof at);
+    pid_t pid = child_with_facts(load_second_libc, at, sizeof at);
     if (!at[1])
         cr_skip("no second libc can be loaded here");
     cr_assert_eq(open_with(pid, NULL), HW_OK);

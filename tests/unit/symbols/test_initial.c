@@ -60,7 +60,7 @@ static void check(const char *flags)
     scratch_start(&s);
     snprintf(p.path, sizeof p.path, "%s", scratch_path(&s, "libinit.so"));
     compile(library, p.path, flags);
-    pid_t pid = child_start(load_library, &p, sizeof p);
+    pid_t pid = child_with_facts(load_library, &p, sizeof p);
     cr_assert_neq(p.magic, 0);
 
     struct hw_target *t;

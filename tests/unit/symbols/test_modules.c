@@ -6,7 +6,6 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static struct hw_target *target;
@@ -58,7 +57,7 @@ static void tell_addresses(void *facts)
 Test(modules, libc_of_a_live_process)
 {
     struct addresses a;
-    pid_t pid = child_start(tell_addresses, &a, sizeof a);
+    pid_t pid = child_with_facts(tell_addresses, &a, sizeof a);
     open_live(pid);
     struct hw_module *libc = load(module_named(modules, "libc.so.6"));
     cr_assert(libc->has_build_id);
@@ -95,7 +94,7 @@ Test(modules, libc_of_a_live_process)
 
 Test(modules, build_id_is_that_of_the_file)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     open_live(pid);
     struct hw_module *libc = module_named(modules, "libc.so.6");
     cr_assert(libc && libc->has_build_id);
@@ -111,7 +110,7 @@ Test(modules, build_id_is_that_of_the_file)
 Test(modules, local_symbols_and_libc_tls)
 {
     struct addresses a;
-    pid_t pid = child_start(tell_addresses, &a, sizeof a);
+    pid_t pid = child_with_facts(tell_addresses, &a, sizeof a);
     open_live(pid);
     struct hw_module *libc = load(module_named(modules, "libc.so.6"));
     struct hw_symbol s;
@@ -139,7 +138,7 @@ Test(modules, local_symbols_and_libc_tls)
 Test(modules, executable_and_its_tls)
 {
     struct addresses a;
-    pid_t pid = child_start(tell_addresses, &a, sizeof a);
+    pid_t pid = child_with_facts(tell_addresses, &a, sizeof a);
     open_live(pid);
     struct hw_module *exe = load(module_exe(modules));
     struct hw_symbol s;
@@ -157,7 +156,7 @@ Test(modules, executable_and_its_tls)
 
 Test(modules, data_files_and_odd_addresses)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     open_live(pid);
     cr_assert_null(hw_modules_at(modules, 0));
     cr_assert_null(hw_modules_at(modules, UINT64_MAX));
@@ -184,7 +183,7 @@ static void open_second_libc(void *facts)
 Test(modules, two_copies_of_libc)
 {
     hw_addr second = 0;
-    pid_t pid = child_start(open_second_libc, &second, sizeof second);
+    pid_t pid = child_with_facts(open_second_libc, &second, sizeof second);
     if (second == 0)
         cr_skip("dlmopen() does not work here");
     open_live(pid);
@@ -335,7 +334,7 @@ Test(wrong_file, deleted_file_of_a_live_process)
     char path[256];
     snprintf(path, sizeof path, "%s", scratch_path(&scratch, "a.so"));
     deleted_path = path;
-    pid_t pid = child_start(load_and_delete, &which, sizeof which);
+    pid_t pid = child_with_facts(load_and_delete, &which, sizeof which);
     cr_assert_neq(which, 0);
     run("cp %s/b.so %s", scratch.dir, path); /* as an upgrade does */
     open_live(pid);

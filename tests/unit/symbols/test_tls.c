@@ -27,7 +27,7 @@ static void close_opened(struct opened *o)
 
 Test(tls, from_memory_where_no_file_is_loaded)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     struct opened o;
     int64_t with, without;
     cr_assert_eq(hw_target_open_live(pid, &o.target, &err), HW_OK);
@@ -44,7 +44,7 @@ Test(tls, from_memory_where_no_file_is_loaded)
 /* A copy of libc as it stands in a process, to be damaged. */
 static uint8_t *copy_libc(struct hw_buffer_range *ret, int64_t *offset, hw_addr *errno_offset)
 {
-    pid_t pid = child_start(NULL, NULL, 0);
+    pid_t pid = child_start(child_sleep, NULL);
     struct opened o;
     struct hw_symbol s;
     cr_assert_eq(hw_target_open_live(pid, &o.target, &err), HW_OK);

@@ -48,7 +48,7 @@ static struct hw_module *open_module(const char *name)
 {
     struct types_sample sample = {.tag = 0};
     cr_assert_eq(types_anchor(&sample, NULL), 0);
-    pid = child_start(NULL, NULL, 0);
+    pid = child_start(child_sleep, NULL);
     cr_assert_eq(hw_target_open_live(pid, &target, &err), HW_OK, "%s", err.text);
     cr_assert_eq(hw_modules_open(target, NULL, &modules, &err), HW_OK);
     struct hw_module *mod = name ? module_named(modules, name) : module_exe(modules);

@@ -8,8 +8,6 @@
 
 #include "target/snapshot.h"
 
-#include <sys/mman.h>
-
 #define SECOND INT64_C(1000000000)
 #define LIMIT  (20 * SECOND) /* the machine may be busy with other tests */
 #define PAGE   4096u
@@ -18,31 +16,15 @@
 struct shared {
     volatile int ready, go;
     volatile long count[16], errors[16];
+    volatile pid_t tids[16];
     volatile int futex;
     volatile long signals;
 };
 
-static inline struct shared *make_shared(void)
-{
-    void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                   -1, 0);
-    cr_assert_neq(p, MAP_FAILED);
-    return p;
-}
-
-static inline void wait_ready(const struct shared *sh, int n)
-{
-    for (int i = 0; i < 5000 && sh->ready < n; i++)
-        nap_ms(1);
-    cr_assert_geq(sh->ready, n);
-}
-
 static inline bool grows(const volatile long *count)
 {
     long before = *count;
-    for (int i = 0; i < 5000 && *count == before; i++)
-        nap_ms(1);
-    return *count != before;
+    return eventually(*count != before);
 }
 
 static inline struct hw_code_range vdso_of(pid_t pid)
@@ -98,8 +80,10 @@ static inline void children_of(pid_t pid, char *ret, size_t size)
         pclose(tids);
 }
 
+#define PORTRAIT 8192 /* bytes */
+
 /* Everything about the threads of a process that must not change: masks, dispositions, tracer. */
-static inline void portrait(pid_t pid, char *ret, size_t size)
+static inline void portrait(pid_t pid, char ret[PORTRAIT])
 {
     char command[256];
     snprintf(command, sizeof command,
@@ -107,11 +91,29 @@ static inline void portrait(pid_t pid, char *ret, size_t size)
              "*/status",
              (int)pid);
     FILE *f = popen(command, "r");
-    size_t n = f ? fread(ret, 1, size - 1, f) : 0;
+    size_t n = f ? fread(ret, 1, PORTRAIT - 1, f) : 0;
     ret[n] = '\0';
     if (f)
         pclose(f);
-    children_of(pid, ret + n, size - n);
+    children_of(pid, ret + n, PORTRAIT - n);
+}
+
+/* A thread that was let go a moment ago may be on its way back to where it waits. */
+static inline void expect_portrait(pid_t pid, const char want[PORTRAIT])
+{
+    char now[PORTRAIT];
+    portrait(pid, now);
+    for (int i = 0; i < 200 && strcmp(now, want) != 0; i++) {
+        nap_ms(10);
+        portrait(pid, now);
+    }
+    size_t at = 0;
+    while (now[at] && now[at] == want[at])
+        at++;
+    size_t line = at;
+    while (line && now[line - 1] != '\n')
+        line--;
+    cr_expect_str_eq(now, want, "now %.60s\nbefore %.60s", now + line, want + line);
 }
 
 static inline void take_and_end(pid_t pid)

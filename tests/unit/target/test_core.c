@@ -1,7 +1,6 @@
 #include "child.h"
 #include "core_builder.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 /* ---- sound cores ----------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  */
 #include "child.h"
 
+#include "sanitized.h"
 #include "target/target.h"
 
 #include <pthread.h>
@@ -95,17 +96,6 @@ static void two_threads(void *arg)
     child_sleep(arg);
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
-
 Test(core, reads_a_core_of_gcore, .timeout = 120)
 {
     if (SANITIZED)
@@ -116,8 +106,7 @@ Test(core, reads_a_core_of_gcore, .timeout = 120)
     cr_assert_not_null(mkdtemp(dir));
     make_known_bytes();
     pid_t pid = child_start(two_threads, NULL);
-    for (int i = 0; i < 2000 && status_number(pid, "Threads:") != 2; i++)
-        nap_ms(1);
+    cr_assert(reaches_threads(pid, 2));
     snprintf(command, sizeof command, "gcore -o %s/core %d >/dev/null 2>&1", dir, pid);
     int rc = system(command);
     child_end(pid);

@@ -1,12 +1,9 @@
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/sysinfo.h>
-#include <unistd.h>
+#include "fake_groups.h"
 
 #include "target/cpus.h"
+
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 Test(cpus, in_lists)
 {
@@ -30,44 +27,14 @@ Test(cpus, online_as_our_own_glibc_counts)
 
 /* ---- control groups -------------------------------------------------------------------------- */
 
-static char mount[] = "/tmp/heapwalk-cpus-XXXXXX";
-
-static void put(const char *group, const char *file, const char *text)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s%s/", mount, group);
-    for (char *slash = path + strlen(mount); (slash = strchr(slash + 1, '/'));) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    strcat(path, file);
-    FILE *f = fopen(path, "w");
-    cr_assert_not_null(f, "%s", path);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void make_mount(void)
-{
-    cr_assert_not_null(mkdtemp(mount));
-}
-
-static void remove_mount(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", mount);
-    cr_assert_eq(system(command), 0);
-}
-
 /* 0: no limit. */
 static unsigned quota(const char *cgroups)
 {
     unsigned n;
-    return hw_cpus_quota_below(mount, cgroups, &n) ? n : 0;
+    return hw_cpus_quota_below(groups, cgroups, &n) ? n : 0;
 }
 
-Test(cpus, quota_of_version_2, .init = make_mount, .fini = remove_mount)
+Test(cpus, quota_of_version_2, .init = make_groups, .fini = remove_groups)
 {
     put("/a/b", "cpu.max", "max 100000\n");
     cr_expect_eq(quota("0::/a/b\n"), 0);
@@ -89,7 +56,7 @@ Test(cpus, quota_of_version_2, .init = make_mount, .fini = remove_mount)
     cr_expect_eq(quota("0::/d\n"), 0);
 }
 
-Test(cpus, quota_of_version_1, .init = make_mount, .fini = remove_mount)
+Test(cpus, quota_of_version_1, .init = make_groups, .fini = remove_groups)
 {
     static const char cgroups[] = "9:name=systemd:/cpu\n4:memory:/a\n2:cpuacct:/b\n"
                                   "1:cpu,cpuset:/docker/x\n0::/\n";
@@ -106,7 +73,7 @@ Test(cpus, quota_of_version_1, .init = make_mount, .fini = remove_mount)
     cr_expect_eq(quota(cgroups), 1);
 }
 
-Test(cpus, quota_of_what_is_no_list_of_groups, .init = make_mount, .fini = remove_mount)
+Test(cpus, quota_of_what_is_no_list_of_groups, .init = make_groups, .fini = remove_groups)
 {
     static const char *const texts[] = {"", "\n", "0", "0:", "0::", ":::", "1:cpu\n", "x:cpu:"};
     put("", "cpu.max", "max 1\n");

@@ -1,9 +1,7 @@
+#include "fake_groups.h"
+
 #include "target/headroom.h"
 
-#include <criterion/criterion.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -72,45 +70,15 @@ Test(headroom, is_found_for_ourselves)
 
 /* ---- control groups --------------------------------------------------------------------------- */
 
-static char mount[] = "/tmp/heapwalk-groups-XXXXXX";
-
-static void put(const char *group, const char *file, const char *text)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s%s/", mount, group);
-    for (char *slash = strchr(path + strlen(mount), '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    strcat(path, file);
-    FILE *f = fopen(path, "w");
-    cr_assert_not_null(f, "%s", path);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void make_mount(void)
-{
-    cr_assert_not_null(mkdtemp(mount));
-}
-
-static void remove_mount(void)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", mount);
-    cr_assert_eq(system(command), 0);
-}
-
 static void expect_room(const char *cgroups, uint64_t bytes, uint64_t pids)
 {
     struct hw_headroom h = {0};
-    hw_headroom_of_groups(mount, cgroups, &h);
+    hw_headroom_of_groups(groups, cgroups, &h);
     cr_expect_eq(h.cgroup_bytes, bytes, "%s: %llu", cgroups, (unsigned long long)h.cgroup_bytes);
     cr_expect_eq(h.cgroup_pids, pids, "%s: %llu", cgroups, (unsigned long long)h.cgroup_pids);
 }
 
-Test(headroom, of_groups_of_version_2, .init = make_mount, .fini = remove_mount)
+Test(headroom, of_groups_of_version_2, .init = make_groups, .fini = remove_groups)
 {
     expect_room("0::/a/b\n", UINT64_MAX, UINT64_MAX);
     put("/a/b", "memory.max", "max\n");
@@ -133,7 +101,7 @@ Test(headroom, of_groups_of_version_2, .init = make_mount, .fini = remove_mount)
     expect_room("0::/../a/b\n", UINT64_MAX, UINT64_MAX);
 }
 
-Test(headroom, of_groups_of_version_1, .init = make_mount, .fini = remove_mount)
+Test(headroom, of_groups_of_version_1, .init = make_groups, .fini = remove_groups)
 {
     static const char cgroups[] = "9:pids:/x\n8:memory:/x/y\n1:cpu:/z\n0::/\n";
     put("/memory/x/y", "memory.limit_in_bytes", "9223372036854771712\n");
@@ -147,7 +115,7 @@ Test(headroom, of_groups_of_version_1, .init = make_mount, .fini = remove_mount)
     expect_room(cgroups, 1500, 0);
 }
 
-Test(headroom, of_what_is_no_list_of_groups, .init = make_mount, .fini = remove_mount)
+Test(headroom, of_what_is_no_list_of_groups, .init = make_groups, .fini = remove_groups)
 {
     static const char *const texts[] = {"", "\n", "0", "0:", "::", "1:memory\n", "x:pids:"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

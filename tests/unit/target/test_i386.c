@@ -138,18 +138,14 @@ static pid_t start(char dir[])
     write_program(path);
     pid_t pid = child_start(run_program, dir);
     bool runs = false;
-    for (int i = 0; i < 2000 && !runs && state_of(pid) != 'Z'; i++) {
-        nap_ms(1);
-        runs = status_number(pid, "Threads:") == 3;
-    }
+    cr_assert(eventually((runs = status_number(pid, "Threads:") == 3) || state_of(pid) == 'Z'));
     unlink(path); /* it is read through /proc/PID/exe all the same */
     if (!runs) {
         child_end(pid);
         rmdir(dir);
         cr_skip_test("this kernel runs no i386 programs");
     }
-    for (int i = 0; i < 5000 && !all_sleep(pid); i++)
-        nap_ms(1);
+    cr_assert(eventually(all_sleep(pid)));
     return pid;
 }
 

@@ -2,15 +2,7 @@
 
 #include "target/target.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #define PAGE 4096u
 
@@ -79,25 +71,11 @@ Test(live, reads_what_is_there_and_ends_at_holes, .timeout = 60)
     hw_target_close(t);
 }
 
-/* As the filters of containers do. */
-static void forbid_process_vm_readv(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
 Test(live, reads_the_same_without_process_vm_readv, .timeout = 60)
 {
     uint8_t *p = make_pattern();
     pid_t pid = child_start(child_sleep, NULL);
-    forbid_process_vm_readv();
+    forbid_call(SYS_process_vm_readv);
     struct hw_target *t = open_it(pid);
     expect_pattern(t, (uintptr_t)p);
     child_end(pid);
@@ -164,24 +142,29 @@ Test(live, a_freeze_brings_maps_and_threads_up_to_date, .timeout = 60)
     child_end(pid);
 }
 
+struct late_map {
+    volatile bool wanted;
+    void *volatile start;
+};
+
 static void map_more(void *arg)
 {
-    void **shared = arg;
-    nap_ms(30);
-    *shared = mmap(NULL, 10 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct late_map *map = arg;
+    while (!map->wanted)
+        nap_ms(1);
+    map->start = child_shared(10 * PAGE);
     child_sleep(arg);
 }
 
 Test(live, new_maps_are_seen_by_a_freeze, .timeout = 60)
 {
-    void *volatile *shared =
-        mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t pid = child_start(map_more, (void *)(uintptr_t)shared);
+    struct late_map *late = child_shared(sizeof *late);
+    pid_t pid = child_start(map_more, late);
     struct hw_target *t = open_it(pid);
-    for (int i = 0; i < 2000 && !*shared; i++)
-        nap_ms(1);
+    late->wanted = true;
+    cr_assert(eventually(late->start));
     cr_assert_eq(hw_target_freeze(t, NULL), HW_OK);
-    const struct hw_map *map = hw_map_at(t, (uintptr_t)*shared);
+    const struct hw_map *map = hw_map_at(t, (uintptr_t)late->start);
     cr_assert_not_null(map);
     cr_expect(map->flags & HW_MAP_SHARED);
     hw_target_close(t);
@@ -201,15 +184,7 @@ static void execs(void *arg)
 static void exec_it(pid_t pid, const int fd[2])
 {
     cr_assert_eq(write(fd[1], "x", 1), 1);
-    char path[64], exe[4096];
-    snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    for (int i = 0; i < 2000; i++) {
-        ssize_t n = readlink(path, exe, sizeof exe - 1);
-        exe[n > 0 ? n : 0] = '\0';
-        if (strstr(exe, "sleep"))
-            break;
-        nap_ms(1);
-    }
+    cr_assert(reaches_name(pid, "sleep"));
 }
 
 Test(live, another_program_under_the_same_pid_is_noticed, .timeout = 60)
@@ -221,7 +196,7 @@ Test(live, another_program_under_the_same_pid_is_noticed, .timeout = 60)
     exec_it(pid, fd);
     struct hw_error err;
     cr_expect_eq(hw_target_freeze(t, &err), HW_ERR_GONE);
-    cr_expect_not_null(strstr(err.text, "executed another program"), "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "started another program"), "%s", err.text);
     cr_expect_neq(state_of(pid), 't');
     hw_target_close(t);
     child_end(pid);
@@ -239,28 +214,15 @@ Test(live, another_program_is_noticed_while_it_is_read, .timeout = 60)
     cr_expect_eq(hw_target_check(t, &err), HW_OK);
     exec_it(pid, fd);
     cr_expect_eq(hw_target_check(t, &err), HW_ERR_GONE);
-    cr_expect_not_null(strstr(err.text, "executed another program"), "%s", err.text);
+    cr_expect_not_null(strstr(err.text, "started another program"), "%s", err.text);
     hw_target_close(t);
     child_end(pid);
-}
-
-static void *only_thread(void *arg)
-{
-    child_sleep(arg);
-    return NULL;
-}
-
-static void leader_ends(void *arg)
-{
-    pthread_t th;
-    pthread_create(&th, NULL, only_thread, arg);
-    pthread_exit(NULL);
 }
 
 Test(live, lives_on_without_its_main_thread, .timeout = 60)
 {
     uint8_t *p = make_pattern();
-    pid_t pid = child_start(leader_ends, NULL);
+    pid_t pid = child_start(child_without_leader, NULL);
     cr_assert(reaches_state(pid, 'Z'));
     struct hw_target *t = open_it(pid);
     cr_expect_eq(t->thread_count, 1);
@@ -349,15 +311,14 @@ Test(live, refuses_what_is_no_process, .timeout = 60)
 static void one_more_thread(void *arg)
 {
     pthread_t th;
-    pthread_create(&th, NULL, only_thread, arg);
+    pthread_create(&th, NULL, child_sleeper, arg);
     child_sleep(arg);
 }
 
 Test(live, refuses_a_thread_and_names_its_process, .timeout = 60)
 {
     pid_t pid = child_start(one_more_thread, NULL);
-    for (int i = 0; i < 2000 && status_number(pid, "Threads:") != 2; i++)
-        nap_ms(1);
+    cr_assert(reaches_threads(pid, 2));
     struct hw_target *t = open_it(pid);
     cr_assert_eq(t->thread_count, 2);
     int tid = t->threads[1].tid;

@@ -2,13 +2,6 @@
 
 #include "target/target.h"
 
-#include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-
 #define PAGE 4096u
 
 static struct hw_target *open_it(pid_t pid)
@@ -24,6 +17,7 @@ static void freeze(struct hw_target *t)
 {
     struct hw_error err = {0};
     cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+    cr_assert_eq(hw_target_copy(t, &err), HW_OK, "%s", err.text);
 }
 
 struct shared {
@@ -45,9 +39,9 @@ static uint32_t *range(void *start, unsigned n)
 
 static void map_all(void)
 {
-    sh = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    sh = child_shared(sizeof *sh);
     void *start = mmap(NULL, 9 * PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    cr_assert(sh != MAP_FAILED && start != MAP_FAILED);
+    cr_assert_neq(start, MAP_FAILED);
     pages = range(start, 0);
     kept_out = range(start, 1);
     wiped = range(start, 2);
@@ -78,18 +72,11 @@ static void hold_pages(void *arg)
     child_sleep(NULL);
 }
 
-static void wait_ready(int n)
-{
-    for (int i = 0; i < 5000 && sh->ready < n; i++)
-        nap_ms(1);
-    cr_assert_geq(sh->ready, n);
-}
-
 static pid_t start(void)
 {
     map_all();
     pid_t pid = child_start(hold_pages, NULL);
-    wait_ready(1);
+    cr_assert(eventually(sh->ready == 1));
     return pid;
 }
 
@@ -103,7 +90,7 @@ static uint32_t number_at(struct hw_target *t, const uint32_t *p, uint32_t page)
 static void run_on(void)
 {
     sh->go = 1;
-    wait_ready(2);
+    cr_assert(eventually(sh->ready == 2));
 }
 
 static void expect_old_numbers(struct hw_target *t)
@@ -144,23 +131,10 @@ Test(live_copy, is_read_while_the_process_runs_on, .timeout = 60)
     child_end(pid);
 }
 
-static void forbid_process_vm_readv(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
 Test(live_copy, reads_the_same_without_process_vm_readv, .timeout = 60)
 {
     pid_t pid = start();
-    forbid_process_vm_readv();
+    forbid_call(SYS_process_vm_readv);
     struct hw_target *t = open_it(pid);
     freeze(t);
     run_on();
@@ -223,13 +197,8 @@ Test(live_copy, ends_with_the_process, .timeout = 60)
     struct hw_target *t = open_it(pid);
     freeze(t);
     child_end(pid);
-    int rc = HW_OK;
     char byte;
-    for (int i = 0; i < 2000 && rc != HW_ERR_GONE; i++) {
-        nap_ms(1);
-        rc = (int)hw_read(t, (uintptr_t)pages, &byte, 1, NULL);
-    }
-    cr_expect_eq(rc, HW_ERR_GONE, "%d", rc);
+    cr_expect(eventually(hw_read(t, (uintptr_t)pages, &byte, 1, NULL) == HW_ERR_GONE));
     hw_target_close(t);
 }
 

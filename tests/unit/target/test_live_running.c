@@ -8,7 +8,6 @@
 
 #include <limits.h>
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <time.h>
 
@@ -19,21 +18,6 @@ struct shared {
     volatile int ready;
     volatile long ticks;
 };
-
-static struct shared *make_shared(void)
-{
-    void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                   -1, 0);
-    cr_assert_neq(p, MAP_FAILED);
-    return p;
-}
-
-static void wait_ready(const struct shared *sh, int n)
-{
-    for (int i = 0; i < 10000 && sh->ready < n; i++)
-        nap_ms(1);
-    cr_assert_geq(sh->ready, n);
-}
 
 static struct hw_target *open_running(pid_t pid)
 {
@@ -78,9 +62,9 @@ static void many_threads(void *arg)
 /* The tests themselves may run in a thread; what it forks has one of its own. */
 Test(running, thread_pointers_are_those_of_the_registers, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(many_threads, sh);
-    wait_ready(sh, THREADS);
+    cr_assert(eventually(sh->ready >= THREADS));
     struct hw_target *t = open_running(pid);
     freeze(t);
     cr_assert_eq(t->thread_count, THREADS + 1);
@@ -104,7 +88,7 @@ Test(running, thread_pointers_are_those_of_the_registers, .timeout = 60)
 static void *in_the_kernel(void *arg)
 {
     struct shared *sh = arg;
-    sh->ready = 1;
+    sh->ready = gettid();
     if (vfork() == 0) { /* its parent sleeps uninterruptibly */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (;;)
@@ -123,10 +107,10 @@ static void sleeps_in_the_kernel(void *arg)
 
 Test(running, the_thread_pointer_of_one_that_does_not_stop_is_found, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(sleeps_in_the_kernel, sh);
-    wait_ready(sh, 1);
-    nap_ms(50);
+    cr_assert(eventually(sh->ready >= 1));
+    cr_assert(reaches_state(sh->ready, 'D'));
     struct hw_target *t = open_running(pid);
     t->mode = HW_MODE_STOPPED;
     t->max_pause_ns = 300000000;
@@ -139,11 +123,28 @@ Test(running, the_thread_pointer_of_one_that_does_not_stop_is_found, .timeout = 
     child_end(pid);
 }
 
+Test(running, one_that_does_not_stop_may_have_started_another, .timeout = 60)
+{
+    struct shared *sh = child_shared(sizeof *sh);
+    pid_t pid = child_start(sleeps_in_the_kernel, sh);
+    cr_assert(eventually(sh->ready >= 1));
+    cr_assert(reaches_state(sh->ready, 'D'));
+    struct hw_target *t = open_running(pid);
+    t->mode = HW_MODE_STOPPED;
+    freeze(t);
+    cr_expect_eq(t->missed_threads, 1);
+    cr_expect(!t->moving);
+    hw_target_thaw(t);
+    cr_expect(t->missed_start, "its child runs in the same memory");
+    hw_target_close(t);
+    child_end(pid);
+}
+
 Test(running, a_moment_of_many_threads_takes_little_time, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(many_threads, sh);
-    wait_ready(sh, THREADS);
+    cr_assert(eventually(sh->ready >= THREADS));
     struct hw_target *t = open_running(pid);
     long best_us = LONG_MAX;
     for (int i = 0; i < 5; i++) {
@@ -171,9 +172,9 @@ static void tick(void *arg)
 
 Test(running, nothing_is_done_to_it, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(tick, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_target *t = open_running(pid);
     freeze(t);
     cr_expect(t->frozen);
@@ -181,9 +182,7 @@ Test(running, nothing_is_done_to_it, .timeout = 60)
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     cr_expect_neq(state_of(pid), 't');
     long before = sh->ticks;
-    for (int i = 0; i < 2000 && sh->ticks == before; i++)
-        nap_ms(1);
-    cr_expect_neq(sh->ticks, before);
+    cr_expect(eventually(sh->ticks != before));
     cr_expect_not_null(hw_map_at(t, (uintptr_t)sh));
     hw_target_thaw(t);
     cr_expect_eq(t->pause_ns, 0);
@@ -197,16 +196,16 @@ Test(running, nothing_is_done_to_it, .timeout = 60)
 
 Test(running, another_may_trace_it, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(tick, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     pid_t tracer = fork();
     if (tracer == 0) {
         bool traced = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0;
         sh->ready = traced ? 2 : 3;
         child_sleep(NULL);
     }
-    wait_ready(sh, 2);
+    cr_assert(eventually(sh->ready >= 2));
     cr_assert_eq(sh->ready, 2);
     struct hw_target *t = open_running(pid);
     freeze(t);
@@ -236,9 +235,9 @@ static void breed(void *arg)
  * list of threads is just being changed. */
 Test(running, threads_that_come_and_go, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(breed, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_target *t = open_running(pid);
     int found = 0;
     for (int i = 0; i < 200; i++) {

@@ -3,13 +3,8 @@
 #include "target/permission.h"
 #include "target/stop.h"
 
-#include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/syscall.h>
 
 #define PTRACE_CAP (UINT64_C(1) << CAP_SYS_PTRACE)
 
@@ -214,22 +209,6 @@ static void hide(void *arg)
     child_sleep(arg);
 }
 
-static bool reaches_name(pid_t pid, const char *name)
-{
-    char path[64], comm[64] = "";
-    snprintf(path, sizeof path, "/proc/%d/comm", pid);
-    for (int i = 0; i < 2000 && strcmp(comm, name) != 0; i++) {
-        nap_ms(1);
-        FILE *f = fopen(path, "re");
-        if (!f || !fgets(comm, sizeof comm, f))
-            comm[0] = '\0';
-        comm[strcspn(comm, "\n")] = '\0';
-        if (f)
-            fclose(f);
-    }
-    return strcmp(comm, name) == 0;
-}
-
 Test(permission, nobody_may_look_at_nobody_unless_it_is_not_dumpable, .timeout = 60)
 {
     if (geteuid() != 0)
@@ -249,26 +228,13 @@ Test(permission, nobody_may_look_at_nobody_unless_it_is_not_dumpable, .timeout =
     child_end(hidden);
 }
 
-static void forbid_ptrace(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-    cr_assert_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    cr_assert_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
-}
-
 /* As in a container: reading is allowed, stopping is not. */
 Test(permission, a_real_filter, .timeout = 60)
 {
     pid_t pid = child_start(child_sleep, NULL);
     struct hw_error err = {0};
     cr_expect_eq(hw_permission_check(pid, true, &err), HW_OK, "%s", err.text);
-    forbid_ptrace();
+    forbid_call(SYS_ptrace);
     cr_expect_eq(hw_permission_check(pid, false, &err), HW_OK, "%s", err.text);
     cr_expect_eq(hw_permission_check(pid, true, &err), HW_ERR_PERMISSION);
     cr_expect_not_null(strstr(err.text, "a seccomp filter"), "%s", err.text);

@@ -5,7 +5,6 @@
 #include <criterion/criterion.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #define MIB (UINT64_C(1024) * KIB)

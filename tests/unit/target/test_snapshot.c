@@ -6,6 +6,8 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -30,10 +32,10 @@ static void change_page(void *arg)
 
 Test(snapshot, is_of_the_moment_it_was_taken, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     private_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     pid_t pid = child_start(change_page, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
 
     struct hw_snapshot *s = begin(pid);
     size_t count;
@@ -47,7 +49,7 @@ Test(snapshot, is_of_the_moment_it_was_taken, .timeout = 60)
     cr_expect(grows(&sh->count[0]), "it runs on");
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     sh->go = 1;
-    wait_ready(sh, 2);
+    cr_assert(eventually(sh->ready >= 2));
 
     uint8_t byte = 0;
     struct iovec to = {&byte, 1}, from = {private_page, 1};
@@ -64,15 +66,49 @@ Test(snapshot, is_of_the_moment_it_was_taken, .timeout = 60)
 
 Test(snapshot, may_be_ended_before_it_is_taken, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     private_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     pid_t pid = child_start(change_page, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     hw_snapshot_end(begin(pid));
     cr_expect(grows(&sh->count[0]));
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     child_end(pid);
     hw_snapshot_end(NULL);
+}
+
+/* What decides when a thread has its turn. */
+static void expect_priority(pid_t tid, int policy, int nice, const char *whose)
+{
+    struct sched_param param = {0};
+    cr_expect_eq(sched_getscheduler(tid), policy, "%s policy is %d", whose,
+                 sched_getscheduler(tid));
+    cr_expect_eq(sched_getparam(tid, &param), 0);
+    cr_expect_eq(param.sched_priority, 0, "%s", whose);
+    cr_expect_eq(getpriority(PRIO_PROCESS, (id_t)tid), nice, "%s nice value is %d", whose,
+                 getpriority(PRIO_PROCESS, (id_t)tid));
+}
+
+Test(snapshot, leaves_priorities_as_they_were, .timeout = 60)
+{
+    struct shared *sh = child_shared(sizeof *sh);
+    pid_t pid = child_start(only_busy, sh);
+    cr_assert(eventually(sh->ready >= 1));
+    struct sched_param none = {0};
+    cr_assert_eq(sched_setscheduler(pid, SCHED_BATCH, &none), 0);
+    cr_assert_eq(setpriority(PRIO_PROCESS, (id_t)pid, 5), 0);
+    int policy = sched_getscheduler(0), nice = getpriority(PRIO_PROCESS, 0);
+    struct hw_snapshot *s = begin(pid);
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    int copy = take(s, pid);
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    expect_priority(copy, SCHED_BATCH, 5, "the copy's");
+    expect_priority(gettid(), policy, nice, "our");
+    cr_assert_eq(hw_snapshot_end(s).zombie, 0);
+    expect_priority(pid, SCHED_BATCH, 5, "the target's");
+    hw_snapshot_end(begin(pid));
+    expect_priority(gettid(), policy, nice, "our");
+    child_end(pid);
 }
 
 /* ---- those who wait -------------------------------------------------------------------------- */
@@ -177,6 +213,7 @@ static bool (*const waits[])(void) = {
 static void *wait_for_ever(void *arg)
 {
     size_t i = (size_t)arg;
+    sh_->tids[i] = gettid();
     __atomic_add_fetch(&sh_->ready, 1, __ATOMIC_SEQ_CST);
     for (;;) {
         sh_->errors[i] += !waits[i]();
@@ -225,9 +262,7 @@ static void wake_all(pid_t pid)
     kill(pid, SIGUSR1);
     kill(pid, SIGUSR2);
     for (int i = 0; i < WAITERS; i++) {
-        for (int k = 0; k < 5000 && sh_->count[i] == before.count[i]; k++)
-            nap_ms(1);
-        cr_assert_gt(sh_->count[i], before.count[i], "waiter %d was not woken", i);
+        cr_assert(eventually(sh_->count[i] > before.count[i]), "waiter %d was not woken", i);
     }
     for (int i = 0; i < WOKEN; i++)
         cr_assert_eq(sh_->count[i], before.count[i] + 1, "waiter %d", i);
@@ -235,11 +270,12 @@ static void wake_all(pid_t pid)
 
 static pid_t start_waiters(void)
 {
-    sh_ = make_shared();
+    sh_ = child_shared(sizeof *sh_);
     cr_assert(pipe(read_pipe) == 0 && pipe(poll_pipe) == 0);
     pid_t pid = child_start(wait_in_all_ways, NULL);
-    wait_ready(sh_, WAITERS);
-    nap_ms(20);
+    cr_assert(eventually(sh_->ready >= WAITERS));
+    for (int i = 0; i < WOKEN; i++)
+        cr_assert(reaches_state(sh_->tids[i], 'S'));
     return pid;
 }
 
@@ -253,18 +289,16 @@ static void expect_undisturbed(void)
 
 Test(snapshot, two_hundred_leave_no_trace, .timeout = 120)
 {
-    char before[8192], after[8192];
+    char before[PORTRAIT];
     pid_t pid = start_waiters();
-    portrait(pid, before, sizeof before);
+    portrait(pid, before);
     for (int i = 0; i < 200; i++) {
         take_and_end(pid);
         if (i % 10 == 0)
             wake_all(pid);
     }
     wake_all(pid);
-    nap_ms(5);
-    portrait(pid, after, sizeof after);
-    cr_expect_str_eq(after, before);
+    expect_portrait(pid, before);
     expect_undisturbed();
     child_end(pid);
 }
@@ -294,10 +328,8 @@ Test(snapshot, no_wake_up_gets_lost_meanwhile, .timeout = 120)
         take_and_end(pid);
     end = 1;
     pthread_join(th, NULL);
-    for (int i = 0; i < 5000 && (sh_->count[0] < sh_->go || sh_->count[1] < sh_->go); i++)
-        nap_ms(1);
-    cr_expect_eq(sh_->count[0], sh_->go);
-    cr_expect_eq(sh_->count[1], sh_->go);
+    cr_expect(eventually(sh_->count[0] == sh_->go && sh_->count[1] == sh_->go), "%ld and %ld of %d",
+              sh_->count[0], sh_->count[1], sh_->go);
     wake_all(pid);
     expect_undisturbed();
     child_end(pid);
@@ -307,9 +339,9 @@ Test(snapshot, no_wake_up_gets_lost_meanwhile, .timeout = 120)
 
 Test(snapshot, of_a_thread_that_makes_no_calls, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(only_busy, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     for (int i = 0; i < 20; i++) {
         take_and_end(pid);
         cr_assert(grows(&sh->count[0]));

@@ -1,16 +1,14 @@
 #include "snapshots.h"
 
-#include "target/proc.h"
-
 #include <pthread.h>
 
 /* ---- job control and signals ----------------------------------------------------------------- */
 
 Test(snapshot, of_a_stopped_process_leaves_it_stopped, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(only_busy, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     for (int i = 0; i < 10; i++) {
         kill(pid, SIGSTOP);
         cr_assert(reaches_state(pid, 'T'));
@@ -68,9 +66,9 @@ static void *send_signals(void *arg)
 
 static void storm_of_signals(bool job_control)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(take_signals, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct storm storm = {.pid = pid, .job_control = job_control};
     pthread_t th;
     pthread_create(&th, NULL, send_signals, &storm);
@@ -86,10 +84,8 @@ static void storm_of_signals(bool job_control)
     }
     storm.end = 1;
     pthread_join(th, NULL);
-    for (int i = 0; i < 5000 && sh->signals < storm.sent; i++)
-        nap_ms(1);
     cr_log_info("%d of 100 taken, %d signals", taken, storm.sent);
-    cr_expect_eq(sh->signals, storm.sent);
+    cr_expect(eventually(sh->signals == storm.sent), "%ld of %d", sh->signals, storm.sent);
     cr_expect_eq(sh->errors[0], 0);
     cr_expect_gt(taken, 0);
     cr_expect(grows(&sh->count[0]), "state %c", state_of(pid));
@@ -120,9 +116,7 @@ Test(snapshot, of_a_process_that_ends_meanwhile_ends_too, .timeout = 60)
     kill(pid, SIGKILL);
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
     /* Its files are open in the copy: that must not outlive the process. */
-    for (int i = 0; i < 2000 && state_of(copy) == 't'; i++)
-        nap_ms(1);
-    cr_expect_neq(state_of(copy), 't');
+    cr_expect(eventually(state_of(copy) != 't'));
     cr_expect_eq(hw_snapshot_end(s).zombie, 0);
 }
 
@@ -138,17 +132,14 @@ static void execute_another(void *arg)
 
 Test(snapshot, of_a_process_that_executes_another_program_meanwhile, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(execute_another, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_snapshot *s = begin(pid);
     int copy = take(s, pid);
     sh->go = 1;
-    char comm[64] = "", children[256];
-    for (int i = 0; i < 2000 && strcmp(comm, "sleep\n") != 0; i++) {
-        nap_ms(1);
-        cr_assert(hw_proc_text(pid, "comm", comm, sizeof comm));
-    }
+    char children[256];
+    cr_assert(reaches_name(pid, "sleep"));
     cr_expect_eq(state_of(copy), 't');
     cr_expect_eq(hw_snapshot_end(s).zombie, 0);
     children_of(pid, children, sizeof children);
@@ -166,7 +157,57 @@ Test(snapshot, the_copy_dies_with_a_keeper_that_is_killed, .timeout = 60)
     kill((pid_t)status_number(copy, "TracerPid:"), SIGKILL);
     cr_expect(reaches_state(copy, 'Z'), "state %c", state_of(copy));
     hw_snapshot_end(s);
-    cr_expect_eq(state_of(pid), 'S');
+    cr_expect(reaches_state(pid, 'S'), "state %c", state_of(pid));
+    child_end(pid);
+}
+
+static void *count_on(void *arg)
+{
+    struct shared *sh = arg;
+    for (;;) {
+        ++sh->count[1];
+        usleep(1000);
+    }
+    return NULL;
+}
+
+/* Its main thread goes to sleep where nothing wakes it but the child of its vfork(). */
+static void sleep_in_the_kernel(void *arg)
+{
+    struct shared *sh = arg;
+    pthread_t th;
+    pthread_create(&th, NULL, count_on, sh);
+    sh->ready = 1;
+    while (!sh->go)
+        usleep(1000);
+    if (vfork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        sh->ready = 2;
+        while (sh->go == 1)
+            usleep(1000);
+        _exit(0);
+    }
+    count_on(sh);
+}
+
+Test(snapshot, another_thread_clears_up_where_one_cannot, .timeout = 60)
+{
+    struct shared *sh = child_shared(sizeof *sh);
+    pid_t pid = child_start(sleep_in_the_kernel, sh);
+    cr_assert(eventually(sh->ready >= 1));
+    struct hw_snapshot *s = begin(pid);
+    int copy = take(s, pid);
+    sh->go = 1;
+    cr_assert(eventually(sh->ready >= 2));
+    cr_assert(reaches_state(pid, 'D'));
+    struct hw_snapshot_cost cost = hw_snapshot_end(s);
+    cr_expect_eq(cost.zombie, 0);
+    cr_expect_gt(cost.thread_pause_ns, 0);
+    cr_expect_eq(state_of(copy), 0);
+    cr_expect(grows(&sh->count[1]));
+    sh->go = 2;
+    cr_expect(reaches_state(pid, 'S'));
+    cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     child_end(pid);
 }
 
@@ -185,24 +226,22 @@ static void walk_for_ever(void *arg)
 
 Test(snapshot, a_walker_that_is_killed_leaves_nothing, .timeout = 60)
 {
-    char before[1024], after[1024];
+    char before[PORTRAIT];
     pid_t pid = child_start(child_sleep, NULL);
     cr_assert(reaches_state(pid, 'S'));
-    portrait(pid, before, sizeof before);
+    portrait(pid, before);
     for (int taken = 0; taken < 2; taken++) {
-        struct shared *sh = make_shared();
+        struct shared *sh = child_shared(sizeof *sh);
         sh->go = pid;
         sh->ready = !taken;
         pid_t walker = child_start(walk_for_ever, sh);
-        wait_ready(sh, 2);
-        cr_expect_eq(state_of(pid), taken ? 'S' : 't');
+        cr_assert(eventually(sh->ready >= 2));
+        cr_expect(reaches_state(pid, taken ? 'S' : 't'), "state %c", state_of(pid));
         child_end(walker);
         cr_expect(reaches_state(pid, 'S'));
-        for (int i = 0; i < 2000 && (taken && state_of((pid_t)sh->count[0])); i++)
-            nap_ms(1);
-        nap_ms(5);
-        portrait(pid, after, sizeof after);
-        cr_expect_str_eq(after, before);
+        if (taken)
+            cr_expect(eventually(!state_of((pid_t)sh->count[0])));
+        expect_portrait(pid, before);
     }
     child_end(pid);
 }

@@ -25,6 +25,7 @@ static void expect_refusal(pid_t pid, const char *why)
     cr_expect_eq(rc, HW_ERR_HARMFUL, "%s", err.text);
     cr_expect(strstr(err.text, why), "%s", err.text);
     cr_expect(strstr(err.remedy, "without --snapshot"), "%s", err.remedy);
+    cr_expect(strstr(err.remedy, "--no-stop"), "%s", err.remedy);
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
 }
 
@@ -45,9 +46,9 @@ static void sleep_filtered(void *arg)
 
 Test(snapshot, is_refused_under_a_seccomp_filter, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(sleep_filtered, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     expect_refusal(pid, "seccomp");
     child_end(pid);
 }
@@ -67,9 +68,9 @@ static void one_thread_filtered(void *arg)
 
 Test(snapshot, leaves_threads_under_a_filter_alone, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(one_thread_filtered, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     take_and_end(pid);
     child_end(pid);
 }
@@ -84,9 +85,9 @@ static void make_userfaultfd(void *arg)
 
 Test(snapshot, is_refused_where_page_faults_are_handled, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(make_userfaultfd, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     if (!sh->go)
         expect_refusal(pid, "userfaultfd");
     child_end(pid);
@@ -120,10 +121,9 @@ static void loop_in_rseq(void *arg)
 
 Test(snapshot, is_refused_in_a_restartable_sequence, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(loop_in_rseq, sh);
-    for (int i = 0; i < 1000 && !sh->ready && state_of(pid) != 'Z'; i++)
-        nap_ms(1);
+    cr_assert(eventually(sh->ready || state_of(pid) == 'Z'));
     if (!sh->ready) {
         child_end(pid);
         cr_skip("no restartable sequences here");
@@ -150,13 +150,13 @@ static void vforks(void *arg)
 
 Test(snapshot, is_refused_while_a_thread_does_not_stop, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(vforks, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     cr_assert(reaches_state(pid, 'D'));
     expect_refusal(pid, "do not stop");
     sh->go = 1;
-    wait_ready(sh, 2);
+    cr_assert(eventually(sh->ready >= 2));
     child_end(pid);
 }
 

@@ -7,13 +7,12 @@
 #include "target/target.h"
 
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 
 #define THREADS 4
 
 struct shared {
-    volatile int ready, order, done;
+    volatile int begun, ready, order, done;
     pid_t tids[THREADS + 1];
 };
 
@@ -21,8 +20,9 @@ static struct shared *shared;
 
 static void *sleeper(void *arg)
 {
-    int i = __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
+    int i = __atomic_add_fetch(&shared->begun, 1, __ATOMIC_SEQ_CST);
     shared->tids[i] = gettid();
+    __atomic_add_fetch(&shared->ready, 1, __ATOMIC_SEQ_CST);
     child_sleep(arg);
     return arg;
 }
@@ -35,13 +35,6 @@ static void sleepers(void *arg)
         pthread_create(&th, NULL, sleeper, arg);
     }
     child_sleep(arg);
-}
-
-static void wait_for(volatile int *number, int value)
-{
-    for (int i = 0; i < 10000 && *number != value; i++)
-        nap_ms(1);
-    cr_assert_eq(*number, value);
 }
 
 static void stop_one(pid_t tid)
@@ -80,17 +73,14 @@ static void debugger(void *arg)
 static void order(int what)
 {
     shared->order = what;
-    wait_for(&shared->done, what);
+    cr_assert(eventually(shared->done == what));
 }
 
 static pid_t start(pid_t *tracer)
 {
-    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(shared, MAP_FAILED);
+    shared = child_shared(sizeof *shared);
     pid_t pid = child_start(sleepers, NULL);
-    wait_for(&shared->ready, THREADS);
-    for (int i = 0; i < 2000 && !shared->tids[THREADS]; i++)
-        nap_ms(1);
+    cr_assert(eventually(shared->ready == THREADS));
     *tracer = child_start(debugger, NULL);
     return pid;
 }
@@ -99,20 +89,21 @@ Test(standing, is_found_and_holds, .timeout = 60)
 {
     pid_t tracer, pid = start(&tracer);
     struct hw_standing s;
-    cr_expect_eq(hw_standing_find(pid, &s), 0);
+    cr_expect(!hw_standing_find(pid, &s));
     order(1);
-    cr_expect_eq(hw_standing_find(pid, &s), 0, "one thread runs");
+    cr_expect(!hw_standing_find(pid, &s), "one thread runs");
     order(2);
-    cr_expect_eq(hw_standing_find(pid, &s), tracer);
+    cr_expect(hw_standing_find(pid, &s));
+    cr_expect_eq(s.tracer, tracer);
     cr_expect_eq(s.threads, THREADS + 1);
     cr_expect(hw_standing_holds(pid, &s));
     order(3);
     cr_expect(!hw_standing_holds(pid, &s), "it ran for a moment");
-    cr_expect_eq(hw_standing_find(pid, &s), tracer);
+    cr_expect(hw_standing_find(pid, &s));
     cr_expect(hw_standing_holds(pid, &s));
     child_end(tracer);
     child_end(pid);
-    cr_expect_eq(hw_standing_find(pid, &s), 0);
+    cr_expect(!hw_standing_find(pid, &s));
     cr_expect(!hw_standing_holds(pid, &s));
 }
 
@@ -128,6 +119,7 @@ Test(standing, it_is_read_as_it_is, .timeout = 60)
     order(2);
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+        cr_expect(t->stood && t->left_alone);
         cr_expect_eq(t->held_by, tracer);
         cr_expect(!t->moving);
         cr_expect_eq(t->thread_count, THREADS + 1);
@@ -144,18 +136,75 @@ Test(standing, it_is_read_as_it_is, .timeout = 60)
     }
     child_end(tracer);
     cr_assert_eq(hw_target_freeze(t, &err), HW_OK, "%s", err.text);
+    cr_expect(!t->stood && !t->left_alone);
     cr_expect_eq(t->held_by, 0);
     hw_target_close(t);
     child_end(pid);
 }
 
-/* Job control stops, but holds nobody back who wants to trace. */
-Test(standing, a_stopped_job_is_none, .timeout = 60)
+/* ---- job control ------------------------------------------------------------------------------ */
+
+static pid_t start_stopped(void)
 {
     pid_t pid = child_start(child_sleep, NULL);
-    struct hw_standing s;
     kill(pid, SIGSTOP);
     cr_assert(reaches_state(pid, 'T'));
-    cr_expect_eq(hw_standing_find(pid, &s), 0);
+    return pid;
+}
+
+static void go_on_and_stop(pid_t pid)
+{
+    kill(pid, SIGCONT);
+    cr_assert(reaches_state(pid, 'S'));
+    kill(pid, SIGSTOP);
+    cr_assert(reaches_state(pid, 'T'));
+}
+
+Test(standing, a_stopped_job, .timeout = 60)
+{
+    pid_t pid = start_stopped();
+    struct hw_standing s;
+    cr_expect(hw_standing_find(pid, &s));
+    cr_expect_eq(s.tracer, 0);
+    cr_expect_eq(s.threads, 1);
+    cr_expect(hw_standing_holds(pid, &s));
+    go_on_and_stop(pid);
+    cr_expect(!hw_standing_holds(pid, &s), "it ran for a moment");
+    child_end(pid);
+}
+
+/* It holds nobody back who wants to trace, but it will do where nobody is to be stopped, or not for long
+ * enough. */
+Test(standing, a_stopped_job_is_read_as_it_is_where_that_will_do, .timeout = 60)
+{
+    static const struct {
+        enum hw_mode mode;
+        bool stops_do, left_alone;
+    } ways[] = {{HW_MODE_STOPPED, false, false},
+                {HW_MODE_STOPPED, true, true},
+                {HW_MODE_RUNNING, false, true}};
+    pid_t pid = start_stopped();
+    struct hw_target *t;
+    cr_assert_eq(hw_target_open_live(pid, &t, NULL), HW_OK);
+    for (size_t i = 0; i < 2 * sizeof ways / sizeof *ways; i++) {
+        t->mode = ways[i / 2].mode;
+        t->stops_do = ways[i / 2].stops_do;
+        bool runs_on = i % 2 && ways[i / 2].left_alone;
+        cr_assert_eq(hw_target_freeze(t, NULL), HW_OK);
+        cr_expect(t->stood && !t->moving);
+        cr_expect_eq(t->left_alone, ways[i / 2].left_alone);
+        cr_expect_eq(t->held_by, 0);
+        cr_expect_eq(status_number(pid, "TracerPid:") == 0, t->left_alone);
+        if (runs_on)
+            go_on_and_stop(pid);
+        hw_target_thaw(t);
+        cr_expect_eq(t->moving, runs_on);
+        cr_expect(reaches_state(pid, 'T'));
+    }
+    kill(pid, SIGCONT);
+    cr_assert(reaches_state(pid, 'S'));
+    cr_assert_eq(hw_target_freeze(t, NULL), HW_OK);
+    cr_expect(!t->stood && !t->left_alone && t->moving);
+    hw_target_close(t);
     child_end(pid);
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 
 #define SECOND INT64_C(1000000000)
@@ -16,21 +15,6 @@ struct shared {
     volatile int ready, signals, sender;
     volatile uint64_t tp;
 };
-
-static struct shared *make_shared(void)
-{
-    void *p = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-                   -1, 0);
-    cr_assert_neq(p, MAP_FAILED);
-    return p;
-}
-
-static void wait_ready(const struct shared *sh, int n)
-{
-    for (int i = 0; i < 5000 && sh->ready < n; i++)
-        nap_ms(1);
-    cr_assert_geq(sh->ready, n);
-}
 
 static struct hw_stop *stop_it(pid_t pid)
 {
@@ -75,9 +59,9 @@ static void many_threads(void *arg)
 
 Test(stop, all_threads_stand_still_and_run_on, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(many_threads, sh);
-    wait_ready(sh, 32);
+    cr_assert(eventually(sh->ready >= 32));
 
     struct hw_stop *s = stop_it(pid);
     size_t count;
@@ -96,14 +80,8 @@ Test(stop, all_threads_stand_still_and_run_on, .timeout = 60)
     cr_expect(pause >= 30000000 && pause < 10 * SECOND);
     expect_free(pid);
 
-    bool moved = false;
-    for (int i = 0; i < 2000 && !moved; i++) {
-        nap_ms(1);
-        moved = true;
-        for (int k = 0; k < 32; k++)
-            moved &= sh->ticks[k] != before.ticks[k];
-    }
-    cr_expect(moved, "every thread runs on");
+    for (int k = 0; k < 32; k++)
+        cr_expect(eventually(sh->ticks[k] != before.ticks[k]), "thread %d runs on", k);
     child_end(pid);
 }
 
@@ -135,9 +113,9 @@ static void breeders(void *arg)
 
 Test(stop, threads_that_come_and_go_are_caught, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(breeders, sh);
-    wait_ready(sh, 10);
+    cr_assert(eventually(sh->ready >= 10));
     for (int i = 0; i < 100; i++) {
         struct hw_stop *s = stop_it(pid);
         int before = sh->ready;
@@ -149,29 +127,13 @@ Test(stop, threads_that_come_and_go_are_caught, .timeout = 60)
     }
     expect_free(pid);
     int before = sh->ready;
-    wait_ready(sh, before + 10);
+    cr_assert(eventually(sh->ready >= before + 10));
     child_end(pid);
-}
-
-static void *only_thread(void *arg)
-{
-    ((struct shared *)arg)->ready = 1;
-    child_sleep(arg);
-    return NULL;
-}
-
-static void leader_ends(void *arg)
-{
-    pthread_t th;
-    pthread_create(&th, NULL, only_thread, arg);
-    pthread_exit(NULL);
 }
 
 Test(stop, a_main_thread_that_has_ended_is_left_out, .timeout = 60)
 {
-    struct shared *sh = make_shared();
-    pid_t pid = child_start(leader_ends, sh);
-    wait_ready(sh, 1);
+    pid_t pid = child_start(child_without_leader, NULL);
     cr_assert(reaches_state(pid, 'Z'));
     struct hw_stop *s = stop_it(pid);
     size_t count;
@@ -223,24 +185,17 @@ static void take_signals(void *arg)
     child_sleep(arg);
 }
 
-static bool signals_reach(const struct shared *sh, int n)
-{
-    for (int i = 0; i < 2000 && sh->signals < n; i++)
-        nap_ms(1);
-    return sh->signals == n;
-}
-
 Test(stop, a_signal_sent_meanwhile_comes_through, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(take_signals, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     struct hw_stop *s = stop_it(pid);
     sigqueue(pid, SIGUSR1, (union sigval){.sival_int = 4711});
     nap_ms(20);
     cr_expect_eq(sh->signals, 0);
     hw_stop_release(s);
-    cr_expect(signals_reach(sh, 1));
+    cr_expect(eventually(sh->signals == 1));
     cr_expect_eq(sh->sender, 4711);
     child_end(pid);
 }
@@ -249,16 +204,16 @@ Test(stop, a_signal_sent_meanwhile_comes_through, .timeout = 60)
  * each must still say who sent it. */
 Test(stop, no_signal_gets_lost, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(take_signals, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     for (int i = 1; i <= 300; i++) {
         sigqueue(pid, SIGUSR1, (union sigval){.sival_int = i});
         hw_stop_release(stop_it(pid));
-        cr_assert(signals_reach(sh, i), "signal %d", i);
+        cr_assert(eventually(sh->signals == i), "signal %d", i);
         cr_assert_eq(sh->sender, i);
     }
-    cr_expect_eq(reaches_state(pid, 'S'), true);
+    cr_expect(reaches_state(pid, 'S'));
     expect_free(pid);
     child_end(pid);
 }
@@ -381,9 +336,9 @@ static void vforks(void *arg)
 
 Test(stop, a_thread_that_cannot_be_stopped_is_counted_and_let_go, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(vforks, sh);
-    wait_ready(sh, 1);
+    cr_assert(eventually(sh->ready >= 1));
     cr_assert(reaches_state(pid, 'D'));
     struct hw_stop *s;
     struct hw_error err;
@@ -392,11 +347,9 @@ Test(stop, a_thread_that_cannot_be_stopped_is_counted_and_let_go, .timeout = 60)
                  HW_OK, "%s", err.text);
     cr_expect_eq(hw_stop_missed(s), 1);
     hw_stop_release(s);
-    for (int i = 0; i < 1000 && status_number(pid, "TracerPid:") != 0; i++)
-        nap_ms(1);
-    expect_free(pid);
+    cr_expect(eventually(status_number(pid, "TracerPid:") == 0));
     sh->signals = 1;
-    wait_ready(sh, 2);
+    cr_assert(eventually(sh->ready >= 2));
     cr_expect(reaches_state(pid, 'S'));
     child_end(pid);
 }
@@ -411,12 +364,11 @@ static void trace_other(void *arg)
 
 Test(stop, says_who_traces_already, .timeout = 60)
 {
-    struct shared *sh = make_shared();
+    struct shared *sh = child_shared(sizeof *sh);
     pid_t pid = child_start(child_sleep, NULL);
     sh->sender = pid;
     pid_t other = child_start(trace_other, sh);
-    for (int i = 0; i < 2000 && sh->signals == 0; i++)
-        nap_ms(1);
+    cr_assert(eventually(sh->signals != 0));
     cr_assert_eq(sh->signals, 1);
     struct hw_stop *s;
     struct hw_error err;
@@ -439,7 +391,7 @@ static void sleeping_threads(void *arg)
     pthread_attr_setstacksize(&attr, 64 << 10);
     for (int i = 0; i < 300; i++) {
         pthread_t th;
-        if (pthread_create(&th, &attr, only_thread, arg) != 0)
+        if (pthread_create(&th, &attr, child_sleeper, arg) != 0)
             _exit(1);
     }
     child_sleep(arg);
@@ -447,10 +399,8 @@ static void sleeping_threads(void *arg)
 
 Test(stop, hundreds_of_threads_take_milliseconds, .timeout = 60)
 {
-    struct shared *sh = make_shared();
-    pid_t pid = child_start(sleeping_threads, sh);
-    for (int i = 0; i < 5000 && status_number(pid, "Threads:") != 301; i++)
-        nap_ms(1);
+    pid_t pid = child_start(sleeping_threads, NULL);
+    cr_assert(reaches_threads(pid, 301));
     int64_t best = INT64_MAX;
     for (int i = 0; i < 10; i++) {
         struct hw_stop *s = stop_it(pid);

@@ -6,7 +6,6 @@
 #include "target/stop.h"
 
 #include <pthread.h>
-#include <sys/mman.h>
 
 #define MS INT64_C(1000000)
 
@@ -37,15 +36,10 @@ static void counting(void *arg)
 static bool all_count(const struct shared *sh)
 {
     struct shared before = *sh;
-    for (int i = 0; i < 5000; i++) {
-        bool all = true;
-        for (int k = 0; k < 8; k++)
-            all &= sh->ticks[k] != before.ticks[k];
-        if (all)
-            return true;
-        nap_ms(1);
-    }
-    return false;
+    bool all = true;
+    for (int k = 0; k < 8; k++)
+        all &= eventually(sh->ticks[k] != before.ticks[k]);
+    return all;
 }
 
 static struct hw_stop *stop_for(pid_t pid, int64_t pause_ns, _Atomic bool *let_go)
@@ -59,9 +53,7 @@ static struct hw_stop *stop_for(pid_t pid, int64_t pause_ns, _Atomic bool *let_g
 
 static struct shared *start(pid_t *pid)
 {
-    struct shared *sh =
-        mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    cr_assert_neq(sh, MAP_FAILED);
+    struct shared *sh = child_shared(sizeof *sh);
     *pid = child_start(counting, sh);
     cr_assert(all_count(sh));
     return sh;
@@ -77,9 +69,7 @@ Test(stop_limit, it_runs_again_though_we_sleep, .timeout = 60)
     nap_ms(10);
     if (!let_go)
         cr_expect_eq(memcmp(&before, sh, sizeof before), 0, "it stands still at first");
-    for (int i = 0; i < 5000 && !let_go; i++)
-        nap_ms(1);
-    cr_expect(let_go);
+    cr_expect(eventually(let_go));
     cr_expect(all_count(sh));
     cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     int64_t pause = hw_stop_release(s);
@@ -98,6 +88,24 @@ Test(stop_limit, a_release_in_time, .timeout = 60)
         cr_expect(!let_go);
     }
     cr_expect(all_count(sh));
+    child_end(pid);
+}
+
+Test(stop_limit, before_the_time_is_up, .timeout = 60)
+{
+    pid_t pid;
+    struct shared *sh = start(&pid);
+    _Atomic bool let_go = false;
+    for (int i = 0; i < 20; i++) {
+        struct hw_stop *s = stop_for(pid, 20000 * MS, &let_go);
+        cr_expect(!let_go);
+        hw_stop_let_go(s);
+        cr_expect(let_go, "before the first of them runs");
+        cr_expect(all_count(sh));
+        cr_expect_lt(hw_stop_release(s), 20000 * MS);
+        let_go = false;
+    }
+    cr_expect_eq(status_number(pid, "TracerPid:"), 0);
     child_end(pid);
 }
 
@@ -146,8 +154,7 @@ Test(stop_limit, the_target_ends_meanwhile, .timeout = 60)
     _Atomic bool let_go = false;
     struct hw_stop *s = stop_for(pid, 20 * MS, &let_go);
     child_end(pid);
-    for (int i = 0; i < 5000 && !let_go; i++)
-        nap_ms(1);
+    cr_expect(eventually(let_go));
     hw_stop_release(s);
 }
 
