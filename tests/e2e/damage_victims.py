@@ -146,6 +146,15 @@ def sound(t, tool, case):
             t.note(" ".join(f"{r['invariant']}:{r['examined']}" for r in report["check"]))
 
 
+def usage(t, tool):
+    """What cannot be asked for together."""
+    for options in (["--check", "--chunks"], ["--check", "--whatis", "0x1000"],
+                    ["--check", "--dry-run"], ["--check", "-f", "csv"],
+                    ["--check", "-f", "malloc_info"]):
+        ran = tool.run(*options, "-p", "1")
+        t.equal(str(ran), ran.status, 64)
+
+
 SOUND = [Case("mixed", "mixed"), Case("bins", "bins"), Case("fastbins", "fastbins"),
          Case("many-threads", "many-threads"), Case("blocked-brk", "blocked-brk"),
          Case("foreign-sbrk", "foreign-sbrk", (70001, "junk")), Case("fork-child", "fork-child"),
@@ -153,6 +162,7 @@ SOUND = [Case("mixed", "mixed"), Case("bins", "bins"), Case("fastbins", "fastbin
 
 
 def run(suite, tool, _args):
+    suite.run("damage/usage", usage, tool)
     for case in SOUND:
         suite.run(f"damage/sound/{case.name}", sound, tool, case)
     for mistake in MISTAKES:
