@@ -215,6 +215,11 @@ struct hw_listener {
     bool want_bins;  /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
                        for every chunk in an unsorted bin */
     /*
+     * Check all invariants of malloc's heap, which takes longer, and keep what stands where one does not
+     * hold: some bytes, which are the program's own data, secrets maybe, and the chunks there.
+     */
+    bool check;
+    /*
      * Put so many of the largest free runs into the report, at most HW_HOLES_MAX, of arena `arena`
      * alone where only_arena is set. Of the chunks beside them, and of those that hold back the top
      * of each arena, the first word is read and reported as the symbol that it points to, if any.

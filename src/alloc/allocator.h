@@ -53,6 +53,7 @@ struct hw_sink {
     void (*enough)(void *ctx); /* where there is a schedule: what follows need not stand still */
     void *ctx;
     bool want_bins;  /* tell for each HW_FREE block whether it is in the unsorted bin */
+    bool want_check; /* look at all invariants, whatever that costs; fill in report->check */
     bool want_lists; /* fill in bins[] of arenas; else they are proven, not followed */
 };
 

@@ -11,6 +11,7 @@ enum {
     OPT_ARENA = 256,
     OPT_ALL_ARENAS,
     OPT_HISTOGRAM,
+    OPT_CHECK,
     OPT_CHUNKS,
     OPT_DRY_RUN,
     OPT_HOLES,
@@ -49,6 +50,7 @@ static const char doc[] =
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
     "  heapwalk -p 1234 --chunks -f csv     every chunk\n"
     "  heapwalk -p 1234 --holes 5           the largest free runs, and what pins them\n"
+    "  heapwalk core --check                what is damaged, and what stands there\n"
     "  heapwalk core --whatis 0x7f12a4c0    what is at this address?\n\n"
     "Exit status:\n"
     "  0   the report is complete\n"
@@ -87,6 +89,11 @@ static const struct argp_option options[] = {
     {"all-arenas", OPT_ALL_ARENAS, NULL, 0, "Show every arena, not only the worst 10", 2},
     {"histogram", OPT_HISTOGRAM, NULL, 0, "Add the free sizes of each arena shown", 2},
     {"chunks", OPT_CHUNKS, NULL, 0, "List every chunk, as text, csv or json (JSON Lines)", 2},
+    {"check", OPT_CHECK, NULL, 0,
+     "Check all that must hold in a heap of malloc, and show what stands where it does not, which "
+     "is "
+     "private",
+     2},
     {"holes", OPT_HOLES, "N", 0,
      "The N largest free runs, what they lie between, and what keeps each top from shrinking", 2},
     {"sample", OPT_SAMPLE, "BYTES", OPTION_ARG_OPTIONAL,
@@ -215,6 +222,11 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "either --chunks or --whatis, not both");
     if (o->listen.holes && (o->chunks || o->whatis))
         argp_error(state, "either --holes or %s, not both", o->chunks ? "--chunks" : "--whatis");
+    if (o->listen.check && (o->chunks || o->whatis || o->dry_run))
+        argp_error(state, "either --check or %s, not both",
+                   o->chunks   ? "--chunks"
+                   : o->whatis ? "--whatis"
+                               : "--dry-run");
     if (o->dry_run && (o->chunks || o->whatis || o->listen.holes))
         argp_error(state, "either --dry-run or %s, not both",
                    o->chunks   ? "--chunks"
@@ -234,12 +246,13 @@ static void check(struct argp_state *state, struct cli_options *o)
         argp_error(state, "unknown format '%s'", o->render.format);
     else if (o->chunks && !f->lists_chunks)
         argp_error(state, "--chunks cannot be written as %s: use text, csv or json", f->name);
-    else if ((o->whatis || o->listen.holes || o->dry_run) && strcmp(f->name, "text") != 0 &&
-             strcmp(f->name, "json") != 0)
+    else if ((o->whatis || o->listen.holes || o->listen.check || o->dry_run) &&
+             strcmp(f->name, "text") != 0 && strcmp(f->name, "json") != 0)
         argp_error(state, "%s answers in text or json, not %s",
-                   o->whatis    ? "--whatis"
-                   : o->dry_run ? "--dry-run"
-                                : "--holes",
+                   o->whatis         ? "--whatis"
+                   : o->dry_run      ? "--dry-run"
+                   : o->listen.check ? "--check"
+                                     : "--holes",
                    f->name);
     o->listen.want_lists = f && strcmp(f->name, "malloc_info") == 0;
 }
@@ -287,6 +300,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         break;
     case OPT_CHUNKS:
         o->chunks = true;
+        break;
+    case OPT_CHECK:
+        o->listen.check = true;
         break;
     case OPT_DRY_RUN:
         o->dry_run = true;

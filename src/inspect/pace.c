@@ -196,7 +196,7 @@ static int walk_all(struct hw_session *s, const struct hw_walker *walker, struct
     int rc = hw_walking_begin(&w, s, walker, err);
     if (rc == HW_OK)
         rc = prepare(s, walker, w.report, err);
-    if (rc == HW_OK && t->stops_do && !walker->block && !stands(t)) {
+    if (rc == HW_OK && t->stops_do && !walker->block && !walker->want_check && !stands(t)) {
         rc = hw_walking_begin(&ahead, s, &nobody, err);
         if (rc == HW_OK)
             rc = walk_ahead(s, &ahead, &w.earlier, err);

@@ -33,7 +33,7 @@ static uint64_t usable_bytes(const struct hw_report *r, const struct hw_block *b
 }
 
 /* Read, but never a page of a process that has nothing: that would make the kernel map one. */
-static size_t read_present(struct hw_target *t, hw_addr from, void *buf, size_t len)
+size_t hw_read_present(struct hw_target *t, hw_addr from, void *buf, size_t len)
 {
     hw_addr end = t->who.kind == HW_TARGET_LIVE ? from : from + len;
     while (end - from < len) {
@@ -58,7 +58,8 @@ static void read_pin(struct hw_target *t, const struct hw_report *r, struct hw_p
         want = sizeof bytes;
     if (usable < word)
         return;
-    size_t n = read_present(t, pin->block.address + 2 * word, bytes, want < usable ? want : usable);
+    size_t n =
+        hw_read_present(t, pin->block.address + 2 * word, bytes, want < usable ? want : usable);
     if (n >= word && pin->block.state == HW_USED) { /* a tcache's chunks begin with its links */
         pin->first_word = hw_known(0);
         for (unsigned i = 0; i < word; i++)

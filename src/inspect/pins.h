@@ -22,6 +22,10 @@
  * or is in no page that was ever touched, stays unknown. */
 void hw_pins_read(struct hw_target *t, struct hw_report *r, unsigned sample_bytes);
 
+/* Read, but never a page that has nothing: that would make the kernel map one. The bytes that there are,
+ * without a hole. */
+size_t hw_read_present(struct hw_target *t, hw_addr from, void *buf, size_t len);
+
 /* Resolve the first words. */
 void hw_pins_name(struct hw_modules *modules, const struct hw_demangler *demangler,
                   struct hw_report *r);

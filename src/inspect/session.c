@@ -157,6 +157,7 @@ int hw_inspect(struct hw_session *s, const struct hw_listener *listener, struct 
                                .ctx = (void *)(uintptr_t)listener,
                                .want_bins = listener->want_bins,
                                .want_lists = listener->want_lists,
+                               .want_check = listener->check,
                                .holes = listener->holes,
                                .holes_arena = listener->only_arena ? listener->arena : -1,
                                .sample_bytes = listener->sample_bytes};

@@ -30,8 +30,8 @@ struct hw_walker {
     int (*block)(void *ctx, const struct hw_report *r, const struct hw_block *b);
     void (*standing)(void *ctx, const struct hw_report *r);
     void *ctx;
-    bool want_bins, want_lists; /* as in struct hw_sink */
-    size_t holes;               /* how many to report, 0: none; and of which arena, -1: of any */
+    bool want_bins, want_lists, want_check; /* as in struct hw_sink */
+    size_t holes; /* how many to report, 0: none; and of which arena, -1: of any */
     int holes_arena;
     unsigned sample_bytes; /* how much of the chunks beside them to keep */
 };

@@ -9,6 +9,7 @@
 #include "inspect/limits.h"
 #include "inspect/missing.h"
 #include "inspect/pins.h"
+#include "inspect/scenes.h"
 #include "inspect/schedule.h"
 #include "target/proc.h"
 
@@ -73,6 +74,8 @@ static int on_blocks(void *ctx, const struct hw_block *b, size_t n)
     hw_analyses_blocks(w->analyzing, b, n);
     hw_ledger_blocks(&w->ledger, b, n);
     hw_missing_blocks(w->session->image.target, b, n, &w->missing);
+    if (w->walker->want_check)
+        hw_scenes_blocks(w->report, b, n);
     count(w, b, n);
     int rc = 0;
     for (size_t i = 0; w->walker->block && i < n && rc == 0; i++)
@@ -285,7 +288,8 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
                            .enough = w->earlier ? on_enough : NULL,
                            .ctx = w,
                            .want_bins = w->walker->want_bins,
-                           .want_lists = w->walker->want_lists};
+                           .want_lists = w->walker->want_lists,
+                           .want_check = w->walker->want_check};
     uint64_t read_before = t->bytes_read;
     int64_t start = hw_walking_clock();
     w->err = err;
@@ -300,6 +304,8 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
         hw_analyses_blocks_done(w->analyzing);
     if (rc == HW_OK && r->holes_wanted && !w->ahead) /* now, before what the chunks hold changes */
         hw_pins_read(t, r, w->walker->sample_bytes);
+    if (rc == HW_OK && w->walker->want_check)
+        hw_scenes_read(t, r);
     r->method.walk_ns = (uint64_t)(hw_walking_clock() - start);
     r->method.bytes_read = t->bytes_read - read_before;
     rc = check_target(t, rc, err);

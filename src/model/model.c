@@ -146,19 +146,48 @@ static void compose_line(struct hw_finding *f)
              with_address ? address : "", with_bytes ? ", " : "", with_bytes ? bytes : "", f->text);
 }
 
+static void add(struct hw_report *r, struct hw_finding *f, const char *fmt, va_list ap)
+{
+    r->check.broken[f->invariant]++;
+    if (++r->finding_counts[f->kind] > HW_FINDINGS_KEPT)
+        return;
+    f->scene.here.state = f->scene.before.state = HW_STATES_;
+    vsnprintf(f->text, sizeof f->text, fmt, ap);
+    one_line(f->text);
+    compose_line(f);
+    (void)!hw_vec_push(&r->findings, *f); /* without memory it is still counted */
+}
+
 void hw_report_add(struct hw_report *r, enum hw_finding_kind kind, int arena,
                    struct hw_maybe address, struct hw_maybe bytes, const char *fmt, ...)
 {
-    if (++r->finding_counts[kind] > HW_FINDINGS_KEPT)
-        return;
     struct hw_finding f = {.kind = kind, .arena = arena, .address = address, .bytes = bytes};
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(f.text, sizeof f.text, fmt, ap);
+    add(r, &f, fmt, ap);
     va_end(ap);
-    one_line(f.text);
-    compose_line(&f);
-    (void)!hw_vec_push(&r->findings, f); /* without memory it is still counted */
+}
+
+void hw_report_break(struct hw_report *r, enum hw_invariant invariant, enum hw_finding_kind kind,
+                     int arena, struct hw_maybe address, struct hw_maybe bytes, const char *fmt,
+                     ...)
+{
+    struct hw_finding f = {
+        .kind = kind, .arena = arena, .address = address, .bytes = bytes, .invariant = invariant};
+    va_list ap;
+    va_start(ap, fmt);
+    add(r, &f, fmt, ap);
+    va_end(ap);
+}
+
+const struct hw_invariant_info *hw_invariant_info(enum hw_invariant id)
+{
+    static const struct hw_invariant_info infos[HW_INVARIANTS_] = {
+#define INVARIANT_INFO_(id_, name_, text_, half_) [HW_INVARIANT_##id_] = {name_, text_, half_},
+        HW_INVARIANTS(INVARIANT_INFO_)
+#undef INVARIANT_INFO_
+    };
+    return &infos[(unsigned)id < HW_INVARIANTS_ ? id : HW_INVARIANT_NONE];
 }
 
 /* ---- public accessors ------------------------------------------------------------------------ */

@@ -48,6 +48,59 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(MOVED, "moved")                 /* an arena or tcache that changed while it was read */      \
     X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk */
 
+/*
+ * What must hold in a heap of glibc's malloc (--check): X(id, name, what it is, who leaves it undone for
+ * a moment). A thread that is just doing that is no damage; "" if nobody does.
+ */
+#define HW_INVARIANTS(X)                                                                           \
+    X(ARENA_RING, "arena_ring", "arenas form a ring, from main_arena back to it", "")              \
+    X(ARENAS, "arenas", "arenas have possible flags, sizes, tops and numbers of threads", "")      \
+    X(MAIN_END, "main_end", "the main arena ends where its top ends: at sbrk_base + system_mem",   \
+      "while it grows or shrinks")                                                                 \
+    X(MAIN_REGIONS, "main_regions", "the pieces of the main arena add up to its system_mem", "")   \
+    X(THREAD_HEAPS, "thread_heaps", "the heaps of thread arenas add up to their system_mem",       \
+      "while one grows, shrinks or comes")                                                         \
+    X(CHUNKS, "chunks", "chunks follow each other up to top, with possible sizes and flags",       \
+      "while a chunk is split")                                                                    \
+    X(FREE_CHUNKS, "free_chunks",                                                                  \
+      "free chunks repeat their size at their end, and none adjoins another one or top",           \
+      "while chunks are merged, or go from one bin to another")                                    \
+    X(BINS, "bins", "bins are linked both ways, in order, with chunks of the right sizes",         \
+      "while a chunk is put into one or taken out")                                                \
+    X(BIN_SETS, "bin_sets", "bins hold the chunks that are free, and nothing else",                \
+      "while chunks are merged, or go from one bin to another")                                    \
+    X(BINMAP, "binmap", "the map of bins has all that are not empty", "")                          \
+    X(TCACHES, "tcaches", "tcaches are as long as they say, with chunks of the right sizes",       \
+      "while their thread is in malloc or free, which take no lock for it")                        \
+    X(FASTBINS, "fastbins", "fastbins have chunks of the right sizes, each of them once",          \
+      "while any thread is in free, also where the arena is not locked")                           \
+    X(MMAPPED, "mmapped", "there are as many mmapped chunks as malloc has counted",                \
+      "while one comes or goes")
+
+enum hw_invariant {
+    HW_INVARIANT_NONE,
+#define HW_INVARIANT_ENUM_(id, name, text, half_done) HW_INVARIANT_##id,
+    HW_INVARIANTS(HW_INVARIANT_ENUM_)
+#undef HW_INVARIANT_ENUM_
+        HW_INVARIANTS_
+};
+
+struct hw_invariant_info {
+    const char *name, *text, *half_done;
+};
+/* Static; the one of NONE has NULLs. */
+const struct hw_invariant_info *hw_invariant_info(enum hw_invariant id);
+
+/* What stands where a finding is (--check). Private data of the program, maybe. */
+#define HW_PLACE_BYTES 64
+struct hw_scene {
+    unsigned count; /* of the bytes at its address; 0: none, or unknown */
+    uint8_t bytes[HW_PLACE_BYTES];
+    /* The block that begins there; and the one that ends there, or that the place is inside of. Their
+     * state is HW_STATES_ where none does. */
+    struct hw_block here, before;
+};
+
 enum hw_finding_kind {
 #define HW_FINDING_ENUM_(id, name) HW_FINDING_##id,
     HW_FINDINGS(HW_FINDING_ENUM_)
@@ -57,11 +110,13 @@ enum hw_finding_kind {
 
 struct hw_finding {
     enum hw_finding_kind kind;
-    int arena;               /* -1: none in particular */
-    struct hw_maybe address; /* where in the target */
-    struct hw_maybe bytes;   /* how many bytes it concerns */
-    char text[256];          /* one line: what is wrong, without kind, place and size */
-    char line[512];          /* all of the above as one line; set by hw_report_add() */
+    int arena;                   /* -1: none in particular */
+    struct hw_maybe address;     /* where in the target */
+    struct hw_maybe bytes;       /* how many bytes it concerns */
+    char text[256];              /* one line: what is wrong, without kind, place and size */
+    char line[512];              /* all of the above as one line; set by hw_report_add() */
+    enum hw_invariant invariant; /* that does not hold, if it is one */
+    struct hw_scene scene;       /* only where it was checked */
 };
 
 /* "note", "unreadable", ...; never NULL. */
@@ -454,6 +509,12 @@ struct hw_report {
     bool lists_known; /* bins[] of arenas are filled in: the walk was asked to follow the lists */
     HW_VEC(struct hw_arena) arenas;
     HW_VEC(struct hw_thread_row) threads;
+    /* What was looked at for each invariant, and how often it did not hold: --check. */
+    struct {
+        bool done;
+        struct hw_maybe examined[HW_INVARIANTS_];
+        uint64_t broken[HW_INVARIANTS_];
+    } check;
     HW_VEC(struct hw_finding) findings;    /* at most HW_FINDINGS_KEPT of each kind are kept ... */
     uint64_t finding_counts[HW_FINDINGS_]; /* ... but all are counted */
 };
@@ -515,6 +576,11 @@ static inline bool hw_heeds_trim_threshold(const struct hw_report *r, const stru
 void hw_report_add(struct hw_report *r, enum hw_finding_kind kind, int arena,
                    struct hw_maybe address, struct hw_maybe bytes, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+
+/* The same, of an invariant that does not hold. */
+void hw_report_break(struct hw_report *r, enum hw_invariant invariant, enum hw_finding_kind kind,
+                     int arena, struct hw_maybe address, struct hw_maybe bytes, const char *fmt,
+                     ...) __attribute__((format(printf, 7, 8)));
 
 static inline void hw_set(struct hw_figure *figures, enum hw_metric m, int64_t n)
 {

@@ -106,6 +106,8 @@ static json_t *findings(struct doc *d)
         put(d, o, "address", f->address.known ? hw_json_address(f->address.n) : json_null());
         put(d, o, "bytes", hw_json_maybe(f->bytes));
         put(d, o, "text", hw_json_text(f->text));
+        put(d, o, "invariant", hw_json_text(hw_invariant_info(f->invariant)->name));
+        put(d, o, "scene", hw_json_scene(d->r, f));
         append(d, list, o);
     }
     return list;
@@ -357,6 +359,7 @@ static json_t *whole(struct doc *d)
     put(d, o, "finding_counts", finding_counts(d));
     put(d, o, "holes", hw_json_holes(d->r));
     put(d, o, "limits", hw_json_limits(r));
+    put(d, o, "check", hw_json_check(r));
     return o;
 }
 

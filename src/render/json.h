@@ -22,6 +22,10 @@ json_t *hw_json_figure(const struct hw_figure *f, enum hw_unit unit);
 /* "holes": null where nobody asked for them. */
 json_t *hw_json_holes(const struct hw_report *r);
 
+/* "check": null where nobody asked for it, as is the "scene" of a finding. */
+json_t *hw_json_check(const struct hw_report *r);
+json_t *hw_json_scene(const struct hw_report *r, const struct hw_finding *f);
+
 /* "top_pins" of an arena, null where unknown. */
 json_t *hw_json_top_pins(const struct hw_report *r, const struct hw_arena *a);
 

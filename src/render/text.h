@@ -49,6 +49,7 @@ void hw_text_pins(struct hw_text *t);     /* the chunks that hold back most; no 
 void hw_text_holes(struct hw_text *t);    /* the largest free runs, and all pins: where asked for */
 void hw_text_free(struct hw_text *t);     /* what the free memory is like; no blank line */
 void hw_text_settings(struct hw_text *t); /* malloc's parameters; no blank line */
+void hw_text_check(struct hw_text *t);    /* what must hold in a heap: where asked for */
 void hw_text_findings(struct hw_text *t);
 
 /* The listing of chunks. */
@@ -57,6 +58,9 @@ void hw_text_list_block(const struct hw_report *r, const struct hw_render_option
                         const struct hw_block *b, FILE *out);
 
 /* ---- parts of sections ----------------------------------------------------------------------- */
+
+/* What stands where a finding is, where asked for. */
+void hw_text_scene(struct hw_text *t, const struct hw_finding *f);
 
 /* Everything about one arena. */
 void hw_text_arena(struct hw_text *t, const struct hw_arena *a);

@@ -38,11 +38,13 @@ static void list_kind(struct hw_text *t, enum hw_finding_kind kind)
 {
     const struct hw_report *r = t->r;
     uint64_t shown = 0, total = r->finding_counts[kind];
-    for (size_t i = 0; i < r->findings.count && shown < SHOWN_OF_KIND; i++) {
+    uint64_t limit = r->check.done ? HW_FINDINGS_KEPT : SHOWN_OF_KIND;
+    for (size_t i = 0; i < r->findings.count && shown < limit; i++) {
         const struct hw_finding *f = &r->findings.data[i];
         if (f->kind != kind)
             continue;
         hw_text_say(t, 2, 4, "%s", kind == HW_FINDING_NOTE ? f->text : f->line);
+        hw_text_scene(t, f);
         shown++;
     }
     char buf[HW_TEXT_NUMBER];

@@ -19,6 +19,7 @@ import cores_large
 import cores_missing
 import cores_packed
 import damage
+import damage_victims
 import dryrun
 import everyday
 import foreign
@@ -46,8 +47,8 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, damage, hostile, mutate, residency, sandbox, holes,
-           dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
+           sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

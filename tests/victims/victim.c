@@ -478,7 +478,7 @@ static void expect_of_libc(void)
     victim_expect("used_cost %zu", pointers_are_tagged() ? VICTIM_HEADER : VICTIM_WORD);
 }
 
-_Noreturn void victim_ready(void)
+void victim_note_down(void)
 {
     expect_thread_pointer();
     expect_of_libc();
@@ -490,6 +490,16 @@ _Noreturn void victim_ready(void)
     struct mallinfo2 after = mallinfo2();
     if (memcmp(&before, &after, sizeof before) != 0)
         victim_die("the heap changed while it was written down");
+}
+
+_Noreturn void victim_ready(void)
+{
+    victim_note_down();
+    say_ready();
+}
+
+_Noreturn void victim_ready_noted(void)
+{
     say_ready();
 }
 

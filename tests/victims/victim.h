@@ -87,6 +87,9 @@ void victim_is_child(void);
 
 /* Write everything down, say "ready", sleep for ever. All threads must be parked. */
 _Noreturn void victim_ready(void);
+/* The two halves of that: what is written down is the heap as it was before it got damaged. */
+void victim_note_down(void);
+_Noreturn void victim_ready_noted(void);
 /* As above, but without asking the allocator anything: it is not even initialized. */
 _Noreturn void victim_ready_unasked(void);
 

@@ -1,23 +1,11 @@
 /*
- * The ring of arenas, and the heaps of each thread arena.
+ * The ring of arenas.
  *
  *     main_arena --next--> newest --next--> ... --next--> oldest --next--> main_arena
- *
- * A thread arena lies at the start of its first heap. Its top chunk lies in its last heap; from
- * there heap_info.prev leads back to the first.
  */
 #include "alloc/glibc/glibc.h"
 
 #include <inttypes.h>
-
-#define MAX_ARENAS ((size_t)1 << 16)
-#define MAX_HEAPS  ((size_t)1 << 20) /* of one arena: 64 TiB of 64 MiB heaps */
-
-/* The memory of thread-arena heaps comes from mappings aligned to HEAP_MAX_SIZE. */
-static hw_addr heap_of(const struct walk *w, hw_addr address)
-{
-    return hw_align_down(address, w->heap_max);
-}
 
 static void fill_row(struct walk *w, const struct arena *a, struct hw_arena *row)
 {
@@ -67,186 +55,6 @@ static int add_arena(struct walk *w, struct hw_object *state, bool main, struct 
     return HW_OK;
 }
 
-/* Bytes of a heap: as many as it says, as far as there can be; 0 if it is another's. */
-static uint64_t heap_bytes(const struct walk *w, hw_addr heap, const struct hw_object *info)
-{
-    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0), room = glibc_room_end(w, heap) - heap;
-    return glibc_moving(w) || size <= room ? size : room;
-}
-
-static int add_heap(struct walk *w, struct arena *a, struct hw_arena *row, hw_addr heap,
-                    const struct hw_object *info, struct hw_error *err)
-{
-    uint64_t size = heap_bytes(w, heap, info), said = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
-    if (size < said)
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)row->index, hw_known(heap),
-                      hw_known(said - size),
-                      "arena %u: its heap at %#" PRIx64 " says that it has %" PRIu64
-                      " bytes, but there is room for %" PRIu64,
-                      row->index, heap, said, size);
-    hw_addr header_end = heap + w->layout->struct_size[GLIBC_HEAP_INFO];
-    if (a->address == header_end) /* the first heap also holds the malloc_state */
-        header_end += w->layout->struct_size[GLIBC_MALLOC_STATE];
-    struct region region = {.start = heap,
-                            .end = heap + size,
-                            .first = chunk_first(&w->rules, header_end),
-                            .last_heap = heap == heap_of(w, a->top)};
-    if (!region.last_heap)
-        region.last_fence = chunk_last_fence(&w->rules, region.end);
-    struct hw_heap heap_row = {.address = heap,
-                               .bytes = size,
-                               .mprotect_bytes =
-                                   hw_known(hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0))};
-    if (region.last_heap && hw_has(w->layout, GLIBC_F_HEAP_PAGESIZE))
-        row->granule = hw_fetch(info, GLIBC_F_HEAP_PAGESIZE, 0);
-    if (region.first > region.end)
-        region.first = region.end;
-    if (!hw_vec_push(&a->regions, region) || !hw_vec_push(&row->heaps, heap_row))
-        return hw_fail(err, HW_ERR_NOMEM, "no memory for heaps");
-    return glibc_occupy(w, region.start, region.end, err);
-}
-
-/* The chain leads from the last heap to the first; everybody wants it the other way round. */
-static void reverse_heaps(struct arena *a, struct hw_arena *row)
-{
-    for (size_t i = 0, j = a->regions.count; i + 1 < j; i++) {
-        j--;
-        struct region region = a->regions.data[i];
-        a->regions.data[i] = a->regions.data[j];
-        a->regions.data[j] = region;
-        struct hw_heap heap = row->heaps.data[i];
-        row->heaps.data[i] = row->heaps.data[j];
-        row->heaps.data[j] = heap;
-    }
-}
-
-/* More of them at once are not expected while an arena is walked; and an arena that grows faster than it is
- * walked has to be left at some time. */
-#define NEW_HEAPS  16
-#define MORE_HEAPS 1024
-
-static bool is_known(const struct arena *a, hw_addr heap)
-{
-    for (size_t i = 0; i < a->regions.count; i++)
-        if (a->regions.data[i].start == heap)
-            return true;
-    return false;
-}
-
-static void set_end(struct region *r, struct hw_heap *row, const struct hw_object *info)
-{
-    uint64_t size = hw_fetch(info, GLIBC_F_HEAP_SIZE, 0);
-    r->end = r->start + size;
-    if (r->end < r->first)
-        r->end = r->first;
-    row->bytes = r->end - r->start;
-    row->mprotect_bytes = hw_known(hw_fetch(info, GLIBC_F_HEAP_MPROTECT_SIZE, 0));
-}
-
-/* Which heap is the last by now decides how each of them ends. */
-static void mark_last(struct walk *w, struct arena *a)
-{
-    hw_addr last = heap_of(w, a->top);
-    for (size_t i = 0; i < a->regions.count; i++) {
-        struct region *r = &a->regions.data[i];
-        r->last_heap = r->start == last;
-        if (r->last_heap)
-            a->last = i;
-    }
-}
-
-static int read_heaps(struct walk *w, unsigned index, struct hw_error *err)
-{
-    struct arena *a = &w->arenas.data[index];
-    struct hw_arena *row = &w->report->arenas.data[index];
-    struct loop_guard guard = {0};
-    /* If top is damaged, the heap that holds the arena itself is known anyhow. */
-    hw_addr heap = heap_of(w, a->top_is_bad ? a->address : a->top);
-    uint64_t sum = 0;
-    int rc = HW_OK;
-
-    while (heap && rc == HW_OK) {
-        struct hw_object info;
-        bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
-        uint64_t size = sane ? heap_bytes(w, heap, &info) : 0;
-        if (size && a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap)) {
-            rc = add_heap(w, a, row, heap, &info, err);
-            sum += size;
-            heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
-        } else {
-            if (!glibc_excuse(w, a, 0))
-                hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(heap),
-                              (struct hw_maybe){0},
-                              "arena %u: no valid heap_info at %#" PRIx64
-                              "; this heap and older ones are missing",
-                              index, heap);
-            bool lost = a->regions.count == 0 && heap != heap_of(w, a->address);
-            heap = lost ? heap_of(w, a->address) : 0;
-        }
-        hw_object_deinit(&info);
-    }
-    reverse_heaps(a, row);
-    mark_last(w, a);
-    if (a->distrusted)
-        a->system_bytes = sum;
-    uint64_t off = a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes;
-    if (rc == HW_OK && off && !glibc_excuse(w, a, 0))
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, (int)index, hw_known(a->address),
-                      hw_known(off),
-                      "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,
-                      index, sum, a->system_bytes);
-    return rc;
-}
-
-/* Add the heaps between the one that holds top and those that are known, the oldest first. */
-static int add_new_heaps(struct walk *w, unsigned index, struct hw_error *err)
-{
-    struct arena *a = &w->arenas.data[index];
-    struct hw_arena *row = &w->report->arenas.data[index];
-    struct hw_object info;
-    hw_addr fresh[NEW_HEAPS], heap = heap_of(w, a->top);
-    size_t count = 0;
-    int rc = HW_OK;
-    bool sane = true;
-    while (sane && count < NEW_HEAPS && a->more + count < MORE_HEAPS && !is_known(a, heap)) {
-        sane = glibc_heap_is_sane(w, heap, a->address, &info);
-        if (sane) {
-            fresh[count++] = heap;
-            heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
-        }
-        hw_object_deinit(&info);
-    }
-    if (!is_known(a, heap)) /* there are more of them, or what leads to them is torn */
-        glibc_excuse(w, a, 0);
-    a->more += count;
-    while (count-- > 0 && rc == HW_OK) {
-        if (glibc_heap_is_sane(w, fresh[count], a->address, &info) &&
-            heap_bytes(w, fresh[count], &info) > 0)
-            rc = add_heap(w, a, row, fresh[count], &info, err);
-        hw_object_deinit(&info);
-    }
-    return rc;
-}
-
-int glibc_refresh_heaps(struct walk *w, unsigned index, size_t region, struct hw_error *err)
-{
-    struct arena *a = &w->arenas.data[index];
-    struct hw_arena *row = &w->report->arenas.data[index];
-    struct hw_object info;
-    int rc = HW_OK;
-    if (glibc_heap_is_sane(w, a->regions.data[region].start, a->address, &info))
-        set_end(&a->regions.data[region], &row->heaps.data[region], &info);
-    hw_object_deinit(&info);
-    if (!a->regions.data[a->last].last_heap ||
-        a->regions.data[a->last].start != heap_of(w, a->top)) {
-        rc = add_new_heaps(w, index, err);
-        mark_last(w, a);
-    }
-    struct region *r = &a->regions.data[region];
-    r->last_fence = r->last_heap ? 0 : chunk_last_fence(&w->rules, r->end);
-    return rc;
-}
-
 static int read_main_arena(struct walk *w, struct hw_error *err)
 {
     struct hw_object state;
@@ -262,11 +70,11 @@ static int read_main_arena(struct walk *w, struct hw_error *err)
 }
 
 /* A thread arena lies right behind the heap_info of its first heap. */
-static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
-                            struct hw_error *err)
+bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
+                             struct hw_error *err)
 {
     struct hw_object info = {0};
-    hw_addr heap = heap_of(w, address);
+    hw_addr heap = hw_align_down(address, w->heap_max);
     bool sane = address == heap + w->layout->struct_size[GLIBC_HEAP_INFO] &&
                 glibc_heap_is_sane(w, heap, address, &info);
     hw_object_deinit(&info);
@@ -278,44 +86,35 @@ static bool is_thread_arena(struct walk *w, hw_addr address, struct hw_object *s
     return false;
 }
 
-/* Go round the ring. */
-static int read_thread_arenas(struct walk *w, struct hw_error *err)
+int glibc_add_thread_arena(struct walk *w, struct hw_object *state, struct hw_error *err)
 {
-    int rc;
+    unsigned index = (unsigned)w->arenas.count;
+    int rc = add_arena(w, state, false, err);
+    return rc == HW_OK ? glibc_read_heaps(w, index, err) : rc;
+}
+
+/* Follow the ring. What is wrong with it goes into *why, and its last good arena into *last. */
+static int read_ring(struct walk *w, unsigned *last, struct hw_error *why, struct hw_error *err)
+{
     struct loop_guard guard = {0};
     hw_addr next = hw_fetch(&w->arenas.data[0].state, GLIBC_F_NEXT, 0);
-    while (next != w->g->main_arena) {
+    int rc = HW_OK;
+    while (next != w->g->main_arena && rc == HW_OK) {
         struct hw_object state = {0};
-        struct hw_error why = {0};
-        unsigned index = (unsigned)w->arenas.count;
+        *last = (unsigned)w->arenas.count - 1;
         /* A ring that changes under us might be walked for ever without meeting the guard's mark. */
         bool again =
             glibc_room_end(w, next) == next || (glibc_moving(w) && glibc_arena_index(w, next) >= 0);
-        if (index >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))
-            hw_fail(&why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
-        if (why.code || !is_thread_arena(w, next, &state, &why)) {
-            if (!glibc_excuse(w, NULL, 0))
-                hw_report_add(
-                    w->report, HW_FINDING_ARENA_RING, -1, hw_known(next), (struct hw_maybe){0},
-                    "after arena %u: %s; arenas behind it are missing", index - 1, why.text);
+        if (*last + 1 >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))
+            hw_fail(why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
+        if (why->code || !glibc_read_thread_arena(w, next, &state, why)) {
             hw_object_deinit(&state);
             return HW_OK;
         }
-        hw_addr following = hw_fetch(&state, GLIBC_F_NEXT, 0);
-        if ((rc = add_arena(w, &state, false, err)) != HW_OK ||
-            (rc = read_heaps(w, index, err)) != HW_OK)
-            return rc;
-        next = following;
+        next = hw_fetch(&state, GLIBC_F_NEXT, 0);
+        rc = glibc_add_thread_arena(w, &state, err);
     }
-    return HW_OK;
-}
-
-static uint64_t sum_of_heaps(const struct arena *a)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < a->regions.count; i++)
-        sum += a->regions.data[i].end - a->regions.data[i].start;
-    return sum;
+    return rc;
 }
 
 uint64_t glibc_thread_bytes(const struct walk *w)
@@ -333,11 +132,11 @@ static void check_sum(struct walk *w)
     struct arena *main = &w->arenas.data[0];
     if (glibc_moving(w) || glibc_thread_bytes(w) + main->system_bytes <= w->private_bytes)
         return;
-    hw_report_add(w->report, HW_FINDING_BAD_ARENA, -1, (struct hw_maybe){0},
-                  hw_known(glibc_thread_bytes(w) + main->system_bytes),
-                  "all arenas together have more system_mem than the target has memory");
+    hw_report_break(w->report, HW_INVARIANT_ARENAS, HW_FINDING_BAD_ARENA, -1, (struct hw_maybe){0},
+                    hw_known(glibc_thread_bytes(w) + main->system_bytes),
+                    "all arenas together have more system_mem than the target has memory");
     for (size_t i = 1; i < w->arenas.count; i++)
-        w->arenas.data[i].system_bytes = sum_of_heaps(&w->arenas.data[i]);
+        w->arenas.data[i].system_bytes = glibc_sum_of_heaps(&w->arenas.data[i]);
     main->distrusted |= main->system_bytes > w->private_bytes - glibc_thread_bytes(w);
     if (main->distrusted)
         main->system_bytes = 0;
@@ -345,9 +144,15 @@ static void check_sum(struct walk *w)
 
 int glibc_read_arenas(struct walk *w, struct hw_error *err)
 {
+    struct hw_error why = {0};
+    unsigned last = 0;
     int rc = read_main_arena(w, err);
     if (rc == HW_OK)
-        rc = read_thread_arenas(w, err);
+        rc = read_ring(w, &last, &why, err);
+    if (rc == HW_OK)
+        rc = glibc_find_strays(w, last, why.code ? why.text : NULL, err);
+    for (unsigned i = 1; i < w->arenas.count && rc == HW_OK; i++)
+        glibc_check_heaps(w, i);
     if (rc == HW_OK)
         check_sum(w);
     return rc;

@@ -5,16 +5,22 @@
  *
  * The linear walk finds the same chunks by their headers. Both sums are kept and compared.
  */
-#include "alloc/glibc/glibc.h"
+#include "alloc/glibc/check.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
-static void complain(struct walk *w, unsigned arena, unsigned bin, hw_addr at, const char *what)
+void glibc_bad_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr at, const char *what,
+                   hw_addr to)
 {
+    char link[32] = "";
     if (glibc_excuse(w, &w->arenas.data[arena], 0))
         return;
-    hw_report_add(w->report, HW_FINDING_BAD_LIST, (int)arena, hw_known(at), (struct hw_maybe){0},
-                  "bin %u of arena %u: %s at %#" PRIx64, bin, arena, what, at);
+    if (to)
+        snprintf(link, sizeof link, ", it is %#" PRIx64, to);
+    hw_report_break(w->report, HW_INVARIANT_BINS, HW_FINDING_BAD_LIST, (int)arena, hw_known(at),
+                    (struct hw_maybe){0}, "bin %u of arena %u: %s at %#" PRIx64 "%s", bin, arena,
+                    what, at, link);
 }
 
 static void count_chunk(struct hw_list *list, struct chunk_header h)
@@ -28,55 +34,135 @@ static void count_chunk(struct hw_list *list, struct chunk_header h)
     list->raw_bytes += h.raw;
 }
 
-/* NULL, or what is wrong with a chunk found in a bin. */
-static const char *flaw(const struct walk *w, unsigned bin, struct chunk_header h, hw_addr bk,
-                        hw_addr prev)
+/* A list that is followed, forward by fd or back by bk. */
+struct list {
+    unsigned arena, bin;
+    hw_addr head;
+    bool back;
+};
+
+/* The chunk and its links; false if there is none. */
+static bool read_chunk(struct walk *w, hw_addr chunk, struct binned *ret)
 {
-    uint64_t size = chunk_size(h);
-    if (size < w->rules.min_size || size % w->rules.alignment != 0)
-        return "an impossible size";
-    if (bk != prev)
-        return "a chunk that does not point back";
-    if (bin >= 2 && chunk_bin_index(&w->rules, size) != bin)
-        return "a chunk of the wrong size";
-    return NULL;
+    const struct chunk_rules *r = &w->rules;
+    const uint8_t *bytes = NULL;
+    if ((chunk + r->header) % r->alignment == 0)
+        bytes = hw_seeker_at(&w->seeker, chunk, 6 * r->word);
+    if (!bytes) /* the last of all memory may have no room for a large one's links */
+        return false;
+    struct chunk_header links = chunk_decode(r, bytes + r->header);
+    struct chunk_header sizes = chunk_decode(r, bytes + 2 * r->header);
+    *ret = (struct binned){.chunk = chunk,
+                           .h = chunk_decode(r, bytes),
+                           .fd = links.prev_size,
+                           .bk = links.raw,
+                           .smaller = sizes.prev_size,
+                           .larger = sizes.raw};
+    return true;
 }
 
-static int walk_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr head, hw_addr chunk,
+/* That its neighbour on the other side points back shows that something is a chunk. */
+static bool is_known_behind(struct walk *w, const struct list *l, const struct binned *c)
+{
+    struct binned next;
+    hw_addr behind = l->back ? c->bk : c->fd;
+    uint64_t word;
+    if (behind == l->head)
+        return hw_read_word(w->target, l->head + (l->back ? 2 : 3) * w->rules.word, &word, NULL) ==
+                   HW_OK &&
+               word == c->chunk;
+    return read_chunk(w, behind, &next) && (l->back ? next.fd : next.bk) == c->chunk;
+}
+
+static bool size_is_possible(const struct walk *w, unsigned bin, uint64_t size)
+{
+    return size >= w->rules.min_size && size % w->rules.alignment == 0 &&
+           (bin < 2 || chunk_bin_index(&w->rules, size) == bin);
+}
+
+enum judgement { GOOD, FLAWED, NOT_A_CHUNK };
+
+/* What the link of `prev` leads to. A chunk that has a flaw is one all the same, and what it is is
+ * reported. */
+static enum judgement judge(struct walk *w, const struct list *l, hw_addr prev,
+                            const struct binned *c)
+{
+    bool sized = size_is_possible(w, l->bin, chunk_size(c->h));
+    bool points_back = (l->back ? c->fd : c->bk) == prev;
+    if (sized && points_back)
+        return GOOD;
+    if (!points_back && !(sized && is_known_behind(w, l, c)))
+        return NOT_A_CHUNK;
+    glibc_bad_bin(w, l->arena, l->bin, c->chunk,
+                  points_back ? "a chunk of the wrong size" : "a chunk that does not point back",
+                  0);
+    return FLAWED;
+}
+
+/* The link that leads to what is no chunk is that of `prev`. */
+static void bad_link(struct walk *w, const struct list *l, hw_addr prev, hw_addr to)
+{
+    unsigned word = w->rules.word;
+    bool of_head = prev == l->head; /* which is no chunk: only the link is there */
+    glibc_bad_bin(w, l->arena, l->bin, of_head ? prev + (l->back ? 3 : 2) * word : prev,
+                  l->back ? "a link back that leads nowhere" : "a link that leads nowhere", to);
+}
+
+static int count_binned(struct walk *w, const struct list *l, const struct binned *c,
+                        struct hw_error *err)
+{
+    struct arena *a = &w->arenas.data[l->arena];
+    count_chunk(&w->report->arenas.data[l->arena].bins[l->bin], c->h);
+    tally_add(&a->listed, c->chunk, chunk_size(c->h));
+    if (l->bin == 1 && w->sink->want_bins && !hw_vec_push(&a->unsorted, c->chunk))
+        return hw_fail(err, HW_ERR_NOMEM, "no memory for unsorted chunks");
+    return HW_OK;
+}
+
+/* Until the list is back at its head, or at `until`, or broken; then *last is the chunk with the link
+ * that is, or the head. */
+static int follow(struct walk *w, const struct list *l, hw_addr chunk, hw_addr until, bool *broken,
+                  hw_addr *last, struct hw_error *err)
+{
+    struct loop_guard guard = {0};
+    struct bin_check check = {0};
+    bool checked = w->sink->want_check && !l->back;
+    int rc = HW_OK;
+    *last = l->head;
+    *broken = false;
+    while (chunk != l->head && chunk != until && rc == HW_OK) {
+        struct binned c;
+        if (loop_guard_repeats(&guard, chunk)) {
+            glibc_bad_bin(w, l->arena, l->bin, *last, "a link that leads in a circle", chunk);
+            return HW_OK;
+        }
+        if (!read_chunk(w, chunk, &c) || judge(w, l, *last, &c) == NOT_A_CHUNK) {
+            bad_link(w, l, *last, chunk);
+            *broken = true;
+            return HW_OK;
+        }
+        if (checked)
+            glibc_check_binned(w, l->arena, l->bin, &check, &c);
+        rc = count_binned(w, l, &c, err);
+        *last = chunk;
+        chunk = l->back ? c.bk : c.fd;
+    }
+    if (checked)
+        glibc_check_bin(w, l->arena, l->bin, &check);
+    return rc;
+}
+
+/* Where it is broken, the rest is reached from its other end. */
+static int walk_bin(struct walk *w, struct list l, hw_addr first, hw_addr last_of_all,
                     struct hw_error *err)
 {
-    struct arena *a = &w->arenas.data[arena];
-    struct hw_list *list = &w->report->arenas.data[arena].bins[bin];
-    struct loop_guard guard = {0};
-    unsigned word = w->rules.word;
-    hw_addr prev = head;
-    while (chunk != head) {
-        const uint8_t *bytes = NULL;
-        if (loop_guard_repeats(&guard, chunk)) {
-            complain(w, arena, bin, chunk, "a loop");
-            return HW_OK;
-        }
-        if ((chunk + w->rules.header) % w->rules.alignment == 0)
-            bytes = hw_seeker_at(&w->seeker, chunk, 4 * word);
-        if (!bytes) {
-            complain(w, arena, bin, chunk, "a link that leads nowhere");
-            return HW_OK;
-        }
-        struct chunk_header h = chunk_decode(&w->rules, bytes);
-        struct chunk_header links = chunk_decode(&w->rules, bytes + w->rules.header); /* fd, bk */
-        const char *what = flaw(w, bin, h, links.raw, prev);
-        if (what) {
-            complain(w, arena, bin, chunk, what);
-            return HW_OK;
-        }
-        count_chunk(list, h);
-        tally_add(&a->listed, chunk, chunk_size(h));
-        if (bin == 1 && w->sink->want_bins && !hw_vec_push(&a->unsorted, chunk))
-            return hw_fail(err, HW_ERR_NOMEM, "no memory for unsorted chunks");
-        prev = chunk;
-        chunk = links.prev_size;
-    }
-    return HW_OK;
+    bool broken;
+    hw_addr last, from_behind;
+    int rc = follow(w, &l, first, 0, &broken, &last, err);
+    if (rc != HW_OK || !broken || glibc_moving(w))
+        return rc;
+    l.back = true;
+    return follow(w, &l, last_of_all, last, &broken, &from_behind, err);
 }
 
 static int by_value(const void *a, const void *b)
@@ -94,8 +180,10 @@ int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err)
         hw_addr head =
             hw_field_addr(w->layout, GLIBC_F_BINS, a->address, 2 * (bin - 1)) - 2 * w->rules.word;
         hw_addr first = hw_fetch(&a->state, GLIBC_F_BINS, 2 * (bin - 1));
+        hw_addr last = hw_fetch(&a->state, GLIBC_F_BINS, 2 * (bin - 1) + 1);
+        struct list l = {.arena = arena, .bin = bin, .head = head};
         if (first) /* all bins are 0 before the first malloc */
-            rc = walk_bin(w, arena, bin, head, first, err);
+            rc = walk_bin(w, l, first, last, err);
     }
     if (a->unsorted.count)
         qsort(a->unsorted.data, a->unsorted.count, sizeof *a->unsorted.data, by_value);

@@ -14,7 +14,7 @@ static int take(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk, uin
     bool full;
     int rc = glibc_remember(w, &c, &full, err);
     if (full)
-        *flaw = (struct flaw){"more chunks than there is memory", chunk};
+        *flaw = (struct flaw){.what = "more chunks than there is memory", .at = chunk};
     if (full || rc != HW_OK)
         return rc;
     list->chunks++;
@@ -23,18 +23,33 @@ static int take(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk, uin
     return HW_OK;
 }
 
+/* The list comes back to a chunk that it had. Chunks that were swept up are not in its order. */
+static struct flaw cut_loop(struct walk *w, unsigned arena, unsigned bin, size_t first,
+                            hw_addr chunk)
+{
+    struct hw_list *list = &w->report->arenas.data[arena].fast[bin];
+    struct tally dropped = {0};
+    struct cached of = {.bin = (uint16_t)bin, .state = HW_PARKED};
+    if (!w->sweep.blocks)
+        chunk = glibc_cut_loop(w, first, &of, chunk, &dropped);
+    list->chunks -= dropped.chunks;
+    list->bytes -= dropped.bytes;
+    return (struct flaw){.what = "a loop, maybe freed twice:", .at = chunk};
+}
+
 static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk, struct flaw *flaw,
                      struct hw_error *err)
 {
     const struct chunk_rules *r = &w->rules;
     struct loop_guard guard = {0};
+    size_t first = w->cached.count;
+    hw_addr from = hw_field_addr(w->layout, GLIBC_F_FASTBINS, w->arenas.data[arena].address, bin);
     int rc = HW_OK;
     *flaw = (struct flaw){0};
     while (chunk && rc == HW_OK && !flaw->what) {
         const uint8_t *bytes = NULL;
-        flaw->at = chunk;
         if (loop_guard_repeats(&guard, chunk)) {
-            flaw->what = "a loop";
+            *flaw = cut_loop(w, arena, bin, first, chunk);
             return HW_OK;
         }
         if ((chunk + r->header) % r->alignment == 0)
@@ -42,11 +57,13 @@ static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk
         uint64_t size = bytes ? chunk_size(chunk_decode(r, bytes)) : 0;
         hw_addr next = bytes ? glibc_next_link(w, chunk + r->header, bytes + r->header) : 0;
         if (!bytes)
-            flaw->what = "a link that leads nowhere";
+            *flaw = (struct flaw){.what = "a link that leads nowhere", .at = from, .to = chunk};
         else if (size < r->min_size || chunk_fast_index(r, size) != bin)
-            flaw->what = "a chunk of the wrong size";
+            *flaw = (struct flaw){
+                .what = "a link to a chunk of the wrong size", .at = from, .to = chunk};
         else
             rc = take(w, arena, bin, chunk, size, flaw, err);
+        from = chunk;
         chunk = next;
     }
     return rc;
@@ -80,10 +97,15 @@ static int read_list(struct walk *w, unsigned index, unsigned bin, struct hw_err
         w->cached.count = before;
         *list = (struct hw_list){0};
     }
-    if (flaw.what && !glibc_excuse(w, a, list->bytes))
-        hw_report_add(w->report, HW_FINDING_BAD_LIST, (int)index, hw_known(flaw.at),
-                      (struct hw_maybe){0}, "fastbin %u of arena %u: %s at %#" PRIx64, bin, index,
-                      flaw.what, flaw.at);
+    if (!flaw.what || glibc_excuse(w, a, list->bytes))
+        return rc;
+    char to[32] = "";
+    if (flaw.to)
+        snprintf(to, sizeof to, ", it is %#" PRIx64, flaw.to);
+    hw_report_break(w->report, HW_INVARIANT_FASTBINS, HW_FINDING_BAD_LIST, (int)index,
+                    hw_known(flaw.at), (struct hw_maybe){0},
+                    "fastbin %u of arena %u: %s at %#" PRIx64 "%s", bin, index, flaw.what, flaw.at,
+                    to);
     return rc;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The order of steps; see glibc.h.
  */
-#include "alloc/glibc/glibc.h"
+#include "alloc/glibc/check.h"
 
 #include <string.h>
 
@@ -94,7 +94,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
         (rc = glibc_read_arenas(w, err)) != HW_OK || (rc = glibc_decide_links(w, err)) != HW_OK ||
         (rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
-    w->report->lists_known = w->sink->want_lists || w->sink->want_bins;
+    w->report->lists_known = w->sink->want_lists || w->sink->want_bins || w->sink->want_check;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
         if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK && w->report->lists_known)
             rc = glibc_read_bins(w, i, err);
@@ -103,6 +103,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (w->g->tcaches_unknown)
         glibc_forget_tcaches(w->report);
     glibc_sort_cached(w);
+    glibc_check_lists(w);
     if ((rc = glibc_find_main_regions(w, err)) != HW_OK)
         return rc;
 
@@ -124,6 +125,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
+        glibc_report_rescued(w);
+        glibc_end_check(w);
         excuse_locked(w->target, w->report);
     }
     return rc;
@@ -158,6 +161,7 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     glibc_sweep_end(&w);
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.lost);
     hw_vec_free(&w.places);
     hw_vec_free(&w.order);
     hw_vec_free(&w.caches);

@@ -6,7 +6,8 @@
  *     roots*.c   main_arena, mp_, tcache: where they are, how they are laid out     (target runs)
  *     ---------------------------------------------------------------------------- (target frozen)
  *     params.c   mp_ -> parameters, HEAP_MAX_SIZE
- *     arenas.c   the ring of arenas; heaps of thread arenas through heap_info
+ *     arenas.c   the ring of arenas
+ *     heaps.c    the heaps of thread arenas, through heap_info
  *     verify.c   is this really an arena? called before anything is believed
  *     caches.c   thread_arena and tcache of each thread
  *     tcache.c   \  free lists: a chunk that a tcache or fastbin holds looks in use to its
@@ -19,6 +20,10 @@
  *     plain.c    the same for chunks that are nothing special: nearly all of the time goes into it
  *     proof.c    the linear walk met what bins hold, and nothing else
  *     resync.c   where chunks go on behind a place where they do not fit together
+ *     rescue.c   chunks of tcaches that their lists do not lead to any more
+ *     strays.c   arenas and heaps that no link leads to any more
+ *     culprit.c  which of the chunks there is the damaged one
+ *     check*.c   what is looked at only where all invariants are checked
  *     motion.c   what if the target runs while it is read?
  *     mmapped.c  chunks with a mapping of their own
  *
@@ -45,6 +50,7 @@
 #include "target/window.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 extern const struct hw_allocator hw_allocator_glibc;
 
@@ -123,7 +129,7 @@ struct arena {
     hw_addr top;            /* 0 if never used */
     uint64_t system_bytes;
     bool main, contiguous;
-    bool top_is_bad;
+    bool top_is_bad; /* then `top` is 0 */
     bool distrusted; /* its system_mem is absurd: what was found is taken instead */
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
@@ -152,12 +158,23 @@ struct arena {
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
 enum link_kind { LINK_PLAIN, LINK_MANGLED };
 
+/* A list of a tcache that broke: so many of its chunks were not found in it. */
+struct lost_list {
+    int32_t tid;
+    size_t row; /* of the thread, in the report */
+    unsigned bin;
+    uint64_t missing, found;
+    hw_addr cache;
+    uint64_t key; /* of the last chunk that was; not 0 only if there was one */
+};
+
 /* [start, end) */
 struct span {
     hw_addr start, end;
 };
 
-#define BATCH 256
+#define BATCH     256
+#define KEPT_BACK 8 /* of them */
 
 /* A part of memory that belongs to an arena. */
 struct place {
@@ -181,11 +198,18 @@ struct walk {
     struct hw_seeker seeker;
     struct sweep sweep;
     uint64_t looks;     /* budget of resync.c */
+    uint64_t uncounts;  /* budget of links.c, ... */
+    unsigned cuts;      /* ... too */
     uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
     enum link_kind link;
-    int64_t link_votes;            /* above 0: mangled */
-    uint64_t link_nulls;           /* votes for the end of a plain list */
-    HW_VEC(hw_addr) caches;        /* tcaches already read */
+    int64_t link_votes;     /* above 0: mangled */
+    uint64_t link_nulls;    /* votes for the end of a plain list */
+    HW_VEC(hw_addr) caches; /* tcaches already read */
+    HW_VEC(struct lost_list) lost;
+    struct hw_block last;          /* of those handed out, where they are checked */
+    uint64_t blocks;               /* so many, but for overhead */
+    uint64_t key, key_votes;       /* of most chunks in tcaches */
+    bool keys_are_caches;          /* the address of their tcache instead */
     HW_VEC(struct span) stretches; /* rows of neighbouring private anonymous mappings, sorted */
     HW_VEC(struct span) occupied;  /* by regions of arenas, sorted */
     uint64_t private_bytes;        /* in all stretches: arenas cannot hold more, all together */
@@ -208,17 +232,36 @@ int glibc_read_params(struct walk *w, struct hw_error *err);
 /* How many chunks with a mapping of their own there are by now, if the target moves. */
 void glibc_count_mmapped(struct walk *w);
 
+#define MAX_ARENAS ((size_t)1 << 16)
 /* arenas.c: the ring, with heaps and rows of the report. At least the main arena, or an error. */
 int glibc_read_arenas(struct walk *w, struct hw_error *err);
 /* What thread arenas have from the kernel, all together. */
 uint64_t glibc_thread_bytes(const struct walk *w);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
+/* The state of the thread arena at this address; false, and why, if there is none. To be released in any
+ * case. */
+bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
+                             struct hw_error *why);
+/* Add the arena of this state, which is taken over, with its heaps. */
+int glibc_add_thread_arena(struct walk *w, struct hw_object *state, struct hw_error *err);
+
+/* heaps.c: all heaps that the top of a thread arena leads to. */
+int glibc_read_heaps(struct walk *w, unsigned arena, struct hw_error *err);
+/* Add a heap, with this heap_info, to a thread arena. */
+int glibc_add_heap(struct walk *w, unsigned arena, hw_addr heap, const struct hw_object *info,
+                   struct hw_error *err);
+
+/* strays.c: find arenas and heaps that nothing leads to. `why`: what is wrong with the ring behind the
+ * arena `last`; NULL if it is closed. That is reported. */
+int glibc_find_strays(struct walk *w, unsigned last, const char *why, struct hw_error *err);
 
 /* verify.c: CORRUPT if main_arena is none. */
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err);
 /* Report members of an arena that cannot be right, and clear those that nobody may use. */
 void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
+/* The arena's top cannot be where it says, and is looked for: report that, once. */
+void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where);
 /* Whether an arena may have so much system_mem. */
 bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
 /* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
@@ -229,18 +272,30 @@ int glibc_decide_links(struct walk *w, struct hw_error *err);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
+/* Whether a chunk of this size belongs to a list of tcaches. */
+bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
+/* rescue.c: what is known of the keys of chunks in tcaches: that of an intact chunk; ... */
+void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache);
+/* ... and of a list that broke. NOMEM. */
+int glibc_note_lost(struct walk *w, const struct lost_list *l, struct hw_error *err);
+/* Blocks that are in use, but for those that have a key, and belong to a list that broke. */
+void glibc_rescue(struct walk *w, struct hw_block *b, size_t count);
+void glibc_report_rescued(struct walk *w);
+/* check.c */
+void glibc_check_blocks(struct walk *w, const struct hw_block *b, size_t count);
 /* proof.c: the bins of an arena that was walked hold what the walk met, or a finding tells. */
 int glibc_prove_bins(struct walk *w, unsigned arena, struct hw_error *err);
 
 /* While the target runs: how often a list that breaks is followed anew. */
 #define LIST_TRIES 3
 
-/* What is wrong with a list, and where; NULL: nothing. */
+/* What is wrong with a list; NULL: nothing. */
 struct flaw {
     const char *what;
-    hw_addr at;
+    hw_addr at; /* the chunk, or the head of the list, that has what is wrong */
+    hw_addr to; /* where its link leads to; 0: that does not matter */
 };
 
 /* links.c: how links are stored, if the structs tell; else let the link of a list's first chunk, stored
@@ -253,6 +308,13 @@ void glibc_count_votes(struct walk *w);
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word);
 /* Add to w->cached. *full: not added, as there are more than can be. NOMEM. */
 int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err);
+/* What w->cached has from `first` on of the list that `of` is in stands there in its order, and its last
+ * link leads back to `chunk`: keep each chunk of it once. Returns the first one that was met twice; what was
+ * dropped is summed up. */
+hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
+                       struct tally *dropped);
+/* A chunk of a tcache does not count: it is there twice, or nowhere. */
+void glibc_uncount(struct walk *w, const struct cached *c);
 /* Sort w->cached by address and report what is in it twice. */
 void glibc_sort_cached(struct walk *w);
 /* Index of the first cached chunk at or above `address`. */
@@ -292,6 +354,12 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
 bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
                     hw_addr end);
 
+/* Chunks seem to begin inside the block b, which was taken for one, and to go on behind its end and
+ * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have that
+ * one among them. */
+hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct region *r,
+                           const struct hw_block *b, hw_addr at, hw_addr through);
+
 /* motion.c */
 static inline bool glibc_moving(const struct walk *w)
 {
@@ -311,8 +379,11 @@ int glibc_begin_arena(struct walk *w, unsigned arena, struct hw_error *err);
 void glibc_end_arena(struct walk *w, unsigned arena);
 /* When all were walked: which of them moved. */
 int glibc_settle_motion(struct walk *w, struct hw_error *err);
-
-/* arenas.c: heaps that the arena has got since, and the end of the one that is region `region`. */
+/* Their bytes, all together. */
+uint64_t glibc_sum_of_heaps(const struct arena *a);
+/* When all heaps of a thread arena are known: are there as many bytes as it says? */
+void glibc_check_heaps(struct walk *w, unsigned arena);
+/* Heaps that the arena has got since, and the end of the one that is region `region`. */
 int glibc_refresh_heaps(struct walk *w, unsigned arena, size_t region, struct hw_error *err);
 
 /* walk.c: of one arena. */
@@ -331,9 +402,25 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err);
 /* Hand what was collected to the sink, when enough is there or what comes is of another arena. */
 static inline void glibc_flush(struct walk *w)
 {
+    if (w->lost.count)
+        glibc_rescue(w, w->batch, w->batched);
+    if (w->sink->want_check)
+        glibc_check_blocks(w, w->batch, w->batched);
     if (w->batched && !w->stopped && w->sink->blocks(w->sink->ctx, w->batch, w->batched) != 0)
         w->stopped = true;
     w->batched = 0;
+}
+
+/* The same, but for the last ones, which may have to be taken back (culprit.c). */
+static inline void glibc_flush_most(struct walk *w)
+{
+    struct hw_block last[KEPT_BACK];
+    size_t first = w->batched - KEPT_BACK;
+    memcpy(last, &w->batch[first], sizeof last);
+    w->batched = first;
+    glibc_flush(w);
+    memcpy(w->batch, last, sizeof last);
+    w->batched = KEPT_BACK;
 }
 
 /* A block for the sink. */
@@ -341,7 +428,15 @@ static inline void glibc_emit(struct walk *w, const struct hw_block *b)
 {
     w->batch[w->batched++] = *b;
     if (w->batched == BATCH)
-        glibc_flush(w);
+        glibc_flush_most(w);
+}
+
+/* The arena's note of its top is wrong, and the header at p looks like that of the real one: all that is
+ * left of the region is its own. */
+static inline bool glibc_is_old_top(const struct arena *a, hw_addr p, struct chunk_header h,
+                                    hw_addr end)
+{
+    return a->top_is_bad && h.raw == ((end - p) | CHUNK_P);
 }
 
 static inline void tally_add(struct tally *t, hw_addr address, uint64_t size)

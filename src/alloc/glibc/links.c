@@ -75,6 +75,65 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
     return hw_fail(err, HW_ERR_NOMEM, "no memory for cached chunks");
 }
 
+static bool are_of_one_list(const struct cached *a, const struct cached *b)
+{
+    return a->tid == b->tid && a->bin == b->bin && a->state == b->state;
+}
+
+/* Each such list has to be searched for all of what was read with it. */
+#define CUTS_MAX 64
+
+hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
+                       struct tally *dropped)
+{
+    HW_VEC(hw_addr) list = {0};
+    bool room = w->cuts++ < CUTS_MAX;
+    for (size_t i = first; i < w->cached.count && room; i++)
+        if (are_of_one_list(&w->cached.data[i], of))
+            room = hw_vec_push(&list, w->cached.data[i].address);
+    size_t round = 1, start = 0, kept = first, met = 0;
+    while (round < list.count && list.data[list.count - round] != chunk)
+        round++;
+    /* All behind the first one of the loop comes again `round` further on. */
+    while (start + round < list.count && list.data[start] != list.data[start + round])
+        start++;
+    for (size_t i = first; i < w->cached.count && room && list.count; i++) {
+        const struct cached *c = &w->cached.data[i];
+        if (!are_of_one_list(c, of) || met++ < start + round)
+            w->cached.data[kept++] = *c;
+        else
+            tally_add(dropped, c->address, size_at(w, c->address + w->rules.header));
+    }
+    if (room && list.count) {
+        w->cached.count = kept;
+        chunk = list.data[start];
+    }
+    hw_vec_free(&list);
+    return chunk;
+}
+
+/* For a chunk its thread is looked for; in hostile images both may be very many. */
+#define UNCOUNT_STEPS ((uint64_t)1 << 28)
+
+void glibc_uncount(struct walk *w, const struct cached *c)
+{
+    struct hw_thread_row *rows = w->report->threads.data;
+    size_t count = w->report->threads.count, i = 0;
+    if (c->state != HW_CACHED || w->uncounts++ * count > UNCOUNT_STEPS)
+        return;
+    while (i < count && rows[i].tid != c->tid)
+        i++;
+    if (i < count) {
+        rows[i].tcache_chunks.n -= 1;
+        rows[i].tcache_bytes.n -= size_at(w, c->address + w->rules.header);
+    }
+}
+
+static enum hw_invariant invariant_of(const struct cached *c)
+{
+    return c->state == HW_CACHED ? HW_INVARIANT_TCACHES : HW_INVARIANT_FASTBINS;
+}
+
 static void insert_sorted(struct cached *c, size_t count)
 {
     for (size_t i = 1; i < count; i++) {
@@ -129,9 +188,11 @@ void glibc_sort_cached(struct walk *w)
         if (kept && w->cached.data[kept - 1].address == c->address) {
             if (glibc_excuse(w, NULL, 0))
                 continue;
-            hw_report_add(
-                w->report, HW_FINDING_BAD_LIST, -1, hw_known(c->address), (struct hw_maybe){0},
-                "chunk %#" PRIx64 " is in two free lists at once: freed twice", c->address);
+            hw_report_break(w->report, invariant_of(c), HW_FINDING_BAD_LIST, -1,
+                            hw_known(c->address), (struct hw_maybe){0},
+                            "chunk %#" PRIx64 " is in two free lists at once: freed twice",
+                            c->address);
+            glibc_uncount(w, c);
             continue;
         }
         w->cached.data[kept++] = *c;
@@ -152,14 +213,31 @@ size_t glibc_cached_from(const struct walk *w, hw_addr address)
     return low;
 }
 
+static bool lies_in_arena(const struct walk *w, hw_addr address)
+{
+    for (size_t i = 0; i < w->arenas.count; i++)
+        for (size_t k = 0; k < w->arenas.data[i].regions.count; k++) {
+            const struct region *r = &w->arenas.data[i].regions.data[k];
+            if (address >= r->start && address < r->end)
+                return true;
+        }
+    return false;
+}
+
 void glibc_report_unseen(struct walk *w)
 {
     for (size_t i = 0; i < w->cached.count; i++) {
         const struct cached *c = &w->cached.data[i];
-        if (!c->seen)
-            hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, -1, hw_known(c->address),
-                          (struct hw_maybe){0},
-                          "chunk %#" PRIx64 " is in a %s but the walk met no chunk there",
-                          c->address, c->state == HW_CACHED ? "tcache" : "fastbin");
+        if (c->seen)
+            continue;
+        bool known = lies_in_arena(w, c->address);
+        hw_report_break(w->report, invariant_of(c), HW_FINDING_LIST_MISMATCH, -1,
+                        hw_known(c->address), (struct hw_maybe){0},
+                        "chunk %#" PRIx64 " is in a %s but %s", c->address,
+                        c->state == HW_CACHED ? "tcache" : "fastbin",
+                        known ? "the walk met no chunk there"
+                              : "lies in no heap: what malloc never gave out was freed, or a link "
+                                "was overwritten");
+        glibc_uncount(w, c);
     }
 }

@@ -274,11 +274,12 @@ static void compare(const struct finder *f)
     if (glibc_excuse(f->w, NULL, off))
         return;
     bool given_up = f->probes == 0 || f->skips == 0;
-    hw_report_add(
-        f->w->report, HW_FINDING_MMAPPED_MISMATCH, -1, (struct hw_maybe){0}, hw_known(off),
-        "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64 " of %" PRIu64 "%s",
-        f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n,
-        given_up ? "; the search was given up, not to take longer" : "");
+    hw_report_break(f->w->report, HW_INVARIANT_MMAPPED, HW_FINDING_MMAPPED_MISMATCH, -1,
+                    (struct hw_maybe){0}, hw_known(off),
+                    "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64
+                    " of %" PRIu64 "%s",
+                    f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n,
+                    given_up ? "; the search was given up, not to take longer" : "");
 }
 
 /* Memory of others may look like a chunk: where there are more than mp_ counts, small ones go

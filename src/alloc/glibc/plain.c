@@ -61,7 +61,7 @@ static inline __attribute__((always_inline)) void walk_on(struct cursor *c, cons
     const uint64_t odd = ((w->rules.alignment - 1) & ~(uint64_t)CHUNK_FLAGS) | CHUNK_M;
     const uint64_t flag = a->main ? 0 : CHUNK_A;
     const unsigned least = 4 * word;
-    const bool want_bins = w->sink->want_bins;
+    const bool wanted = w->sink->want_bins || w->sink->want_check;
     hw_addr p = c->p, limit = lower(hard, next_cached(c));
     uint64_t prev_size = hw_word(bytes, word), raw = hw_word(bytes + word, word);
 
@@ -82,7 +82,7 @@ static inline __attribute__((always_inline)) void walk_on(struct cursor *c, cons
                 break;
             limit = lower(hard, next_cached(c));
         } else if (!(next_raw & CHUNK_P)) {
-            if (next_prev_size != size || want_bins)
+            if (next_prev_size != size || wanted)
                 break;
             b->state = HW_FREE;
             tally_add(&a->walked, p, size);
@@ -115,5 +115,5 @@ void glibc_walk_plain(struct cursor *c)
     else
         walk_on(c, bytes, limit, 4);
     if (w->batched == BATCH)
-        glibc_flush(w);
+        glibc_flush_most(w);
 }

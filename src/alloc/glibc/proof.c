@@ -35,11 +35,11 @@ static void mismatch(struct walk *w, unsigned index, uint64_t bytes, const char 
 {
     const struct tally *listed = &w->arenas.data[index].listed;
     const struct tally *walked = &w->arenas.data[index].walked;
-    hw_report_add(w->report, HW_FINDING_LIST_MISMATCH, (int)index, (struct hw_maybe){0},
-                  hw_known(bytes),
-                  "arena %u: its bins hold %" PRIu64 " chunks (%" PRIu64
-                  " bytes), the walk met %" PRIu64 " free ones (%" PRIu64 " bytes)%s",
-                  index, listed->chunks, listed->bytes, walked->chunks, walked->bytes, how);
+    hw_report_break(w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH, (int)index,
+                    (struct hw_maybe){0}, hw_known(bytes),
+                    "arena %u: its bins hold %" PRIu64 " chunks (%" PRIu64
+                    " bytes), the walk met %" PRIu64 " free ones (%" PRIu64 " bytes)%s",
+                    index, listed->chunks, listed->bytes, walked->chunks, walked->bytes, how);
 }
 
 /* Lists that were followed must have led to the same chunks. */

@@ -184,10 +184,11 @@ hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr ga
     /* Foreign memory may have been taken and given back, and then the word is not fresh. */
     p = find_behind(w, a, gap, end, false);
     if (p && !glibc_excuse(w, &w->arenas.data[0], 0))
-        hw_report_add(w->report, HW_FINDING_REGION_NOT_FOUND, 0, hw_known(p), (struct hw_maybe){0},
-                      "main arena: chunks seem to go on at %#" PRIx64
-                      " behind a foreign sbrk gap, but that is a guess",
-                      p);
+        hw_report_break(w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND, 0,
+                        hw_known(p), (struct hw_maybe){0},
+                        "main arena: chunks seem to go on at %#" PRIx64
+                        " behind a foreign sbrk gap, but that is a guess",
+                        p);
     return p;
 }
 
@@ -310,8 +311,9 @@ static int find_noncontiguous(struct walk *w, struct hw_error *err)
     if (left)
         settle_gaps(w, &left);
     if (left && !glibc_excuse(w, a, left))
-        hw_report_add(
-            w->report, HW_FINDING_REGION_NOT_FOUND, 0, (struct hw_maybe){0}, hw_known(left),
+        hw_report_break(
+            w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND, 0,
+            (struct hw_maybe){0}, hw_known(left),
             "main arena: no region found for %" PRIu64 " of its %" PRIu64 " system bytes%s", left,
             a->system_bytes, s.budget ? "" : "; the search was given up, it took too long");
     return rc;
@@ -337,21 +339,25 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
     if (end < start || first < start || first > end) {
         if (glibc_excuse(w, a, a->system_bytes))
             return HW_OK;
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(start),
-                      hw_known(a->system_bytes),
-                      "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
+        hw_report_break(w->report, HW_INVARIANT_MAIN_END, HW_FINDING_ARENA_HEAPS, 0,
+                        hw_known(start), hw_known(a->system_bytes),
+                        "main arena: there is no room for it at sbrk_base %#" PRIx64, start);
         return HW_OK;
     }
-    if (top_end != end && !glibc_moving(w)) /* else it is looked at again */
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top), (struct hw_maybe){0},
-                      "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem",
-                      a->top);
+    if (!glibc_moving(w) && !a->top_is_bad && (a->top < start || a->top >= end))
+        glibc_distrust_top(w, a, 0, "where none of its memory is");
+    else if (top_end != end && !glibc_moving(w) && !a->top_is_bad) /* else it is looked at again */
+        hw_report_break(
+            w->report, HW_INVARIANT_MAIN_END, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top),
+            (struct hw_maybe){0},
+            "main arena: its top at %#" PRIx64 " does not end at sbrk_base + system_mem", a->top);
     hw_addr room = glibc_room_end(w, start);
     if (end > room && !glibc_moving(w)) {
-        hw_report_add(w->report, HW_FINDING_ARENA_HEAPS, 0, hw_known(room), hw_known(end - room),
-                      "main arena: its memory at sbrk_base ends at %#" PRIx64 ", %" PRIu64
-                      " bytes too early",
-                      room, end - room);
+        hw_report_break(w->report, HW_INVARIANT_MAIN_END, HW_FINDING_ARENA_HEAPS, 0, hw_known(room),
+                        hw_known(end - room),
+                        "main arena: its memory at sbrk_base ends at %#" PRIx64 ", %" PRIu64
+                        " bytes too early",
+                        room, end - room);
         end = room;
         first = first < end ? first : end;
     }
@@ -361,7 +367,7 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
 int glibc_find_main_regions(struct walk *w, struct hw_error *err)
 {
     const struct arena *a = &w->arenas.data[0];
-    if (a->top == 0 && a->system_bytes == 0)
+    if (a->top == 0 && a->system_bytes == 0 && !a->top_is_bad)
         return HW_OK;
     return a->contiguous ? find_contiguous(w, err) : find_noncontiguous(w, err);
 }

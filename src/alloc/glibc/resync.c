@@ -23,11 +23,17 @@
 #define LOOKS        ((uint64_t)1 << 15)
 #define SKIPS        ((uint64_t)1 << 22) /* pages without data to pass over */
 
+/* Of a chunk that may be too large, so much is searched, at the price of a look for each page. */
+#define INSIDE_BYTES ((uint64_t)1 << 20)
+#define PER_LOOK     ((uint64_t)4096)
+#define INSIDE_TRIES 8
+
 struct search {
     struct walk *w;
     const struct arena *a;
     const struct region *r;
-    hw_addr end;
+    hw_addr end;  /* of the region */
+    hw_addr stop; /* chains that begin there are not looked for any more */
     unsigned
         fence_after; /* in the main arena, so many chunks make a fence of what looks like one */
     const uint8_t *bytes; /* [base, base + len) is here */
@@ -117,6 +123,8 @@ static bool is_chain(struct search *s, hw_addr p)
         return false;
     for (unsigned met = 0; met < enough; met++) {
         uint64_t size = chunk_size(h);
+        if (glibc_is_old_top(s->a, p, h, s->end))
+            return true;
         if (!might_be(s, p, h) || !look(s, p + size, &n))
             return false;
         if (size <= 2 * r->header && is_fence(s, met, p, p + size, n))
@@ -137,7 +145,7 @@ static bool is_chain(struct search *s, hw_addr p)
 static bool begin(struct search *s, struct walk *w, const struct arena *a, const struct region *r,
                   hw_addr end)
 {
-    *s = (struct search){.w = w, .a = a, .r = r, .end = end, .fence_after = 2};
+    *s = (struct search){.w = w, .a = a, .r = r, .end = end, .stop = end, .fence_after = 2};
     if (glibc_moving(w)) {
         hw_window_reset(&w->scan);
         hw_seeker_reset(&w->seeker);
@@ -160,46 +168,98 @@ static bool fill(struct search *s, hw_addr p)
     return true;
 }
 
+static bool is_here(const struct search *s, hw_addr p)
+{
+    return p - s->base < s->len && s->len - (p - s->base) >= s->w->rules.header;
+}
+
 /* The first place in what is here at which a chain begins; its end if there is none. */
 static hw_addr try_here(struct search *s, hw_addr p)
 {
     const struct chunk_rules *r = &s->w->rules;
-    for (; p - s->base < s->len && s->len - (p - s->base) >= r->header; p += r->alignment) {
+    for (; p < s->stop && is_here(s, p); p += r->alignment) {
         struct chunk_header h = chunk_decode(r, s->bytes + (p - s->base));
-        if ((p == s->a->top || might_be(s, p, h)) && is_chain(s, p))
+        bool may_be = p == s->a->top || might_be(s, p, h) || glibc_is_old_top(s->a, p, h, s->end);
+        if (may_be && is_chain(s, p))
             return p;
     }
     return p;
 }
 
-hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region *r, hw_addr from,
-                     hw_addr end)
+/* The first chain that begins at p or above; s->stop if there is none. */
+static hw_addr search(struct search *s, hw_addr p)
 {
-    const struct chunk_rules *rules = &w->rules;
+    const struct chunk_rules *rules = &s->w->rules;
     uint64_t skips = SKIPS;
-    struct search s;
-    if (from >= end || !begin(&s, w, a, r, end))
-        return end;
-    hw_addr p = chunk_first(rules, from + 1);
-    while (p > from && p < end && end - p >= rules->header) {
+    while (p < s->stop && s->end - p >= rules->header) {
         hw_addr zeros_end;
-        if (hw_target_extent(w->target, p, end, &zeros_end) == HW_EXTENT_ZEROS) {
+        if (hw_target_extent(s->w->target, p, s->end, &zeros_end) == HW_EXTENT_ZEROS) {
             p = chunk_first(rules, zeros_end); /* no header is of zeros */
             continue;
         }
-        if (!fill(&s, p)) {
-            hw_addr next = glibc_next_page(w, p + 1, end, &skips);
-            if (next <= p || next >= end)
+        if (!fill(s, p)) {
+            hw_addr next = glibc_next_page(s->w, p + 1, s->end, &skips);
+            if (next <= p || next >= s->stop)
                 break;
             p = chunk_first(rules, next);
             continue;
         }
-        hw_addr found = try_here(&s, p);
-        if (found - s.base < s.len && s.len - (found - s.base) >= rules->header)
+        hw_addr found = try_here(s, p);
+        if (found < s->stop && is_here(s, found))
             return found;
-        p = found; /* further, as there was room for a header at p */
+        if (found <= p)
+            break;
+        p = found; /* as there was room for a header at p */
     }
-    return end;
+    return s->stop;
+}
+
+hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region *r, hw_addr from,
+                     hw_addr end)
+{
+    struct search s;
+    if (from >= end || from + 1 == 0 || !begin(&s, w, a, r, end))
+        return end;
+    hw_addr p = chunk_first(&w->rules, from + 1);
+    return p > from ? search(&s, p) : end;
+}
+
+/* Chunks from p on do not end at `end` and at `at`, but go on behind both; or, if `through` is a
+ * chunk among them, lead to `at`. */
+static bool passes(struct search *s, hw_addr p, hw_addr end, hw_addr at, hw_addr through)
+{
+    struct chunk_header h;
+    bool met = false;
+    while (p < at) {
+        met |= p == through;
+        if ((p == end && !through) || !look(s, p, &h) || !might_be(s, p, h) ||
+            chunk_size(h) < s->w->rules.min_size)
+            return false;
+        p += chunk_size(h);
+    }
+    return through ? met : p > at;
+}
+
+hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct region *r,
+                           const struct hw_block *b, hw_addr at, hw_addr through)
+{
+    struct search s;
+    hw_addr end = b->address + b->bytes;
+    uint64_t range = b->bytes < INSIDE_BYTES ? b->bytes : INSIDE_BYTES;
+    if (glibc_moving(w) || !begin(&s, w, a, r, r->end) || w->looks < range / PER_LOOK)
+        return 0;
+    w->looks -= range / PER_LOOK;
+    s.stop = b->address + range;
+    hw_addr p = b->address + w->rules.min_size;
+    for (unsigned tries = 0; tries < INSIDE_TRIES; tries++) {
+        p = search(&s, p);
+        if (p >= s.stop)
+            return 0;
+        if (passes(&s, p, end, at, through))
+            return p;
+        p += w->rules.alignment;
+    }
+    return 0;
 }
 
 bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,

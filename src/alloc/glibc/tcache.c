@@ -22,6 +22,8 @@
 
 static const char NOWHERE[] = "a link that leads nowhere";
 static const char LONGER[] = "a list longer than its count";
+static const char SHORTER[] = "a list shorter than its count";
+static const char LOOP[] = "a loop in a list, maybe freed twice:";
 
 struct list {
     struct chain chain; /* first: where the chunk of `entry` begins */
@@ -31,6 +33,9 @@ struct list {
     uint64_t wanted;        /* entries, as its count says */
     uint64_t chunks, bytes; /* that it gave so far */
     hw_addr entry;          /* where it has come to */
+    hw_addr from;           /* the chunk, or the head of the list, with the link to that */
+    bool from_chunk;        /* it is a chunk, ... */
+    uint64_t key;           /* ... with this mark of malloc's (rescue.c) */
     uint64_t entry_bytes;   /* in_act, one more: of the chunk there */
     struct loop_guard guard;
     struct flaw flaw;
@@ -48,21 +53,27 @@ struct reading {
 /* While the target runs: `bytes` are uncertain then. */
 static void complain(struct walk *w, int tid, struct flaw flaw, uint64_t bytes)
 {
-    if (flaw.what && !glibc_excuse(w, NULL, bytes))
-        hw_report_add(w->report, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at), (struct hw_maybe){0},
-                      "tcache of thread %d: %s at %#" PRIx64, tid, flaw.what, flaw.at);
+    if (!flaw.what || glibc_excuse(w, NULL, bytes))
+        return;
+    char to[32] = "";
+    if (flaw.to)
+        snprintf(to, sizeof to, ", it is %#" PRIx64, flaw.to);
+    hw_report_break(w->report, HW_INVARIANT_TCACHES, HW_FINDING_BAD_LIST, -1, hw_known(flaw.at),
+                    (struct hw_maybe){0}, "tcache of thread %d: %s at %#" PRIx64 "%s", tid,
+                    flaw.what, flaw.at, to);
 }
 
 /* ---- one list --------------------------------------------------------------------------------- */
 
 /*
- * Whether a chunk of this size belongs to a list: there is one for each size up to 1040 bytes (1024
- * where words have 4), then (since 2.42, where the tunable tcache_max allows it) one for each power
- * of two. These are counted from the largest small request (2.42) or chunk (2.43), which on i386 are on
+ * There is one list for each size up to 1040 bytes (1024 where words have 4), then (since 2.42, where
+ * the tunable tcache_max allows it) one for each power of two. These are counted from the largest small request (2.42) or chunk (2.43), which on i386 are on
  * both sides of 1024: then the first of them may be left out.
  */
-static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list)
+bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list)
 {
+    if (size < r->min_size)
+        return false;
     uint64_t small = (size - r->min_size) / r->alignment;
     if (small < SMALL_LISTS || list < SMALL_LISTS)
         return list == small;
@@ -72,10 +83,16 @@ static bool belongs_to(const struct chunk_rules *r, uint64_t size, unsigned list
     return list == large || (r->word == 4 && list == large + 1);
 }
 
-static void break_off(struct list *l, const char *what, hw_addr at)
+static void break_off(struct list *l, const char *what, hw_addr at, hw_addr to)
 {
-    l->flaw = (struct flaw){what, at};
+    l->flaw = (struct flaw){what, at, to};
     l->chain.at = 0;
+}
+
+/* The link that leads to where the list has come to is wrong. */
+static void bad_link(struct list *l, const char *what)
+{
+    break_off(l, what, l->from, l->entry);
 }
 
 /* All entries that are counted were met. */
@@ -85,18 +102,20 @@ static bool is_through(const struct list *l)
 }
 
 /* Entries are user pointers, as is the link's own place. */
-static void go_to(const struct walk *w, struct list *l, hw_addr entry)
+static void go_to(struct walk *w, struct list *l, hw_addr entry)
 {
     const struct chunk_rules *r = &w->rules;
     bool through = is_through(l);
     l->entry = entry;
     l->chain.at = 0;
+    if (entry == 0 && l->from_chunk) /* its link is as it should be, so it is what it seems */
+        glibc_vote_key(w, l->key, l->cache->tcache);
     if (entry == 0 && (through || l->chunks + 1 == l->wanted))
         l->in_act = !through;
-    else if (!through && loop_guard_repeats(&l->guard, entry))
-        break_off(l, "a loop", entry);
+    else if (!through && entry && loop_guard_repeats(&l->guard, entry))
+        break_off(l, LOOP, entry - r->header, 0);
     else if (entry <= r->header || entry % r->alignment != 0)
-        break_off(l, through ? LONGER : NOWHERE, entry);
+        bad_link(l, entry ? NOWHERE : SHORTER);
     else
         l->chain.at = entry - r->header;
 }
@@ -110,7 +129,7 @@ static int take(struct walk *w, struct list *l, uint64_t size, struct hw_error *
     bool full;
     int rc = glibc_remember(w, &c, &full, err);
     if (full)
-        break_off(l, "more chunks than there is memory", c.address);
+        break_off(l, "more chunks than there is memory", c.address, 0);
     if (full || rc != HW_OK)
         return rc;
     l->chunks++;
@@ -125,18 +144,27 @@ static int step(struct walk *w, struct chain *chain, const uint8_t *bytes, struc
     const struct chunk_rules *r = &w->rules;
     uint64_t size = bytes ? chunk_size(chunk_decode(r, bytes)) : 0;
     hw_addr next = bytes ? glibc_next_link(w, l->entry, bytes + r->header) : 0;
-    bool fits = bytes && size >= r->min_size && belongs_to(r, size, l->bin);
+    uint64_t key = bytes ? hw_word(bytes + r->header + r->word, r->word) : 0;
+    bool fits = bytes && glibc_tcache_takes(r, size, l->bin);
     int rc = HW_OK;
+    if (fits && l->from_chunk)
+        glibc_vote_key(w, l->key, l->cache->tcache);
     if (is_through(l) && fits && next == 0) {
         l->in_act = true;
         l->entry_bytes = size;
         l->chain.at = 0;
     } else if (is_through(l)) {
-        break_off(l, LONGER, l->entry);
+        bad_link(l, fits ? LONGER : NOWHERE);
+    } else if (!fits && bytes && (!l->from_chunk || key == l->key)) {
+        /* The link is right: what it leads to has the mark of the one before. */
+        break_off(l, "a chunk of the wrong size", l->entry - r->header, 0);
     } else if (!fits) {
-        break_off(l, bytes ? "a chunk of the wrong size" : NOWHERE, l->entry);
+        bad_link(l, NOWHERE);
     } else {
         rc = take(w, l, size, err);
+        l->from = l->entry - r->header;
+        l->from_chunk = true;
+        l->key = key;
         if (!l->flaw.what)
             go_to(w, l, next);
     }
@@ -153,19 +181,22 @@ static uint64_t entries(const struct walk *w, const struct hw_object *tcache, un
     return left < limit ? limit - left : 0;
 }
 
-static void begin_list(const struct walk *w, struct list *l, const struct cache *c, unsigned bin)
+static void begin_list(struct walk *w, struct list *l, const struct cache *c, unsigned bin)
 {
-    *l = (struct list){.cache = c, .bin = bin, .wanted = entries(w, &c->object, bin)};
+    *l = (struct list){.cache = c,
+                       .bin = bin,
+                       .wanted = entries(w, &c->object, bin),
+                       .from = hw_field_addr(w->layout, GLIBC_F_TCACHE_ENTRIES, c->tcache, bin)};
     go_to(w, l,
           hw_untag(w->target->who.machine, hw_fetch(&c->object, GLIBC_F_TCACHE_ENTRIES, bin)));
 }
 
 /* ---- the lists of many threads ---------------------------------------------------------------- */
 
-/* Piece: the header of a chunk, and the link behind it. */
+/* Piece: the header of a chunk, the link behind it, and malloc's mark. */
 static int follow(struct walk *w, struct reading *r, size_t count, struct hw_error *err)
 {
-    return glibc_follow(w, r->chains, count, w->rules.header + w->rules.word, step, err);
+    return glibc_follow(w, r->chains, count, 2 * w->rules.header, step, err);
 }
 
 /* Damaged images name one tcache for many threads; it can be only one's. */
@@ -234,24 +265,50 @@ static int follow_anew(struct walk *w, struct reading *r, struct cache *c, struc
     return rc;
 }
 
+/* Keep each chunk of it once. */
+static void cut_loop(struct walk *w, const struct reading *r, struct list *l)
+{
+    struct tally dropped = {0};
+    struct cached of = {.tid = l->cache->thread->tid, .bin = (uint16_t)l->bin, .state = HW_CACHED};
+    l->flaw.at = glibc_cut_loop(w, r->first_cached, &of, l->flaw.at, &dropped);
+    l->chunks -= dropped.chunks;
+    l->bytes -= dropped.bytes;
+}
+
+/* What is behind the break of a list may be found in another way. */
+static int note_lost(struct walk *w, const struct list *l, struct hw_error *err)
+{
+    struct lost_list lost = {.tid = l->cache->thread->tid,
+                             .row = w->report->threads.count, /* once it is there */
+                             .bin = l->bin,
+                             .missing = l->wanted > l->chunks ? l->wanted - l->chunks : 0,
+                             .cache = l->cache->tcache,
+                             .key = l->key};
+    return glibc_note_lost(w, &lost, err);
+}
+
 /*
  * The owner of a tcache takes no lock. Between its two writes, of the list's head and of its count
  * (tcache_put and tcache_get in malloc/malloc.c), the list has one entry more or less than the count
  * says. That is no damage; *in_act says that such a list was met. As a thread does one thing at a time
  * there can be no second one.
  */
-static int settle_list(struct walk *w, struct list *l, bool *in_act, struct hw_error *err)
+static int settle_list(struct walk *w, const struct reading *r, struct list *l, bool *in_act,
+                       struct hw_error *err)
 {
     int rc = HW_OK;
     bool more = is_through(l);
+    if (l->flaw.what == LOOP && !glibc_moving(w))
+        cut_loop(w, r, l);
     if (l->in_act && *in_act && !glibc_moving(w))
-        break_off(l, more ? LONGER : NOWHERE, l->entry);
+        bad_link(l, more ? LONGER : SHORTER);
     else if (l->in_act && more)
         rc = take(w, l, l->entry_bytes, err);
     *in_act |= l->in_act;
     uint64_t size = w->rules.min_size + (uint64_t)l->bin * w->rules.alignment; /* or more */
     complain(w, l->cache->thread->tid, l->flaw, l->flaw.what ? l->wanted * size : 0);
-    return rc;
+    bool broken = l->flaw.what && !glibc_moving(w) && rc == HW_OK;
+    return broken ? note_lost(w, l, err) : rc;
 }
 
 static void tell_unreadable(struct walk *w, const struct cache *c)
@@ -268,7 +325,7 @@ static int settle_cache(struct walk *w, struct reading *r, struct cache *c, stru
     bool in_act = false;
     int rc = follow_anew(w, r, c, lists, err);
     for (unsigned bin = 0; bin < r->lists_each && rc == HW_OK; bin++) {
-        rc = settle_list(w, &lists[bin], &in_act, err);
+        rc = settle_list(w, r, &lists[bin], &in_act, err);
         row->tcache_chunks.n += lists[bin].chunks;
         row->tcache_bytes.n += lists[bin].bytes;
     }
@@ -296,7 +353,7 @@ static int settle_thread(struct walk *w, struct reading *r, size_t i, struct hw_
                       row.tid);
     }
     if (c->shared)
-        complain(w, row.tid, (struct flaw){"the same tcache as another thread's", c->tcache}, 0);
+        complain(w, row.tid, (struct flaw){"the same tcache as another thread's", c->tcache, 0}, 0);
     else if (c->object.bytes)
         rc = settle_cache(w, r, c, &r->lists[i * r->lists_each], &row, err);
     else if (c->tcache)

@@ -20,8 +20,7 @@
 #define STARTS    1024
 #define PER_START ((uint64_t)64 << 10)
 
-/* Whether so many new starts are not too many yet. */
-static bool may_start(const struct cursor *c)
+bool glibc_may_start(const struct cursor *c)
 {
     return c->starts < STARTS + (c->p - c->region->start) / PER_START;
 }
@@ -44,7 +43,7 @@ static bool read_anew(struct cursor *c)
 
 bool glibc_try_again(struct cursor *c)
 {
-    if (!glibc_moving(c->w) || !may_start(c))
+    if (!glibc_moving(c->w) || !glibc_may_start(c))
         return false;
     if (c->tried != c->p) {
         c->tried = c->p;
@@ -63,7 +62,7 @@ uint64_t glibc_skip(struct cursor *c, hw_addr known)
     hw_addr from = c->p, end = c->region->end, top = c->a->top;
     if (known >= end)
         c->p = end;
-    else if (may_start(c))
+    else if (glibc_may_start(c))
         c->p = glibc_resync(c->w, c->a, c->region, known, end);
     else
         c->p = top > known && top < end ? top : end;

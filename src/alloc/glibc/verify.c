@@ -52,8 +52,9 @@ static void flaw(struct walk *w, unsigned index, struct arena *a, const char *wh
 {
     if (glibc_excuse(w, a, 0))
         return;
-    hw_report_add(w->report, HW_FINDING_BAD_ARENA, (int)index, hw_known(a->address),
-                  (struct hw_maybe){0}, "arena %u has %s (%#" PRIx64 ")", index, what, value);
+    hw_report_break(w->report, HW_INVARIANT_ARENAS, HW_FINDING_BAD_ARENA, (int)index,
+                    hw_known(a->address), (struct hw_maybe){0}, "arena %u has %s (%#" PRIx64 ")",
+                    index, what, value);
 }
 
 bool glibc_is_possible(const struct walk *w, uint64_t system_bytes)
@@ -78,9 +79,19 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
     char byte;
     if (a->top && !is_readable(w->target, a->top) &&
         !(glibc_moving(w) && hw_read(w->target, a->top, &byte, 1, NULL) == 1)) {
-        flaw(w, index, a, "its top where there is no memory", a->top);
-        a->top_is_bad = true;
+        glibc_distrust_top(w, a, index, "where there is no memory");
     }
+}
+
+void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where)
+{
+    if (!a->top_is_bad && !glibc_excuse(w, a, 0))
+        hw_report_break(w->report, HW_INVARIANT_ARENAS, HW_FINDING_BAD_ARENA, (int)index,
+                        hw_known(hw_field_addr(w->layout, GLIBC_F_TOP, a->address, 0)),
+                        (struct hw_maybe){0}, "arena %u has its top %s (%#" PRIx64 ")", index,
+                        where, a->top);
+    a->top_is_bad = true;
+    a->top = 0;
 }
 
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info)

@@ -55,34 +55,72 @@ static void bad_chunk(struct cursor *c, const char *what)
 {
     if (glibc_try_again(c))
         return;
-    hw_addr from = c->p;
-    uint64_t raw = c->h.raw, lost = glibc_skip(c, from);
-    if (glibc_is_damage(c, lost))
-        hw_report_add(c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(from),
-                      hw_known(lost),
-                      "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
-                      " bytes are not accounted for",
-                      c->index, what, from, raw, lost);
+    struct culprit bad = {.address = c->p, .raw = c->h.raw};
+    bool found = glibc_find_too_large(c, &bad);
+    if (!found) {
+        bad.lost = glibc_skip(c, c->p);
+        found = glibc_find_too_small(c, bad.address, &bad);
+    }
+    if (found)
+        what = "a chunk of a wrong size";
+    if (glibc_is_damage(c, bad.lost))
+        hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
+                        hw_known(bad.address), hw_known(bad.lost),
+                        "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
+                        " bytes are not accounted for",
+                        c->index, what, bad.address, bad.raw, bad.lost);
+}
+
+/* The chunk at p, which is no more than that. */
+static void bad_word(struct cursor *c, enum hw_invariant invariant, hw_addr at, const char *what)
+{
+    if (glibc_is_damage(c, 0))
+        hw_report_break(c->w->report, invariant, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(at),
+                        hw_known(0), "arena %u: %s at %#" PRIx64, c->index, what, at);
 }
 
 /* ---- ends of a region ------------------------------------------------------------------------ */
+
+/* What is left of the region is top, whatever the size of the chunk there. */
+static bool is_all_top(const struct cursor *c)
+{
+    const struct walk *w = c->w;
+    return !c->a->main || !c->a->contiguous || !w->brk || w->brk == c->region->end;
+}
 
 static void walk_top(struct cursor *c)
 {
     uint64_t size = chunk_size(c->h);
     uint64_t room = c->region->end - c->p;
     if (size != room && glibc_is_damage(c, 0))
-        hw_report_add(
-            c->w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(room),
-            "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64 " bytes are left",
-            c->index, c->p, size, room);
-    if (size > room)
+        hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
+                        hw_known(c->p), hw_known(room),
+                        "arena %u: top at %#" PRIx64 " has size %#" PRIx64 ", but %" PRIu64
+                        " bytes are left",
+                        c->index, c->p, size, room);
+    if (size > room || (size < room && !glibc_moving(c->w) && is_all_top(c)))
         size = room;
-    c->w->report->arenas.data[c->index].top.bytes = size;
+    struct hw_top *top = &c->w->report->arenas.data[c->index].top;
+    top->address = c->p;
+    top->bytes = size;
     emit(c, HW_TOP, c->p, size);
     c->a->top_bytes += size;
     c->a->lost += room - size;
     c->p = c->region->end;
+}
+
+/* The chunk that the arena takes for its top is not the last one. */
+static bool is_no_top(struct cursor *c)
+{
+    struct arena *a = c->a;
+    uint64_t size = chunk_size(c->h);
+    if (glibc_moving(c->w) || size == c->region->end - c->p ||
+        !chunk_size_fits(&c->w->rules, size, c->p, c->region->end))
+        return false;
+    a->top_is_bad = true; /* so that another one may be */
+    bool more = glibc_is_chain(c->w, a, c->region, c->p + size, c->region->end);
+    a->top_is_bad = false;
+    return more;
 }
 
 /* A thread heap that is not the last: is p the fence? `n` is the header behind p. */
@@ -125,10 +163,10 @@ static void walk_main_fence(struct cursor *c)
     hw_addr resume = glibc_resume_after_gap(c->w, c->a, end, c->region->end);
     if (resume == 0 || !header_at(c->w, resume, c->region->end, &c->h)) {
         if (glibc_is_damage(c, c->region->end - end))
-            hw_report_add(c->w->report, HW_FINDING_REGION_NOT_FOUND, (int)c->index, hw_known(end),
-                          hw_known(c->region->end - end),
-                          "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64,
-                          end);
+            hw_report_break(c->w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND,
+                            (int)c->index, hw_known(end), hw_known(c->region->end - end),
+                            "main arena: no chunks found behind the foreign sbrk gap at %#" PRIx64,
+                            end);
         resume_at_top(c);
         return;
     }
@@ -160,6 +198,8 @@ static bool is_unsorted(const struct arena *a, hw_addr p)
     return low < a->unsorted.count && a->unsorted.data[low] == p;
 }
 
+static const char wrong_flag[] = "a chunk with a wrong arena flag";
+
 /* Fill state and list of the chunk `b`; `links` are its fd and bk if it is free, NULL if they cannot
  * be read, `n` is the header behind it. NULL, or what is wrong. */
 static const char *state_of(struct cursor *c, struct hw_block *b, const struct chunk_header *links,
@@ -182,7 +222,7 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
     }
     if (looks_used) {
         b->state = HW_USED;
-        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : "a chunk with a wrong arena flag";
+        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : wrong_flag;
     }
     b->state = HW_FREE;
     if (c->w->sink->want_bins)
@@ -194,6 +234,67 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
     else
         c->a->edges_missing = true;
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
+}
+
+/* The chunk at p is free: then something leads to it. */
+static void check_binned(struct cursor *c)
+{
+    if (!glibc_moving(c->w) && glibc_links_back(c->w, c->p) == 0)
+        hw_report_break(c->w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH,
+                        (int)c->index, hw_known(c->p), hw_known(chunk_size(c->h)),
+                        "arena %u: a free chunk at %#" PRIx64 " that is in no bin", c->index, c->p);
+}
+
+/* The chunk at p reaches over others, which lists know. */
+static bool go_on_inside(struct cursor *c, uint64_t size)
+{
+    hw_addr from = c->p, next = glibc_cached_inside(c, size);
+    struct chunk_header own = c->h, h;
+    if (!next || !header_at(c->w, next, c->region->end, &h))
+        return false;
+    c->p = next;
+    c->h = h;
+    c->a->lost += next - from;
+    hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
+                    hw_known(from), hw_known(next - from),
+                    "arena %u: a chunk of a wrong size at %#" PRIx64 " (size word %#" PRIx64
+                    "); %" PRIu64 " bytes are not accounted for",
+                    c->index, from, own.raw, next - from);
+    return true;
+}
+
+/* The chunk at p, of possible size, with the header n behind it, moves on to that. `links` as above. */
+static void take_chunk(struct cursor *c, struct chunk_header n, const struct chunk_header *links)
+{
+    struct walk *w = c->w;
+    hw_addr q = c->p + chunk_size(c->h);
+    bool torn = !(n.raw & CHUNK_P) && n.prev_size != chunk_size(c->h); /* maybe between two reads */
+    if (torn && glibc_try_again(c))
+        return;
+    enum doubt doubt = torn && !glibc_moving(w) ? glibc_doubt(c, q, n) : DOUBT_FOOT;
+    if (doubt == DOUBT_SIZE) {
+        bad_chunk(c, "a free chunk of a wrong size");
+        return;
+    }
+    struct chunk_header believed = n;
+    if (doubt != DOUBT_FOOT)
+        believed.raw |= CHUNK_P;
+    struct hw_block b = {
+        .address = c->p, .bytes = q - c->p, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
+    const char *what = state_of(c, &b, links, believed);
+    if (what)
+        bad_word(c, what == wrong_flag ? HW_INVARIANT_CHUNKS : HW_INVARIANT_FREE_CHUNKS, c->p,
+                 what);
+    if (w->sink->want_check && b.state == HW_FREE)
+        check_binned(c);
+    glibc_emit(w, &b);
+    c->p = q;
+    c->h = n;
+    if (doubt == DOUBT_FLAG)
+        bad_word(c, HW_INVARIANT_FREE_CHUNKS, q,
+                 "a chunk that says of the one before it that it is free, which it is not,");
+    if (doubt == DOUBT_HEADER)
+        bad_chunk(c, "a chunk that no other follows");
 }
 
 /* One chunk at p; moves on to the next. */
@@ -208,43 +309,27 @@ static void walk_chunk(struct cursor *c)
         walk_main_fence(c);
         return;
     }
-    bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
-                    size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
-    if (!possible) {
-        bad_chunk(c, "a chunk of impossible size");
+    if (glibc_is_old_top(c->a, c->p, c->h, end)) {
+        walk_top(c);
         return;
     }
-    if (!glibc_is_credible(c)) {
-        bad_chunk(c, "a chunk that no other follows");
+    bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
+                    size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
+    if (!possible || !glibc_is_credible(c)) {
+        bad_chunk(c, possible ? "a chunk that no other follows" : "a chunk of impossible size");
         return;
     }
     hw_addr q = c->p + size;
     /* Before the next header: where that is far, the window goes there. */
     bool linked = header_at(w, c->p + w->rules.header, q, &links);
-    if (!header_at(w, q, end, &n)) {
+    if (!header_at(w, q, end, &n))
         unreadable(c, q);
-        return;
-    }
-    if (is_heap_fence(c, q, n)) {
+    else if (is_heap_fence(c, q, n))
         walk_heap_fence(c);
-        return;
-    }
-    if (size < w->rules.min_size) {
+    else if (size < w->rules.min_size)
         bad_chunk(c, "a chunk of impossible size");
-        return;
-    }
-    bool torn = !(n.raw & CHUNK_P) && n.prev_size != size; /* maybe between two reads */
-    if (torn && glibc_try_again(c))
-        return;
-    struct hw_block b = {
-        .address = c->p, .bytes = size, .arena = (int32_t)c->index, .bin = HW_BIN_UNKNOWN};
-    const char *what = state_of(c, &b, linked ? &links : NULL, n);
-    if (what && glibc_is_damage(c, 0))
-        hw_report_add(w->report, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(c->p), hw_known(0),
-                      "arena %u: %s at %#" PRIx64, c->index, what, c->p);
-    glibc_emit(w, &b);
-    c->p = q;
-    c->h = n;
+    else if (!go_on_inside(c, size))
+        take_chunk(c, n, linked ? &links : NULL);
 }
 
 static void walk_region(struct cursor *c)
@@ -257,10 +342,15 @@ static void walk_region(struct cursor *c)
         return;
     if (!header_at(c->w, c->p, r->end, &c->h))
         unreadable(c, c->p);
+    else if (!(c->h.raw & CHUNK_P))
+        bad_word(c, HW_INVARIANT_FREE_CHUNKS, c->p,
+                 "a first chunk that says that there is a free one before it");
     while (c->p < c->region->end && !c->w->stopped && c->code == HW_OK) {
         glibc_walk_plain(c);
         if (c->p != c->a->top)
             walk_chunk(c);
+        else if (is_no_top(c))
+            glibc_distrust_top(c->w, c->a, c->index, "in the middle of its chunks");
         else if (glibc_at_top(c))
             walk_top(c);
     }

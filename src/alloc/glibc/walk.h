@@ -52,6 +52,8 @@ static inline void emit(struct cursor *c, enum hw_state state, hw_addr address, 
 /* torn.c: what is at p does not fit. Read anew what may just have changed: true if that is worth
  * another try, at the same p. False if the target stands still, or after some tries. */
 bool glibc_try_again(struct cursor *c);
+/* Whether the walk of this region was not started anew too often yet. */
+bool glibc_may_start(const struct cursor *c);
 /* There is nothing to be understood at p: go on behind `known`, where chunks are again, or at the end of
  * the region. What lies between is lost; its size is returned. */
 uint64_t glibc_skip(struct cursor *c, hw_addr known);
@@ -62,6 +64,31 @@ bool glibc_is_credible(struct cursor *c);
 /* Something at p does not fit: as damage that takes `bytes` it is to be reported, unless the target
  * moves. */
 bool glibc_is_damage(struct cursor *c, uint64_t bytes);
+
+/* culprit.c: the chunk whose size word is damaged, what that is, and how many bytes are lost for it. */
+struct culprit {
+    hw_addr address;
+    uint64_t raw, lost;
+};
+/* No chunk can begin at p. True if one before is to blame, as there are others inside of it: it was taken
+ * back, and p is where they begin. */
+bool glibc_find_too_large(struct cursor *c, struct culprit *ret);
+/* No chunk could begin at `at`, and chunks go on at p. True if the one before is to blame, as between
+ * these there is less than a chunk: it was taken back. */
+bool glibc_find_too_small(struct cursor *c, hw_addr at, struct culprit *ret);
+/* How many of its neighbours in a bin point back to the chunk at p: 2, if it is in one. */
+unsigned glibc_links_back(struct walk *w, hw_addr p);
+/* Its neighbour at q, whose header is n, says that the chunk at p is free, but not how large it is. What is damaged? */
+enum doubt {
+    DOUBT_FOOT,   /* the size that is repeated at its end */
+    DOUBT_SIZE,   /* its own size: q is wrong */
+    DOUBT_FLAG,   /* what q says: it is not free */
+    DOUBT_HEADER, /* all of the header at q, if there is one: p is not free */
+};
+enum doubt glibc_doubt(struct cursor *c, hw_addr q, struct chunk_header n);
+/* The chunk at p, of this size, reaches over one that a list holds: where chunks go on inside it; 0 if
+ * it is rather the list that is wrong. */
+hw_addr glibc_cached_inside(struct cursor *c, uint64_t size);
 
 /* plain.c: walk on, as far as chunks are nothing special and their bytes are here. What is at p then
  * is not known to be anything. */

@@ -253,6 +253,8 @@ static void link_fast(struct builder *b, const struct entry *e)
     builder_poke(b, head, e->chunk);
 }
 
+#define FIRST_LARGE 64 /* the first bin of large chunks */
+
 static void link_bin(struct builder *b, const struct entry *e)
 {
     unsigned w = builder_word(b);
@@ -262,6 +264,11 @@ static void link_bin(struct builder *b, const struct entry *e)
     builder_poke(b, e->chunk + 3 * w, head);
     builder_poke(b, head + 2 * w, e->chunk);
     builder_poke(b, first + 3 * w, e->chunk);
+    /* The map of bins; and the ring of sizes, as if there were one chunk of each bin. */
+    hw_addr map = builder_bin(b, e->arena, 1) + (2 + 254) * w + e->index / 32 * 4;
+    builder_put(b, map, hw_word(builder_at(b, map), 4) | UINT32_C(1) << e->index % 32, 4);
+    for (unsigned i = 4; i < 6 && e->index >= FIRST_LARGE; i++)
+        builder_poke(b, e->chunk + i * w, e->chunk);
 }
 
 void builder_link(struct builder *b)

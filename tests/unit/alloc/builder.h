@@ -52,6 +52,7 @@ void builder_noncontiguous(struct builder *b);
 void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem wrong by so much */
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */
 void builder_want_bins(struct builder *b);
+void builder_want_check(struct builder *b);
 void builder_no_lists(struct builder *b); /* bins are proven by the walk, not followed */
 
 /* Append one chunk of gross size `size` to the current piece; its address is returned. */

@@ -245,6 +245,11 @@ void builder_want_bins(struct builder *b)
     b->want_bins = true;
 }
 
+void builder_want_check(struct builder *b)
+{
+    b->want_check = true;
+}
+
 void builder_no_lists(struct builder *b)
 {
     b->no_lists = true;

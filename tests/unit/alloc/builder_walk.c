@@ -125,7 +125,8 @@ static void walk(const struct builder *b, struct hw_target *t, struct result *r,
                            .enough = on_enough,
                            .ctx = &recorder,
                            .want_lists = !b->no_lists,
-                           .want_bins = b->want_bins};
+                           .want_bins = b->want_bins,
+                           .want_check = b->want_check};
     r->code = hw_allocator_glibc.walk(state, &sink, &r->err);
     if (r->code == HW_OK)
         hw_analyses_end(recorder.analyzing);

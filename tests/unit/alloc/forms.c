@@ -116,6 +116,7 @@ void form_layout(const struct form *f, struct hw_layout *l)
     set(l, GLIBC_F_FASTBINS, f->state.fastbins, word, (unsigned)f->state.fast_lists);
     set(l, GLIBC_F_TOP, f->state.top, word, 1);
     set(l, GLIBC_F_BINS, f->state.bins, word, 254);
+    set(l, GLIBC_F_BINMAP, f->state.bins + 254 * w, 4, 4);
     set(l, GLIBC_F_NEXT, f->state.next, word, 1);
     set(l, GLIBC_F_ATTACHED, f->state.attached, word, 1);
     set(l, GLIBC_F_SYSTEM_MEM, f->state.system, word, 1);
