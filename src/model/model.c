@@ -1,5 +1,6 @@
-#include "base/printable.h"
 #include "model/model.h"
+
+#include "base/printable.h"
 
 #include <ctype.h>
 #include <inttypes.h>
