@@ -49,14 +49,15 @@ void hw_text_abort(struct hw_text *t)
 
 /* ---- threads ----------------------------------------------------------------------------------- */
 
-/* "in _int_malloc(), called by calloc()". */
+/* "in _int_malloc() for calloc()". */
 static void put_place(struct hw_flow *f, const struct hw_in_malloc *in)
 {
-    if (*in->function)
-        hw_flow_words(f, "in %s()", in->function);
+    const char *function = *in->function ? in->function : in->entry;
+    if (*function)
+        hw_flow_words(f, "in %s()", function);
     else
         hw_flow_words(f, "in malloc");
-    if (*in->entry && strcmp(in->entry, in->function) != 0)
+    if (*in->entry && strcmp(in->entry, function) != 0)
         hw_flow_words(f, "for %s()", in->entry);
 }
 

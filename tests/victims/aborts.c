@@ -47,16 +47,16 @@ static void text(char *p)
 /* The size of top is text. */
 static void top(char *p)
 {
-    char *last = malloc(LARGE);
+    char *last = malloc(LARGE * 4); /* there is no such hole */
     (void)p;
     memset(unseen(last), 'A', malloc_usable_size(last) + 64);
-    kept = malloc(LARGE * 2);
+    kept = malloc(LARGE * 4);
 }
 
 /* What is freed does not end where the next chunk begins. */
 static void size(char *p)
 {
-    ((size_t *)unseen(p))[-1] += 0x100000;
+    ((size_t *)unseen(p))[-1] += LARGE / 2;
     free(p);
 }
 

@@ -101,11 +101,11 @@ static void name_frame(const struct glibc_function *fn, struct trail *trail,
     trail->inside = true;
     add_arenas(trail->entries == 1 ? &trail->first : &trail->later, &trail->pending);
     trail->pending = (struct arena_set){0};
-    if (trail->entries > 1 || !fn->name[0])
+    if (trail->entries > 1)
         return;
     if (!in->function[0])
         memcpy(in->function, fn->name, sizeof in->function);
-    memcpy(in->entry, fn->name, sizeof in->entry);
+    memcpy(in->entry, fn->entry, sizeof in->entry);
 }
 
 static void follow(const struct telling *t, const struct act *act, struct trail *trail,

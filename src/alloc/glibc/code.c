@@ -110,15 +110,22 @@ static bool is_like(const char *name, const char *pattern)
                                    : strcmp(name, pattern) == 0;
 }
 
+static bool is_exported(const char *name)
+{
+    for (size_t i = 0; i < COUNT(exported); i++)
+        if (strcmp(name, exported[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool is_malloc(const char *name)
 {
     if (strncmp(name, "__libc_", 7) == 0)
         name += 7;
     else if (strncmp(name, "__", 2) == 0)
         name += 2;
-    for (size_t i = 0; i < COUNT(exported); i++)
-        if (strcmp(name, exported[i]) == 0)
-            return true;
+    if (is_exported(name))
+        return true;
     for (size_t i = 0; i < COUNT(internal); i++)
         if (is_like(name, internal[i]))
             return true;
@@ -153,6 +160,7 @@ static bool add(void *ctx, const char *name, hw_addr start, hw_addr end)
         f->anchor && (start > f->anchor ? start - f->anchor : f->anchor - start) > ANCHOR_FAR;
     if (!fn.aborts && (far || !is_malloc(fn.name)))
         return true;
+    memcpy(fn.entry, fn.name, sizeof fn.entry);
     f->no_memory = !hw_vec_push(f->code, fn);
     return !f->no_memory && f->code->count < FUNCTIONS_MAX;
 }
@@ -193,41 +201,46 @@ const struct glibc_function *glibc_code_at(const glibc_code *code, hw_addr addr)
     return low < code->count && code->data[low].start <= addr ? &code->data[low] : NULL;
 }
 
-/* ---- what has no name ------------------------------------------------------------------------ */
+/* ---- what is jumped to ------------------------------------------------------------------------- */
 
-/* What a function jumps to goes by its name, unless another one leads there, too. */
-static int add_exits(struct hw_module *mod, const struct glibc_function *from, glibc_code *ret,
+static struct glibc_function *beginning_at(glibc_code *code, hw_addr start)
+{
+    for (size_t i = 0; i < code->count; i++)
+        if (code->data[i].start == start)
+            return &code->data[i];
+    return NULL;
+}
+
+/* The function at `part.start` is a part of `part.entry`; of none where two lead there. */
+static bool add_part(struct hw_module *mod, glibc_code *code, struct glibc_function part)
+{
+    struct glibc_function *known = beginning_at(code, part.start);
+    if (!known)
+        return code->count >= FUNCTIONS_MAX ||
+               !hw_module_function_end(mod, part.start, &part.end) || hw_vec_push(code, part);
+    if (is_exported(known->name) || known->aborts)
+        return true;
+    bool other = known->jumped_to && strcmp(known->entry, part.entry) != 0;
+    memcpy(known->entry, other ? known->name : part.entry, sizeof known->entry);
+    known->jumped_to = true;
+    return true;
+}
+
+static int add_exits(struct hw_module *mod, const struct glibc_function *from, glibc_code *code,
                      struct hw_error *err)
 {
     hw_addr_vec exits = {0};
     int rc = hw_disasm_exits(mod, from->start, from->end, &exits, err);
+    struct glibc_function part = {.jumped_to = true};
+    memcpy(part.entry, from->name, sizeof part.entry);
     if (rc == HW_ERR_NO_SYMBOLS)
         rc = HW_OK;
-    for (size_t i = 0; i < exits.count && rc == HW_OK && ret->count < FUNCTIONS_MAX; i++) {
-        struct glibc_function part = *from;
+    for (size_t i = 0; i < exits.count && rc == HW_OK; i++) {
         part.start = exits.data[i];
-        if (hw_module_function_end(mod, part.start, &part.end) && !hw_vec_push(ret, part))
+        if (!add_part(mod, code, part))
             rc = hw_fail(err, HW_ERR_NOMEM, "out of memory");
     }
     hw_vec_free(&exits);
-    return rc;
-}
-
-static int add_unnamed(struct hw_module *mod, glibc_code *code, struct hw_error *err)
-{
-    size_t named = code->count;
-    int rc = HW_OK;
-    for (size_t i = 0; i < named && rc == HW_OK; i++) {
-        struct glibc_function from = code->data[i]; /* the list may move */
-        if (!from.aborts)
-            rc = add_exits(mod, &from, code, err);
-    }
-    for (size_t i = named; i < code->count; i++)
-        for (size_t j = named; j < i; j++)
-            if (code->data[i].start == code->data[j].start &&
-                strcmp(code->data[i].name, code->data[j].name) != 0)
-                code->data[i].name[0] = code->data[j].name[0] = '\0';
-    settle(code);
     return rc;
 }
 
@@ -235,11 +248,17 @@ int glibc_find_code(struct hw_module *mod, glibc_code *ret, struct hw_error *err
 {
     struct hw_symbol anchor;
     struct finding f = {.code = ret};
-    bool named = hw_module_symbol(mod, ANCHOR, &anchor);
-    f.anchor = named ? anchor.address : 0;
+    f.anchor = hw_module_symbol(mod, ANCHOR, &anchor) ? anchor.address : 0;
     hw_module_functions(mod, add, &f);
     if (f.no_memory)
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     settle(ret);
-    return named ? HW_OK : add_unnamed(mod, ret, err);
+    int rc = HW_OK;
+    for (size_t i = 0, named = ret->count; i < named && rc == HW_OK; i++) {
+        struct glibc_function from = ret->data[i]; /* the list may move */
+        if (is_exported(from.name))
+            rc = add_exits(mod, &from, ret, err);
+    }
+    settle(ret);
+    return rc;
 }

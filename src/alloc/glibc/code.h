@@ -10,8 +10,11 @@
 /* A function. */
 struct glibc_function {
     hw_addr start, end;
-    bool aborts; /* abort(); else it is one of malloc's */
-    char name[HW_FUNCTION_NAME];
+    bool aborts;                  /* abort(); else it is one of malloc's */
+    bool jumped_to;               /* by one that is exported */
+    char name[HW_FUNCTION_NAME];  /* "" if nothing tells */
+    char entry[HW_FUNCTION_NAME]; /* what programs call to get there: the name, or what jumps there;
+                                     "" where several do */
 };
 
 /* All that are known, in the order of addresses. Start from {0}, end with hw_vec_free(). */

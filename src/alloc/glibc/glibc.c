@@ -74,10 +74,11 @@ static const char *advice(const struct hw_target *t)
                  "-CONT), then try again";
 }
 
-/* What is wrong with an arena that somebody was changing is probably only half done. */
+/* What is wrong with an arena that somebody was changing is probably only half done; not so if glibc
+ * itself has found it wrong. */
 static void excuse_locked(const struct hw_target *t, struct hw_report *r)
 {
-    for (size_t i = 0; i < r->arenas.count; i++) {
+    for (size_t i = 0; i < r->arenas.count && !r->abort.said; i++) {
         bool flawed = false;
         for (size_t j = 0; j < r->findings.count && !flawed; j++)
             flawed = r->findings.data[j].arena == (int)i;
