@@ -319,7 +319,7 @@ struct hw_arena {
     bool contiguous;      /* main arena only: its top may grow by brk */
     struct hw_maybe attached_threads; /* not kept before glibc 2.23 */
     HW_VEC(int) tids;                 /* threads whose thread_arena this is */
-    HW_VEC(int) held_by; /* locked: who may hold the lock; one: that it is; none: not known */
+    HW_VEC(int) held_by; /* locked: the threads in malloc that refer to it; empty: not known */
     HW_VEC(struct hw_heap) heaps; /* in the order the arena got them; top lies in the last */
     struct hw_top top;
     struct hw_maybe brk; /* main arena: the program break */
@@ -409,9 +409,9 @@ struct hw_in_malloc {
     hw_addr pc;                      /* of the thread, maybe in what malloc calls */
     char function[HW_FUNCTION_NAME]; /* of malloc's functions with a name, the innermost one, ... */
     char entry[HW_FUNCTION_NAME];    /* ... and the outermost: what was called; "" if unknown */
-    int works_in;  /* the arena that its frames in malloc refer to, if it is one alone */
+    int works_in; /* the arena that its frames in malloc refer to; of several the one that it holds */
     int waits_for; /* the arena for whose lock it waits in the kernel */
-    int holds;     /* the arena whose lock it must be that holds, as no other thread can */
+    int holds;     /* the arena that is locked, and that no other thread in malloc refers to */
 };
 
 struct hw_thread_row {

@@ -8,6 +8,15 @@
 #include "alloc/glibc/glibc.h"
 #include "symbols/unwind.h"
 
+#define ARENAS_MAX 4 /* that one thread may refer to */
+
+/* Some arenas; `more`: than there is room for. */
+struct arena_set {
+    int index[ARENAS_MAX];
+    size_t count;
+    bool more;
+};
+
 /* A thread that may be in malloc. */
 struct act {
     size_t row; /* in the report */
@@ -16,6 +25,7 @@ struct act {
     hw_addr start;
     uint8_t *bytes; /* of its stack */
     size_t len;
+    struct arena_set held; /* the locked arenas that it refers to; act_tell.c */
 };
 
 struct glibc_acts {

@@ -6,16 +6,8 @@
 #include <signal.h>
 
 #define FRAMES_MAX 64
-#define ARENAS_MAX 4 /* that one thread may refer to */
 
 /* ---- where it is ------------------------------------------------------------------------------- */
-
-/* Some arenas; `more`: than there is room for. */
-struct arena_set {
-    int index[ARENAS_MAX];
-    size_t count;
-    bool more;
-};
 
 static void add_arena(struct arena_set *s, int index)
 {
@@ -93,6 +85,12 @@ static void look_at_stack(const struct telling *t, const struct act *act, hw_add
         look_at_word(t, hw_word(act->bytes + (at - act->start), t->word), ret);
 }
 
+/* What only says that something is wrong; where that is tells the function that it was called by. */
+static bool is_messenger(const char *function)
+{
+    return strncmp(function, "malloc_printerr", strlen("malloc_printerr")) == 0;
+}
+
 static void name_frame(const struct glibc_function *fn, struct trail *trail,
                        struct hw_in_malloc *in)
 {
@@ -103,7 +101,7 @@ static void name_frame(const struct glibc_function *fn, struct trail *trail,
     trail->pending = (struct arena_set){0};
     if (trail->entries > 1)
         return;
-    if (!in->function[0])
+    if (!in->function[0] || is_messenger(in->function))
         memcpy(in->function, fn->name, sizeof in->function);
     memcpy(in->entry, fn->entry, sizeof in->entry);
 }
@@ -153,7 +151,7 @@ static struct arena_set may_hold(const struct act *act, const struct trail *trai
     return s;
 }
 
-static void tell_thread(struct telling *t, const struct act *act)
+static void tell_thread(struct telling *t, struct act *act)
 {
     struct hw_thread_row *row = &t->report->threads.data[act->row];
     struct hw_in_malloc in = {.pc = act->thread.pc, .works_in = -1, .holds = -1};
@@ -166,11 +164,11 @@ static void tell_thread(struct telling *t, const struct act *act)
     else if (trail.first.count == 1 && !trail.first.more)
         in.works_in = trail.first.index[0];
     row->in_malloc = in;
-    struct arena_set held = may_hold(act, &trail);
-    for (size_t i = 0; i < held.count && trail.entries; i++) {
-        struct hw_arena *arena = &t->report->arenas.data[held.index[i]];
-        if (arena->locked)
-            (void)!hw_vec_push(&arena->held_by, row->tid);
+    struct arena_set refers = may_hold(act, &trail);
+    for (size_t i = 0; i < refers.count && trail.entries; i++) {
+        struct hw_arena *arena = &t->report->arenas.data[refers.index[i]];
+        if (arena->locked && hw_vec_push(&arena->held_by, row->tid))
+            add_arena(&act->held, refers.index[i]);
     }
     if (trail.aborts)
         t->aborts = t->aborts ? -1 : row->tid;
@@ -192,18 +190,22 @@ static struct home *find_homes(const struct hw_report *r)
     return homes;
 }
 
-/* A lock that one thread alone may hold is held by that. */
-static void tell_holders(const struct glibc_acts *a, struct hw_report *r)
+/* An arena that is locked, and that one thread alone refers to, is held by that: if it is one arena. */
+static void tell_holder(struct hw_report *r, const struct act *act)
 {
-    for (size_t i = 0; i < a->list.count; i++) {
-        struct hw_thread_row *row = &r->threads.data[a->list.data[i].row];
-        int arena = row->in_malloc.works_in;
-        if (arena < 0 || !row->in_malloc.known)
-            continue;
-        const struct hw_arena *held = &r->arenas.data[arena];
-        if (held->held_by.count == 1 && held->held_by.data[0] == row->tid)
-            row->in_malloc.holds = arena;
-    }
+    struct hw_in_malloc *in = &r->threads.data[act->row].in_malloc;
+    size_t alone = 0;
+    int arena = -1;
+    for (size_t i = 0; i < act->held.count; i++)
+        if (r->arenas.data[act->held.index[i]].held_by.count == 1) {
+            arena = act->held.index[i];
+            alone++;
+        }
+    if (alone != 1 || act->held.more)
+        return;
+    in->holds = arena;
+    if (in->works_in < 0)
+        in->works_in = arena;
 }
 
 /* Of several threads in abort() one said it: in a core the one that the signal came to, then. */
@@ -231,7 +233,8 @@ void glibc_tell_acts(struct glibc *g, struct hw_report *r)
     for (size_t i = 0; i < g->acts->list.count && t.homes; i++)
         tell_thread(&t, &g->acts->list.data[i]);
     free(t.homes);
-    tell_holders(g->acts, r);
+    for (size_t i = 0; i < g->acts->list.count; i++)
+        tell_holder(r, &g->acts->list.data[i]);
     tell_abort(&t);
     glibc_drop_acts(g->acts);
 }
