@@ -70,7 +70,7 @@ const char *hw_mode_name(enum hw_mode mode)
 
 const char *hw_signal_name(int signal)
 {
-    return signal > 0 && (unsigned)signal < COUNT(signal_names) ? signal_names[signal] : NULL;
+    return (unsigned)signal < COUNT(signal_names) ? signal_names[signal] : NULL;
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -67,10 +67,10 @@ struct hw_thread {
 
 /* The signal at which a core was written. */
 struct hw_signal {
-    int number; /* 0: none, or none is told */
-    int tid;    /* the thread that it came to */
-    int code;   /* si_code, where `told` */
-    bool told;  /* code and address are known */
+    int number;      /* 0: none, or none is told */
+    int tid;         /* the thread that it came to */
+    int code;        /* si_code, where `told` */
+    bool told;       /* code and address are known */
     hw_addr address; /* si_addr, where this signal has one; else 0 */
 };
 

@@ -47,9 +47,9 @@ static void text(char *p)
 /* The size of top is text. */
 static void top(char *p)
 {
-    char *last = malloc(LARGE * 4); /* there is no such hole */
     (void)p;
-    memset(unseen(last), 'A', malloc_usable_size(last) + 64);
+    kept = malloc(LARGE * 4); /* there is no such hole */
+    memset(unseen(kept), 'A', malloc_usable_size(kept) + 64);
     kept = malloc(LARGE * 4);
 }
 
@@ -75,6 +75,13 @@ static const struct {
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    if (sigaction(number, &action, NULL) != 0)
+        victim_die("sigaction");
+}
+
 static void start(int signal)
 {
     (void)signal;
@@ -90,6 +97,7 @@ static void sleep_on(int signal)
 
 static void *arena_of(void *p)
 {
+    p = unseen(p);
     if (!(((size_t *)p)[-1] & 4))
         return NULL;
     return *(void **)((uintptr_t)p & ~(VICTIM_HEAP_MAX - 1));
@@ -132,8 +140,8 @@ int main(int argc, char **argv)
         victim_die("stderr.txt");
     setenv("LIBC_FATAL_STDERR_", "1", 1);
     if (victim_is(1, "caught") || victim_is(2, "caught"))
-        signal(SIGABRT, sleep_on);
-    signal(SIGUSR1, start);
+        handle(SIGABRT, sleep_on);
+    handle(SIGUSR1, start);
     victim_thread(idle, &go);
     victim_wait_parked(1);
     victim_thread(run, &prepared);

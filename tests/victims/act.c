@@ -40,6 +40,15 @@ static struct {
     int go;
 } self;
 
+static void *volatile kept;
+
+static void handle(int number, void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    if (sigaction(number, &action, NULL) != 0)
+        victim_die("sigaction");
+}
+
 static void await(const int *flag)
 {
     while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
@@ -54,6 +63,10 @@ static void set(int *flag)
 /* Of a chunk with NON_MAIN_ARENA; its heap begins with a pointer to it. */
 static void *arena_of(void *p)
 {
+    __asm__ volatile(""
+                     : "+r"(p)
+                     :
+                     : "memory"); /* what is in front of it is not the compiler's business */
     if (!(((size_t *)p)[-1] & 4))
         return NULL;
     return *(void **)((uintptr_t)p & ~(VICTIM_HEAP_MAX - 1));
@@ -94,7 +107,7 @@ static void *hold(void *arg)
 {
     (void)arg;
     self.tids[0] = (int)gettid();
-    malloc(LARGER); /* the page that is closed is none of the arena's first */
+    kept = malloc(LARGER); /* the page that is closed is none of the arena's first */
     void *p = malloc(LARGE);
     for (size_t i = 0; i < 2; i++)
         self.lost[i] = malloc(LARGE);
@@ -103,7 +116,7 @@ static void *hold(void *arg)
     await(&self.go);
     free(p);
     close_page(p);
-    malloc(LARGER);
+    kept = malloc(LARGER);
     victim_die("malloc() did not look at the closed page");
 }
 
@@ -195,8 +208,8 @@ int main(int argc, char **argv)
     victim_start(argc, argv);
     mallopt(M_ARENA_MAX, 2);
     if (!victim_is(0, "crash"))
-        signal(SIGSEGV, halt);
-    signal(SIGUSR1, go);
+        handle(SIGSEGV, halt);
+    handle(SIGUSR1, go);
     victim_thread(hold, NULL);
     await(&self.sharing);
     victim_thread(idle, &idling);

@@ -98,8 +98,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
         (rc = glibc_read_arenas(w, err)) != HW_OK || (rc = glibc_decide_links(w, err)) != HW_OK ||
         (rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
-    glibc_take_acts(w);
     glibc_read_last_words(w);
+    glibc_take_acts(w);
     w->report->lists_known = w->sink->want_lists || w->sink->want_bins || w->sink->want_check;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
         if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK && w->report->lists_known)

@@ -95,7 +95,7 @@ struct hw_module *glibc_find_libc(const struct hw_image *image);
 
 /*
  * act.c: what threads were doing in malloc. Before the freeze, find out which code is malloc's (NOMEM);
- * while the target stands, once arenas and threads are in the report, keep what tells of the threads that
+ * while the target stands, once arenas, threads and last words are in the report, keep what tells of the threads that
  * may be there; afterwards find out where they are, and who holds which arena.
  */
 int glibc_open_acts(struct glibc *g, struct hw_error *err);
