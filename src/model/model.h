@@ -425,7 +425,7 @@ struct hw_thread_row {
 #define HW_LAST_WORDS 256
 struct hw_abort {
     bool said;
-    char message[HW_LAST_WORDS]; /* printable ASCII; cut to fit */
+    char message[HW_LAST_WORDS]; /* printable; cut to fit */
     int tid;                     /* the thread that is in abort(); 0 if none is known to be */
     int arena;                   /* that it worked in meanwhile; -1 if none is known */
 };

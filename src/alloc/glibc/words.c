@@ -7,6 +7,8 @@
  */
 #include "alloc/glibc/glibc.h"
 
+#include "base/printable.h"
+
 #include <ctype.h>
 
 #define SIZE_BYTES 4
@@ -24,10 +26,12 @@ void glibc_read_last_words(struct walk *w)
         return;
     uint64_t size = hw_word((const uint8_t *)bytes, SIZE_BYTES); /* of all of it */
     size_t len = size < (uint64_t)got ? (size_t)size : (size_t)got, said = 0;
-    for (size_t i = SIZE_BYTES; i < len && bytes[i] && said < HW_LAST_WORDS - 1; i++)
-        a->message[said++] = (char)(isascii(bytes[i]) && isprint(bytes[i]) ? bytes[i] : '?');
-    while (said && (a->message[said - 1] == '?' || a->message[said - 1] == ' '))
+    while (said < HW_LAST_WORDS - 1 && SIZE_BYTES + said < len && bytes[SIZE_BYTES + said])
+        said++;
+    while (said && isspace((unsigned char)bytes[SIZE_BYTES + said - 1]))
         said--; /* the end of the line */
+    memcpy(a->message, bytes + SIZE_BYTES, said);
     a->message[said] = '\0';
+    hw_make_printable(a->message);
     a->said = said != 0;
 }
