@@ -71,6 +71,8 @@ struct hw_allocator {
     /* Frozen, at once after the freeze: true if a thread was just changing the heap, so that a walk
      * would meet something half done. Takes less than 0.2 ms, so it may not have looked everywhere. */
     bool (*busy)(void *state);
+    /* After a walk that succeeded, and after the thaw: what else can be told of what it has kept. */
+    void (*tell)(void *state, struct hw_report *report);
     void (*close)(void *state);
 };
 

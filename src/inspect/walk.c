@@ -130,6 +130,11 @@ static void describe_target(const struct hw_target *t, struct hw_report *r)
     r->target.word = t->who.machine->word;
     r->target.threads = t->thread_count;
     r->target.page_size = t->who.page_size;
+    r->target.ended = (struct hw_ended){.signal = t->signal.number, .tid = t->signal.tid};
+    if (t->signal.told)
+        r->target.ended.code = hw_known((uint32_t)t->signal.code);
+    if (t->signal.address)
+        r->target.ended.address = hw_known(t->signal.address);
 }
 
 /* What there is to say of a copy that was read. */
@@ -326,6 +331,7 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
         r->method.pause_ns = hw_known((uint64_t)t->pause_ns);
     if (live && t->thread_pause_ns >= 0)
         r->method.thread_pause_ns = hw_known((uint64_t)t->thread_pause_ns);
+    s->allocator->tell(s->backend, r);
     report_target_flaws(t, r);
     report_copy(t, r);
     report_let_go(w, r);

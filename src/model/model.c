@@ -40,6 +40,14 @@ static const char *const mode_names[] = {
     [HW_MODE_CORE] = "core",
 };
 
+/* As Linux numbers them on all machines that heapwalk reads. */
+static const char *const signal_names[] = {
+    [1] = "SIGHUP",   [2] = "SIGINT",   [3] = "SIGQUIT",  [4] = "SIGILL",   [5] = "SIGTRAP",
+    [6] = "SIGABRT",  [7] = "SIGBUS",   [8] = "SIGFPE",   [9] = "SIGKILL",  [10] = "SIGUSR1",
+    [11] = "SIGSEGV", [12] = "SIGUSR2", [13] = "SIGPIPE", [14] = "SIGALRM", [15] = "SIGTERM",
+    [24] = "SIGXCPU", [25] = "SIGXFSZ", [31] = "SIGSYS",
+};
+
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 const char *hw_state_name(enum hw_state state)
@@ -62,6 +70,11 @@ const char *hw_mode_name(enum hw_mode mode)
     return (unsigned)mode < COUNT(mode_names) ? mode_names[mode] : "unknown";
 }
 
+const char *hw_signal_name(int signal)
+{
+    return (unsigned)signal < COUNT(signal_names) ? signal_names[signal] : NULL;
+}
+
 /* ---- life ------------------------------------------------------------------------------------ */
 
 struct hw_report *hw_report_create(void)
@@ -75,6 +88,7 @@ void hw_report_destroy(struct hw_report *r)
         return;
     for (size_t i = 0; i < r->arenas.count; i++) {
         hw_vec_free(&r->arenas.data[i].tids);
+        hw_vec_free(&r->arenas.data[i].held_by);
         hw_vec_free(&r->arenas.data[i].heaps);
         hw_vec_free(&r->arenas.data[i].top_pins.first);
         hw_vec_free(&r->arenas.data[i].largest);

@@ -319,7 +319,8 @@ struct hw_arena {
     bool contiguous;      /* main arena only: its top may grow by brk */
     struct hw_maybe attached_threads; /* not kept before glibc 2.23 */
     HW_VEC(int) tids;                 /* threads whose thread_arena this is */
-    HW_VEC(struct hw_heap) heaps;     /* in the order the arena got them; top lies in the last */
+    HW_VEC(int) held_by; /* locked: the threads in malloc that refer to it; empty: not known */
+    HW_VEC(struct hw_heap) heaps; /* in the order the arena got them; top lies in the last */
     struct hw_top top;
     struct hw_maybe brk; /* main arena: the program break */
     uint64_t granule;    /* unit in which the top can shrink: page size, or a huge page */
@@ -398,11 +399,45 @@ struct hw_verdict {
 
 /* ---- the rest of a report -------------------------------------------------------------------- */
 
+/*
+ * A thread in malloc's code: it was in one of its functions when the image was taken, as its calls tell,
+ * or it waits for an arena. Arenas are -1 where none is known.
+ */
+#define HW_FUNCTION_NAME 48
+struct hw_in_malloc {
+    bool known;                      /* else it was elsewhere, or that cannot be told */
+    hw_addr pc;                      /* of the thread, maybe in what malloc calls */
+    char function[HW_FUNCTION_NAME]; /* of malloc's functions with a name, the innermost one, ... */
+    char entry[HW_FUNCTION_NAME];    /* ... and the outermost: what was called; "" if unknown */
+    int works_in; /* the arena that its frames in malloc refer to; of several the one that it holds */
+    int waits_for; /* the arena for whose lock it waits in the kernel */
+    int holds;     /* the arena that is locked, and that no other thread in malloc refers to */
+};
+
 struct hw_thread_row {
     int tid;
     int arena; /* -1: none yet */
     struct hw_maybe tcache_bytes, tcache_chunks;
+    struct hw_in_malloc in_malloc;
 };
+
+/* What glibc had to say before it aborted the process; said even by one that goes on, if it caught that. */
+#define HW_LAST_WORDS 256
+struct hw_abort {
+    bool said;
+    char message[HW_LAST_WORDS]; /* printable; cut to fit */
+    int tid;                     /* the thread that is in abort(); 0 if none is known to be */
+    int arena;                   /* that it worked in meanwhile; -1 if none is known */
+};
+
+/* The signal that ended a process, from its core. */
+struct hw_ended {
+    int signal;                    /* 0: none, or it is not known */
+    int tid;                       /* the thread that it came to */
+    struct hw_maybe code, address; /* si_code, si_addr */
+};
+/* "SIGSEGV"; NULL for one that has no name. */
+const char *hw_signal_name(int signal);
 
 /* mallinfo2(3), in its own order: X(field). */
 #define HW_MALLINFO2(X)                                                                            \
@@ -472,6 +507,7 @@ struct hw_report {
         struct hw_maybe locked_bytes, anon_bytes;
         bool some_locked; /* a part of it is, and which is not known: malloc_trim() may give back
                              less than is foretold */
+        struct hw_ended ended;
     } target;
     struct {
         const char *name; /* "glibc"; static */
@@ -509,6 +545,7 @@ struct hw_report {
     bool lists_known; /* bins[] of arenas are filled in: the walk was asked to follow the lists */
     HW_VEC(struct hw_arena) arenas;
     HW_VEC(struct hw_thread_row) threads;
+    struct hw_abort abort;
     /* What was looked at for each invariant, and how often it did not hold: --check. */
     struct {
         bool done;

@@ -40,6 +40,7 @@ static json_t *target(struct doc *d)
     put(d, o, "threads", hw_json_integer(r->target.threads));
     put(d, o, "page_size",
         r->target.page_size ? hw_json_integer(r->target.page_size) : json_null());
+    put(d, o, "ended", hw_json_ended(r));
     return o;
 }
 
@@ -283,13 +284,16 @@ static json_t *top(struct doc *d, const struct hw_top *t)
 static json_t *arena(struct doc *d, const struct hw_arena *a)
 {
     bool main = a->kind == HW_ARENA_MAIN;
-    json_t *o = json_object(), *tids = json_array();
+    json_t *o = json_object(), *tids = json_array(), *held_by = json_array();
     for (size_t i = 0; i < a->tids.count; i++)
         append(d, tids, json_integer(a->tids.data[i]));
+    for (size_t i = 0; i < a->held_by.count; i++)
+        append(d, held_by, json_integer(a->held_by.data[i]));
     put(d, o, "index", json_integer(a->index));
     put(d, o, "address", hw_json_address(a->address));
     put(d, o, "kind", json_string(main ? "main" : "thread"));
     put(d, o, "locked", json_boolean(a->locked));
+    put(d, o, "held_by", held_by);
     put(d, o, "moved", json_boolean(a->moved));
     put(d, o, "attached_threads", hw_json_maybe(a->attached_threads));
     put(d, o, "tids", tids);
@@ -328,6 +332,7 @@ static json_t *threads(struct doc *d)
         put(d, o, "arena", t->arena >= 0 ? json_integer(t->arena) : json_null());
         put(d, o, "tcache_bytes", hw_json_maybe(t->tcache_bytes));
         put(d, o, "tcache_chunks", hw_json_maybe(t->tcache_chunks));
+        put(d, o, "in_malloc", hw_json_in_malloc(t));
         append(d, list, o);
     }
     return list;
@@ -360,6 +365,7 @@ static json_t *whole(struct doc *d)
     put(d, o, "holes", hw_json_holes(d->r));
     put(d, o, "limits", hw_json_limits(r));
     put(d, o, "check", hw_json_check(r));
+    put(d, o, "abort", hw_json_abort(r));
     return o;
 }
 

@@ -26,6 +26,11 @@ json_t *hw_json_holes(const struct hw_report *r);
 json_t *hw_json_check(const struct hw_report *r);
 json_t *hw_json_scene(const struct hw_report *r, const struct hw_finding *f);
 
+/* "in_malloc" of a thread, "ended" of a target, "abort": null where there is nothing. */
+json_t *hw_json_in_malloc(const struct hw_thread_row *t);
+json_t *hw_json_ended(const struct hw_report *r);
+json_t *hw_json_abort(const struct hw_report *r);
+
 /* "top_pins" of an arena, null where unknown. */
 json_t *hw_json_top_pins(const struct hw_report *r, const struct hw_arena *a);
 

@@ -24,16 +24,16 @@ static void details(struct hw_text *t)
 
 /* First what it means, then why one may believe that. */
 static const section_fn sections[] = {
-    hw_text_head,    hw_text_partial,  hw_text_other, hw_text_ledger,
-    hw_text_verdict, hw_text_memory,   hw_text_trim,  pins,
-    hw_text_arenas,  hw_text_sizes,    hw_text_holes, details,
-    hw_text_free,    hw_text_settings, hw_text_check, hw_text_findings,
+    hw_text_head,     hw_text_abort,  hw_text_partial,  hw_text_other, hw_text_ledger,
+    hw_text_verdict,  hw_text_memory, hw_text_trim,     pins,          hw_text_arenas,
+    hw_text_acts,     hw_text_sizes,  hw_text_holes,    details,       hw_text_free,
+    hw_text_settings, hw_text_check,  hw_text_findings,
 };
 
 /* Where there is no heap to describe. */
 static const section_fn unused_sections[] = {
-    hw_text_head, hw_text_partial,  hw_text_other, hw_text_ledger,   hw_text_verdict,
-    details,      hw_text_settings, hw_text_check, hw_text_findings,
+    hw_text_head,    hw_text_abort, hw_text_partial,  hw_text_other, hw_text_ledger,
+    hw_text_verdict, details,       hw_text_settings, hw_text_check, hw_text_findings,
 };
 
 static unsigned usable_width(unsigned wanted)

@@ -38,6 +38,7 @@ static inline void hw_text_blank(struct hw_text *t)
 
 void hw_text_head(struct hw_text *t);     /* who, which libc, how it was read; no blank line */
 void hw_text_partial(struct hw_text *t);  /* loud, only where something is missing */
+void hw_text_abort(struct hw_text *t);    /* glibc's last words, where it said any */
 void hw_text_other(struct hw_text *t);    /* only where the program's malloc is another one */
 void hw_text_ledger(struct hw_text *t);   /* what RSS is for; no blank line */
 void hw_text_verdict(struct hw_text *t);  /* what it means; no blank line */
@@ -49,6 +50,7 @@ void hw_text_pins(struct hw_text *t);     /* the chunks that hold back most; no 
 void hw_text_holes(struct hw_text *t);    /* the largest free runs, and all pins: where asked for */
 void hw_text_free(struct hw_text *t);     /* what the free memory is like; no blank line */
 void hw_text_settings(struct hw_text *t); /* malloc's parameters; no blank line */
+void hw_text_acts(struct hw_text *t);     /* which threads stood in malloc */
 void hw_text_check(struct hw_text *t);    /* what must hold in a heap: where asked for */
 void hw_text_findings(struct hw_text *t);
 

@@ -12,7 +12,8 @@
 
 /* ---- which arenas ---------------------------------------------------------------------------- */
 
-#define MOVED_NAMED 20
+#define MOVED_NAMED   20
+#define HOLDERS_NAMED 3
 
 const char *hw_text_arena_mark(const struct hw_arena *a)
 {
@@ -322,12 +323,27 @@ static void say_moved(struct hw_text *t, size_t moved)
     fputs(hw_text_off(t), t->out);
 }
 
-static void say_locked(struct hw_text *t)
+/* Who the thread is, where that is known. */
+static void say_holders(struct hw_flow *f, const struct hw_arena **list, size_t shown)
+{
+    char name[HW_TEXT_NAME];
+    for (size_t i = 0; i < shown; i++)
+        for (size_t j = 0; j < list[i]->held_by.count && j < HOLDERS_NAMED; j++)
+            if (j == 0)
+                hw_flow_words(f, "- %s by thread %d", hw_text_arena_name(name, list[i]),
+                              list[i]->held_by.data[0]);
+            else
+                hw_flow_words(f, "or %d", list[i]->held_by.data[j]);
+}
+
+static void say_locked(struct hw_text *t, const struct hw_arena **list, size_t shown)
 {
     fputs(hw_text_on(t, HW_STYLE_WARN), t->out);
-    hw_text_say(t, 2, 4,
-                "* locked: a thread was inside malloc or free there when it was read, so these "
-                "figures may be those of a half-made change");
+    struct hw_flow f = hw_flow_begin(t, 2, 4, 1);
+    hw_flow_words(&f, "* locked: a thread was inside malloc or free there when it was read, so "
+                      "these figures may be those of a half-made change");
+    say_holders(&f, list, shown);
+    hw_flow_end(&f);
     fputs(hw_text_off(t), t->out);
 }
 
@@ -342,7 +358,7 @@ static void explain_marks(struct hw_text *t, const struct hw_arena **list, size_
         say_moved(t, moved);
     for (size_t i = 0; i < shown; i++) {
         if (list[i]->locked && !list[i]->moved) {
-            say_locked(t);
+            say_locked(t, list, shown);
             break;
         }
     }

@@ -3,6 +3,7 @@
  */
 #include "render/text.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void put_origin(struct hw_flow *f, const struct hw_report *r)
@@ -14,6 +15,22 @@ static void put_origin(struct hw_flow *f, const struct hw_report *r)
         hw_flow_piece(f, "heapwalk: core of %s (pid %d)", comm, r->target.pid);
     else
         hw_flow_piece(f, "heapwalk: core of %s", comm);
+}
+
+/* The signal at which the core was written. */
+static void put_end(struct hw_flow *f, const struct hw_report *r)
+{
+    const struct hw_ended *e = &r->target.ended;
+    const char *name = hw_signal_name(e->signal);
+    char at[48] = "";
+    if (e->signal <= 0)
+        return;
+    if (e->address.known)
+        snprintf(at, sizeof at, ", address %#" PRIx64, e->address.n);
+    if (name)
+        hw_flow_piece(f, "%s (thread %d%s)", name, e->tid, at);
+    else
+        hw_flow_piece(f, "signal %d (thread %d%s)", e->signal, e->tid, at);
 }
 
 static void put_method(struct hw_flow *f, const struct hw_report *r)
@@ -38,6 +55,7 @@ static void put_method(struct hw_flow *f, const struct hw_report *r)
             hw_flow_piece(f, "snapshot");
         break;
     case HW_MODE_CORE:
+        put_end(f, r);
         if (r->target.core)
             hw_flow_piece(f, "from %s", r->target.core);
         break;

@@ -32,4 +32,11 @@ typedef HW_VEC(struct hw_code_ref) hw_code_refs;
 int hw_disasm_refs(struct hw_module *mod, const char *function, hw_code_refs *ret,
                    struct hw_error *err);
 
+typedef HW_VEC(hw_addr) hw_addr_vec;
+
+/* Append where the code at [start, end) jumps to outside of itself: its tail calls, not its calls.
+ * Errors as above. */
+int hw_disasm_exits(struct hw_module *mod, hw_addr start, hw_addr end, hw_addr_vec *ret,
+                    struct hw_error *err);
+
 #endif

@@ -88,6 +88,22 @@ bool hw_module_symbol(struct hw_module *mod, const char *name, struct hw_symbol 
 const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *offset);
 
 /*
+ * Call `visit` for each function that the module's tables name, in no order and maybe more than once:
+ * [start, end) in the target, end == start where its size is not told. The name is valid during the
+ * call. It ends early where that returns false. The module must be loaded.
+ */
+void hw_module_functions(struct hw_module *mod,
+                         bool (*visit)(void *ctx, const char *name, hw_addr start, hw_addr end),
+                         void *ctx);
+
+/*
+ * The function that begins at `start`, also in a file without names for it: up to where the next one
+ * begins, by the file's table for unwinding (.eh_frame_hdr). False if none begins there, or there is no
+ * such table. The module must be loaded.
+ */
+bool hw_module_function_end(struct hw_module *mod, hw_addr start, hw_addr *end);
+
+/*
  * Distance from a thread's thread pointer to the module's TLS block, the same in every thread:
  * address of a thread-local = tp + offset + hw_symbol.address. It is negative, on aarch64 positive.
  * It is taken from already relocated TPOFF slots of the module in the target's memory (all must

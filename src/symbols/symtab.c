@@ -180,6 +180,41 @@ static bool is_code_or_data(const GElf_Sym *sym)
     return (type == STT_FUNC || type == STT_OBJECT || type == STT_GNU_IFUNC) && is_defined(sym);
 }
 
+static bool visit_table(const struct hw_symtab *s,
+                        bool (*visit)(void *ctx, const char *name, hw_addr start, hw_addr end),
+                        void *ctx)
+{
+    char name[NAME_MAX_];
+    for (uint32_t n = 0; n < s->count; n++) {
+        GElf_Sym sym;
+        size_t len;
+        if (!gelf_getsym(s->symbols, (int)n, &sym) || GELF_ST_TYPE(sym.st_info) != STT_FUNC ||
+            !is_defined(&sym))
+            continue;
+        const char *full = name_of(s, &sym, &len);
+        if (!full)
+            continue;
+        len = base_len(full, len);
+        memcpy(name, full, len);
+        name[len] = '\0';
+        hw_addr start = s->bias + sym.st_value, end;
+        if (__builtin_add_overflow(start, sym.st_size, &end))
+            end = start;
+        if (!visit(ctx, name, start, end))
+            return false;
+    }
+    return true;
+}
+
+void hw_module_functions(struct hw_module *mod,
+                         bool (*visit)(void *ctx, const char *name, hw_addr start, hw_addr end),
+                         void *ctx)
+{
+    for (size_t i = 0; i < HW_SYMTABS; i++)
+        if (!visit_table(&mod->priv->tables[i], visit, ctx))
+            return;
+}
+
 const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *offset)
 {
     const char *best = NULL;

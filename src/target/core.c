@@ -287,6 +287,7 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
     if (rc == HW_OK)
         rc = identify(c, err);
     hw_target_take_threads(&c->t, &c->notes.threads);
+    c->t.signal = c->notes.signal;
     if (rc == HW_OK && !c->notes.tells_tls)
         rc = hw_find_thread_pointers(&c->t, HW_TCB_WHOLE, err);
     return rc;

@@ -46,6 +46,7 @@ struct core_notes {
     bool tells_tls;     /* some thread's pointer is told */
     bool in_thread;     /* the notes at hand are of the last of them */
     unsigned tls_entry; /* which TLS descriptor is its thread pointer's, 0 if that is not told so */
+    struct hw_signal signal; /* of the first of them */
     int pid;
     char comm[17];
     uint64_t page_size;          /* 0 if unknown */

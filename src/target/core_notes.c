@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
  * Where things are in the descriptors, for words of `w` bytes. The structs are the same everywhere
  * but for the registers in the first, and for the ids of users in the second: 16 bits on i386.
  */
+#define PRSTATUS_SIGNAL   12
 #define PRSTATUS_PID(w)   (16 + 2 * (w))
 #define PRSTATUS_REGS(w)  (32 + 10 * (w))
 #define PRPSINFO_PID(w)   ((w) == 8 ? 24u : 12u)
@@ -48,6 +50,21 @@ static uint32_t u32(const void *p)
 
 /* ---- each kind of note ----------------------------------------------------------------------- */
 
+/* Debuggers stop processes by signals of their own. Only the kernel fills in the first word. */
+static bool is_own(int signal, bool by_kernel)
+{
+    return by_kernel || signal == SIGABRT || signal == SIGSEGV || signal == SIGBUS ||
+           signal == SIGFPE || signal == SIGILL || signal == SIGSYS;
+}
+
+/* The kernel, and gdb too, begin with the thread that the signal came to. */
+static void take_signal(struct core_notes *n, const uint8_t *desc, int tid)
+{
+    int signal = (int)(u32(desc + PRSTATUS_SIGNAL) & 0xffff);
+    if (signal > 0 && signal < NSIG && is_own(signal, u32(desc) != 0))
+        n->signal = (struct hw_signal){.number = signal, .tid = tid};
+}
+
 /* The status of a thread; the notes that follow are of this one, too. */
 static bool take_prstatus(struct core_notes *n, const uint8_t *desc, size_t len)
 {
@@ -64,8 +81,11 @@ static bool take_prstatus(struct core_notes *n, const uint8_t *desc, size_t len)
         .sp = regs.sp,
         .pc = regs.pc,
     };
+    hw_regs_words(n->machine, desc + PRSTATUS_REGS(w), th.regs);
     if (th.tid <= 0)
         return true;
+    if (n->threads.count == 0)
+        take_signal(n, desc, th.tid);
     n->in_thread = true;
     n->tls_entry = regs.tls_entry;
     n->tells_tls |= regs.tp != 0;
@@ -87,6 +107,22 @@ static void take_386_tls(struct core_notes *n, const uint8_t *desc, size_t len)
     for (size_t i = 0; i + TLS_DESC_BYTES <= len; i += TLS_DESC_BYTES)
         if (u32(desc + i) == n->tls_entry)
             n->threads.data[n->threads.count - 1].tp = u32(desc + i + 4);
+}
+
+/* What more there is to say of that signal. */
+static void take_siginfo(struct core_notes *n, const uint8_t *desc, size_t len)
+{
+    unsigned w = n->machine->word;
+    size_t address = w == 8 ? 16 : 12;
+    struct hw_signal *s = &n->signal;
+    if (n->threads.count != 1 || len < address + w || s->told || s->number == 0 ||
+        u32(desc) != (uint32_t)s->number)
+        return;
+    s->told = true;
+    s->code = (int)u32(desc + 8);
+    if (s->code > 0 &&
+        (s->number == SIGSEGV || s->number == SIGBUS || s->number == SIGILL || s->number == SIGFPE))
+        s->address = hw_word(desc + address, w);
 }
 
 static void take_prpsinfo(struct core_notes *n, const uint8_t *desc, size_t len)
@@ -186,6 +222,8 @@ static int take_core_note(struct core_notes *n, int fd, uint32_t type, uint64_t 
             take_prpsinfo(n, small, got);
         else if (type == NT_AUXV)
             take_auxv(n, small, got);
+        else if (type == NT_SIGINFO)
+            take_siginfo(n, small, got);
     }
     return ok ? HW_OK : hw_fail(err, HW_ERR_NOMEM, "out of memory");
 }

@@ -50,15 +50,28 @@ struct hw_map {
     uint64_t anon_bytes, file_bytes, swapped_bytes;
 };
 
+/* In words: no machine has more registers in the block in which the kernel gives them. */
+#define HW_REG_WORDS 34
+
 /* One thread. Registers are known only while a live target is frozen and stands still; in a core
  * always. */
 struct hw_thread {
     int tid;
-    bool regs_known; /* sp, pc */
+    bool regs_known; /* sp, pc, regs */
     hw_addr tp;      /* thread pointer: fs_base on x86-64, the base behind gs on i386, tpidr_el0 on
                    aarch64; 0 if it has none, or neither registers tell it nor is there the
                    control block that would stand there */
     hw_addr sp, pc;
+    uint64_t regs[HW_REG_WORDS]; /* all of them, in the kernel's order: regs.h reads them */
+};
+
+/* The signal at which a core was written. */
+struct hw_signal {
+    int number;      /* 0: none, or none is told */
+    int tid;         /* the thread that it came to */
+    int code;        /* si_code, where `told` */
+    bool told;       /* code and address are known */
+    hw_addr address; /* si_addr, where this signal has one; else 0 */
 };
 
 /* Who the image is of. Strings are owned by the target, NULL where unknown. */
@@ -178,6 +191,7 @@ struct hw_target {
     bool truncated;     /* core: the file ends before its segments do ... */
     uint64_t core_bytes, core_wanted; /* ... after so many bytes of so many; 0 if unknown */
     bool leaves_out; /* core: what lies between two maps may have been one that was not saved */
+    struct hw_signal signal; /* core: which ended the process; not a debugger's own */
     const char *unpack_flaw; /* core: what is wrong with the compressed file, NULL if nothing is */
 };
 

@@ -178,6 +178,7 @@ static bool read_thread(const struct hw_machine *machine, int tid, struct hw_thr
     ret->sp = regs.sp;
     ret->pc = regs.pc;
     ret->tp = regs.tls_entry ? descriptor_base(tid, regs.tls_entry) : regs.tp;
+    hw_regs_words(machine, block, ret->regs);
     return true;
 }
 

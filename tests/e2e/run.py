@@ -12,6 +12,7 @@ import os
 import sys
 import time
 
+import act
 import badinput
 import busy
 import cores
@@ -46,7 +47,7 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
+MODULES = (act, cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
            sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 

@@ -21,6 +21,7 @@ static void close_glibc(void *state)
     struct glibc *g = state;
     if (!g)
         return;
+    glibc_close_acts(g);
     glibc_release_roots(g);
     free(g);
 }
@@ -33,6 +34,8 @@ static int open_glibc(const struct hw_image *image, void **ret, struct hw_error 
         return hw_fail(err, HW_ERR_NOMEM, "no memory for the backend");
     g->image = *image;
     int rc = glibc_find_roots(g, err);
+    if (rc == HW_OK)
+        rc = glibc_open_acts(g, err);
     if (rc == HW_OK)
         *ret = g;
     else
@@ -71,10 +74,11 @@ static const char *advice(const struct hw_target *t)
                  "-CONT), then try again";
 }
 
-/* What is wrong with an arena that somebody was changing is probably only half done. */
+/* What is wrong with an arena that somebody was changing is probably only half done; not so if glibc
+ * itself has found it wrong. */
 static void excuse_locked(const struct hw_target *t, struct hw_report *r)
 {
-    for (size_t i = 0; i < r->arenas.count; i++) {
+    for (size_t i = 0; i < r->arenas.count && !r->abort.said; i++) {
         bool flawed = false;
         for (size_t j = 0; j < r->findings.count && !flawed; j++)
             flawed = r->findings.data[j].arena == (int)i;
@@ -94,6 +98,8 @@ static int walk_all(struct walk *w, struct hw_error *err)
         (rc = glibc_read_arenas(w, err)) != HW_OK || (rc = glibc_decide_links(w, err)) != HW_OK ||
         (rc = glibc_read_tcaches(w, err)) != HW_OK)
         return rc;
+    glibc_read_last_words(w);
+    glibc_take_acts(w);
     w->report->lists_known = w->sink->want_lists || w->sink->want_bins || w->sink->want_check;
     for (unsigned i = 0; i < w->arenas.count && rc == HW_OK; i++)
         if ((rc = glibc_read_fastbins(w, i, err)) == HW_OK && w->report->lists_known)
@@ -196,6 +202,11 @@ static bool busy(void *state)
     return locked;
 }
 
+static void tell(void *state, struct hw_report *report)
+{
+    glibc_tell_acts(state, report);
+}
+
 const struct hw_allocator hw_allocator_glibc = {
     .name = "glibc",
     .detect = detect,
@@ -203,5 +214,6 @@ const struct hw_allocator hw_allocator_glibc = {
     .foresee = glibc_foresee,
     .walk = walk_glibc,
     .busy = busy,
+    .tell = tell,
     .close = close_glibc,
 };

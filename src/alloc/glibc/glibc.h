@@ -26,6 +26,8 @@
  *     check*.c   what is looked at only where all invariants are checked
  *     motion.c   what if the target runs while it is read?
  *     mmapped.c  chunks with a mapping of their own
+ *     act*.c     threads that stand in malloc (code.c: which code that is)
+ *     words.c    what glibc says before it aborts a process
  *
  * What an arena is made of:
  *
@@ -66,12 +68,14 @@ struct glibc {
     int64_t thread_arena_offset; /* &thread_arena - thread pointer */
     const char *roots_source, *layout_source;
     char *version, *libc_path, *libc_build_id;
-    struct hw_module *mod; /* malloc lives in it */
-    bool is_static;        /* that is the executable */
-    glibc_era_set eras;    /* layout from the table: those that it may be; else empty */
-    bool locals_known;     /* tcache_offset and thread_arena_offset are from symbols */
-    bool tcaches_unknown;  /* there may be tcaches, but where is not known */
-    char doubt[256];       /* two ways of finding the roots disagree: how; "" if they do not */
+    struct hw_module *mod;   /* malloc lives in it */
+    bool is_static;          /* that is the executable */
+    glibc_era_set eras;      /* layout from the table: those that it may be; else empty */
+    bool locals_known;       /* tcache_offset and thread_arena_offset are from symbols */
+    bool tcaches_unknown;    /* there may be tcaches, but where is not known */
+    struct glibc_acts *acts; /* NULL: nobody asks what threads do */
+    hw_addr abort_msg;       /* of the pointer __abort_msg; 0 if unknown */
+    char doubt[256];         /* two ways of finding the roots disagree: how; "" if they do not */
 };
 
 /* NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. On success release with glibc_release_roots(). */
@@ -88,6 +92,20 @@ void glibc_forget_tcaches(struct hw_report *report);
 void glibc_release_roots(struct glibc *g);
 /* The module that is the C library, or NULL. */
 struct hw_module *glibc_find_libc(const struct hw_image *image);
+
+/*
+ * act.c: what threads were doing in malloc. Before the freeze, find out which code is malloc's (NOMEM);
+ * while the target stands, once arenas, threads and last words are in the report, keep what tells of the threads that
+ * may be there; afterwards find out where they are, and who holds which arena.
+ */
+int glibc_open_acts(struct glibc *g, struct hw_error *err);
+void glibc_close_acts(struct glibc *g);
+struct walk;
+void glibc_take_acts(struct walk *w);
+void glibc_tell_acts(struct glibc *g, struct hw_report *report);
+
+/* words.c: glibc's last words, into the report. */
+void glibc_read_last_words(struct walk *w);
 
 /* A piece of memory that an arena's chunks lie in. */
 struct region {

@@ -57,9 +57,9 @@ Test(json, all_keys_in_order)
         o, "",
         "schema_version heapwalk target allocator method complete findings params mallinfo2 "
         "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
-        "holes limits check");
+        "holes limits check abort");
     expect_keys(o, "heapwalk", "version");
-    expect_keys(o, "target", "kind pid comm exe core arch threads page_size");
+    expect_keys(o, "target", "kind pid comm exe core arch threads page_size ended");
     expect_keys(o, "allocator",
                 "name version libc layout_source roots_source main_arena unused others");
     expect_keys(o, "allocator.libc", "path build_id");
@@ -82,18 +82,19 @@ Test(json, all_keys_in_order)
     expect_keys(o, "totals.free_by_kind", "tcache fastbin bin top");
     expect_keys(o, "totals.free_by_kind.top", "resident_bytes swapped_bytes returned_bytes");
     expect_keys(o, "histogram.0", "from to chunks bytes");
-    expect_keys(o, "arenas.0",
-                "index address kind locked moved attached_threads tids heaps top max_system_bytes "
-                "system_bytes in_use_bytes in_use_chunks tcache_bytes tcache_chunks fastbin_bytes "
-                "fastbin_chunks bin_bytes bin_chunks top_bytes overhead_bytes unaccounted_bytes "
-                "free_bytes largest_free_bytes resident_bytes free_resident_bytes "
-                "free_swapped_bytes free_returned_bytes in_use_resident_bytes trim_resident_bytes "
-                "trim_bytes external_fragmentation utilization packed_bytes stays free_by_kind "
-                "page_fullness histogram contiguous brk top_pins");
+    expect_keys(
+        o, "arenas.0",
+        "index address kind locked held_by moved attached_threads tids heaps top max_system_bytes "
+        "system_bytes in_use_bytes in_use_chunks tcache_bytes tcache_chunks fastbin_bytes "
+        "fastbin_chunks bin_bytes bin_chunks top_bytes overhead_bytes unaccounted_bytes "
+        "free_bytes largest_free_bytes resident_bytes free_resident_bytes "
+        "free_swapped_bytes free_returned_bytes in_use_resident_bytes trim_resident_bytes "
+        "trim_bytes external_fragmentation utilization packed_bytes stays free_by_kind "
+        "page_fullness histogram contiguous brk top_pins");
     expect_keys(o, "arenas.0.heaps.0", "address bytes mprotect_bytes resident_bytes free");
     expect_keys(o, "arenas.0.top",
                 "address bytes resident_bytes trimmable_bytes malloc_trim_bytes reason");
-    expect_keys(o, "threads.0", "tid arena tcache_bytes tcache_chunks");
+    expect_keys(o, "threads.0", "tid arena tcache_bytes tcache_chunks in_malloc");
     expect_keys(o, "rss",
                 "rss_bytes glibc_heap_bytes mmapped_chunk_bytes stack_bytes file_bytes shmem_bytes "
                 "other_anon_bytes swap_bytes unexplained_bytes");

@@ -108,6 +108,23 @@ void core_add_thread(struct builder *b, int tid, uint64_t tp, uint64_t sp, uint6
     add[b->machine->id](b, tid, tp, sp, pc);
 }
 
+void core_set_signal(struct builder *b, int signal, bool by_kernel)
+{
+    uint8_t *desc = b->notes + sizeof(Elf64_Nhdr) + 8;
+    if (by_kernel)
+        memcpy(desc, &signal, sizeof signal);
+    memcpy(desc + 12, &signal, 2);
+}
+
+void core_add_siginfo(struct builder *b, int signal, int code, uint64_t address)
+{
+    uint8_t desc[128] = {0};
+    int words[] = {signal, 0, code};
+    memcpy(desc, words, sizeof words);
+    put(b, desc + (b->machine->word == 4 ? 12 : 16), address);
+    core_add_note(b, "CORE", NT_SIGINFO, desc, sizeof desc);
+}
+
 void core_add_psinfo(struct builder *b, int pid, const char *name)
 {
     uint8_t desc[136] = {0};
