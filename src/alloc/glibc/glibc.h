@@ -21,6 +21,7 @@
  *     proof.c    the linear walk met what bins hold, and nothing else
  *     resync.c   where chunks go on behind a place where they do not fit together
  *     rescue.c   chunks of tcaches that their lists do not lead to any more
+ *     excuse.c   whose fault it is not: who was just changing an arena
  *     strays.c   arenas and heaps that no link leads to any more
  *     culprit.c  which of the chunks there is the damaged one
  *     check*.c   what is looked at only where all invariants are checked
@@ -103,6 +104,13 @@ void glibc_close_acts(struct glibc *g);
 struct walk;
 void glibc_take_acts(struct walk *w);
 void glibc_tell_acts(struct glibc *g, struct hw_report *report);
+/* While the target stands: one of its threads, if they are few, is in malloc. */
+bool glibc_is_acting(struct glibc *g);
+
+/* excuse.c: notes on arenas that somebody was changing: those that are locked; those of threads that
+ * were in malloc, without a lock, once that has been told. */
+void glibc_excuse_locked(const struct hw_target *t, struct hw_report *r);
+void glibc_excuse_acts(const struct hw_target *t, struct hw_report *r);
 
 /* words.c: glibc's last words, into the report. */
 void glibc_read_last_words(struct walk *w);
