@@ -11,7 +11,7 @@ from suite import Skip
 MISTAKES = ("grow", "shrink", "terminator", "flag", "text", "zeros", "ones", "free-chunk",
             "tcache-link", "tcache-entry", "bin-link", "bin-back", "bin-row", "twice", "twice-fast",
             "not-malloced", "top-huge", "top-text", "top-small", "top-nowhere", "top-elsewhere",
-            "top-inside", "ring", "ring-short")
+            "top-inside", "ring", "ring-short", "heap-owner", "heap-size")
 ONLY_CHECKED = ("bin-row",)  # nothing is counted wrongly for it, so it is looked at on demand
 
 # What happens besides: a size word lost its flags, too, or a list still has what was lost.

@@ -322,13 +322,16 @@ Test(heap_damage, a_ring_that_leads_nowhere)
     cr_expect_eq(r->report->arenas.count, 1);
 }
 
-Test(heap_damage, a_heap_info_that_belongs_to_another_arena)
+Test(heap_damage, what_is_no_arena_ends_the_ring)
 {
     build_top(b, 0x1000);
     build_arena(b);
     build_top(b, 0);
-    builder_poke(b, HEAP_BASE, 0x1234);
+    builder_link(b);
+    for (hw_addr word = 0; word < 0x900; word += 8)
+        builder_poke(b, HEAP_BASE + word, 0x4141414141414141);
     expect_finding(HW_FINDING_ARENA_RING);
+    cr_expect_eq(r->report->arenas.count, 1);
 }
 
 Test(heap_damage, an_arena_that_claims_more_than_all_memory)
