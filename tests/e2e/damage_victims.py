@@ -94,6 +94,21 @@ def check_invariants(t, report):
     t.check(broken, "nothing is broken")
 
 
+def check_lost(t, tool, target, victim):
+    """The block that was hit is not understood, and --whatis says that it is malloc's all the same."""
+    for (pointer,) in victim.expectations("hit"):
+        ran = tool.run("-J", "--whatis", pointer, *target)
+        if t.equal(str(ran), ran.status, 1):
+            answer = ran.json()
+            t.equal("kind", (answer["kind"], answer["chunk"]), ("unaccounted", None))
+            lost, at = answer["unaccounted"], victim.expectations("damage")[0][1]
+            t.equal("bytes", lost["bytes"], int(victim.expectations("lost")[0][0]))
+            t.equal("place", (lost["address"], lost["finding"]),
+                    (at, {"kind": "bad_chunk", "address": at}))
+        ran = tool.run("--whatis", pointer, *target)
+        t.check(b"could not be made sense of" in ran.out, str(ran))
+
+
 def check_target(t, tool, mistake, target, victim, foreign):
     ran = tool.run("-J", *target)
     sound = mistake in ONLY_CHECKED
@@ -108,6 +123,7 @@ def check_target(t, tool, mistake, target, victim, foreign):
     listed = tool.run("--chunks", "-f", "csv", *target)
     if t.equal(str(listed), listed.status, 0 if sound else 1):
         check_blocks(t, listed.out, report, victim, foreign)
+    check_lost(t, tool, target, victim)
     ran = tool.run("-J", "--check", *target)
     if t.equal(str(ran), ran.status, 1):
         checked = ran.json()
