@@ -341,6 +341,8 @@ void glibc_report_unseen(struct walk *w);
 int glibc_find_stretches(struct walk *w, struct hw_error *err);
 /* The end of the stretch that contains `addr`; 0 if none does. */
 hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr);
+/* What may have been left out of the core between `start` and `end`, or the stretch's (end 0), was memory. */
+void glibc_count_left_out(struct walk *w, hw_addr start, hw_addr end);
 /* Remember that a region lies there. */
 int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err);
 /* How far a region that begins at `start` can reach, without bytes of another one, or of no memory as far as

@@ -34,6 +34,8 @@ int glibc_read_params(struct walk *w, struct hw_error *err)
     w->sbrk_base = hw_fetch(&w->mp, GLIBC_F_MP_SBRK_BASE, 0);
     if (!w->g->curbrk || hw_read_word(w->target, w->g->curbrk, &w->brk, NULL) != HW_OK)
         w->brk = break_in_maps(w->target);
+    if (w->sbrk_base)
+        glibc_count_left_out(w, w->sbrk_base, w->brk);
     /* glibc.malloc.hugetlb=2 makes heaps of four huge pages (malloc/arena.c, 2.35 to 2.41). */
     bool sized_so = !hw_has(w->layout, GLIBC_F_TCACHE_NUM_SLOTS);
     uint64_t hp = sized_so ? hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0) : 0;
