@@ -58,8 +58,7 @@ static int add_arena(struct walk *w, struct hw_object *state, bool main, struct 
 static int read_main_arena(struct walk *w, struct hw_error *err)
 {
     struct hw_object state;
-    int rc =
-        hw_object_read(&state, w->layout, w->target, GLIBC_MALLOC_STATE, w->g->main_arena, err);
+    int rc = glibc_read_root(w, GLIBC_MALLOC_STATE, w->g->main_arena, &state, err);
     if (rc != HW_OK)
         return rc;
     rc = glibc_verify_main_arena(w, &state, err);

@@ -231,6 +231,9 @@ struct walk {
 
 /* params.c */
 int glibc_read_params(struct walk *w, struct hw_error *err);
+/* hw_object_read() of mp_ or main_arena; the error names them. */
+int glibc_read_root(struct walk *w, unsigned strct, hw_addr address, struct hw_object *ret,
+                    struct hw_error *err);
 /* How many chunks with a mapping of their own there are by now, if the target moves. */
 void glibc_count_mmapped(struct walk *w);
 
