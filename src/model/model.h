@@ -564,7 +564,12 @@ struct hw_whatis {
     hw_addr address;
     bool in_block;
     struct hw_block block; /* where in_block */
-    hw_addr heap;          /* the heap the block lies in; 0 for an mmapped chunk */
+    hw_addr heap;          /* the heap it lies in; 0 for an mmapped chunk */
+    /* In a heap, and in none of its blocks: between two of them, in what could not be made sense of. */
+    bool unaccounted;
+    int arena;
+    hw_addr lost_start, lost_end;
+    const struct hw_finding *finding; /* of the report, which is about that; NULL if there is none */
     bool mapped;
     hw_addr map_start, map_end;
     char permissions[5]; /* "rw-p" */

@@ -275,7 +275,8 @@ def limited_dynamic(t, tool):
     with running(tool.build, MIXED) as victim:
         core = limited_core(victim, 1 << 20)
         size = os.path.getsize(core)
-        check_refused(t, tool.run(core), words=["truncated", f"ends after {size} of", "ulimit -c"])
+        check_refused(t, tool.run(core), words=["truncated", f"ends after {size} of", "ulimit -c",
+                                              "in libc's data"])
 
 
 # ---- all of them ---------------------------------------------------------------------------------

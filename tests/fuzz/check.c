@@ -77,17 +77,27 @@ static const enum hw_metric parts[] = {HW_M_IN_USE_BYTES, HW_M_TCACHE_BYTES, HW_
 #define PARTS (sizeof parts / sizeof *parts)
 
 /* What some writers of cores leave out altogether is not larger than this. */
-#define LEFT_OUT_MAX ((uint64_t)1 << 40)
+static uint64_t left_out_max(const struct hw_target *t)
+{
+    return t->who.machine->word == 8 ? (uint64_t)1 << 40 : (uint64_t)64 << 20;
+}
+
+static bool is_private(const struct hw_map *map)
+{
+    return hw_map_is_anonymous(map) && !(map->flags & HW_MAP_SHARED);
+}
 
 /* Bytes that the image claims to have, saved or not. The list of maps is out of date in one that runs, and
- * may lack some in a core. */
+ * may lack some of a row of anonymous ones in a core. */
 static int64_t bytes_of(const struct hw_target *t)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < t->map_count; i++) {
-        uint64_t gap = i > 0 ? t->maps[i].start - t->maps[i - 1].end : 0;
-        bytes += t->maps[i].end - t->maps[i].start;
-        if (t->who.kind == HW_TARGET_CORE && gap < LEFT_OUT_MAX)
+        const struct hw_map *map = &t->maps[i];
+        uint64_t gap = i > 0 ? map->start - map[-1].end : 0;
+        bytes += map->end - map->start;
+        if (i > 0 && t->leaves_out && gap < left_out_max(t) && is_private(map) &&
+            is_private(map - 1))
             bytes += gap;
     }
     return t->moving ? INT64_MAX : (int64_t)bytes;

@@ -305,6 +305,25 @@ static void ring_short(void)
     *next = *next_arena(self.newest_top);
 }
 
+/* A word of the header of the newest heap of threads, which whatever lies in front of it may run into. */
+static void heap_info(size_t word)
+{
+    uintptr_t most = VICTIM_WORD == 8 ? 64 << 20 : 1 << 20;
+    char *heap = (char *)((uintptr_t)self.newest_top & ~(most - 1));
+    damage("arena_heaps", heap + word * VICTIM_WORD);
+    memset((size_t *)unseen(heap) + word, 'A', VICTIM_WORD);
+}
+
+static void heap_owner(void)
+{
+    heap_info(0);
+}
+
+static void heap_size(void)
+{
+    heap_info(2);
+}
+
 static const struct {
     const char *name;
     void (*prepare)(void);
@@ -334,6 +353,8 @@ static const struct {
     {"top-inside", nothing, top_inside},
     {"ring", nothing, ring},
     {"ring-short", nothing, ring_short},
+    {"heap-owner", nothing, heap_owner},
+    {"heap-size", nothing, heap_size},
 };
 
 /* ---- a heap ---------------------------------------------------------------------------------- */

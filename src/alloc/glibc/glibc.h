@@ -23,6 +23,7 @@
  *     rescue.c   chunks of tcaches that their lists do not lead to any more
  *     excuse.c   whose fault it is not: who was just changing an arena
  *     strays.c   arenas and heaps that no link leads to any more
+ *     mend.c     what a damaged heap_info should say
  *     culprit.c  which of the chunks there is the damaged one
  *     check*.c   what is looked at only where all invariants are checked
  *     motion.c   what if the target runs while it is read?
@@ -121,6 +122,7 @@ struct region {
     hw_addr first;      /* the first chunk; start..first is overhead */
     bool last_heap;     /* thread arenas: the heap that holds the top chunk */
     hw_addr last_fence; /* thread arenas, other heaps: where the last header stands; else 0 */
+    bool guessed;       /* thread arenas: its size is damaged, and it ends here at the latest */
 };
 
 /* A chunk that a tcache or a fastbin holds: 16 bytes, as there may be millions. */
@@ -255,6 +257,9 @@ struct walk {
 
 /* params.c */
 int glibc_read_params(struct walk *w, struct hw_error *err);
+/* hw_object_read() of mp_ or main_arena; the error names them. */
+int glibc_read_root(struct walk *w, unsigned strct, hw_addr address, struct hw_object *ret,
+                    struct hw_error *err);
 /* How many chunks with a mapping of their own there are by now, if the target moves. */
 void glibc_count_mmapped(struct walk *w);
 
@@ -276,7 +281,7 @@ int glibc_add_thread_arena(struct walk *w, struct hw_object *state, struct hw_er
 int glibc_read_heaps(struct walk *w, unsigned arena, struct hw_error *err);
 /* Add a heap, with this heap_info, to a thread arena. */
 int glibc_add_heap(struct walk *w, unsigned arena, hw_addr heap, const struct hw_object *info,
-                   struct hw_error *err);
+                   bool guessed, struct hw_error *err);
 
 /* strays.c: find arenas and heaps that nothing leads to. `why`: what is wrong with the ring behind the
  * arena `last`; NULL if it is closed. That is reported. */
@@ -290,8 +295,21 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
 void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where);
 /* Whether an arena may have so much system_mem. */
 bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
-/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
+/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read, if it can be; release
+ * it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
+/* A page size, or a huge one, is what heap_info says of it, if it says anything. */
+bool glibc_is_page_size(const struct walk *w, const struct hw_object *info);
+/* Most of the bins of this malloc_state point to themselves or to chunks that point back. *sane of *all. */
+bool glibc_has_bins(struct walk *w, const struct hw_object *state, unsigned *sane, unsigned *all);
+
+/* mend.c: something leads to a heap of this arena at `heap`, but *info, its heap_info, cannot be right:
+ * report which members, and make them so in *info. *guessed: the size is the most that it can be. False if
+ * no heap of this arena seems to be there. */
+bool glibc_mend_heap(struct walk *w, unsigned arena, hw_addr heap, struct hw_object *info,
+                     bool *guessed);
+/* When all heaps of the arena are known: what system_mem tells of a size that was guessed. */
+void glibc_settle_guess(struct walk *w, unsigned arena);
 
 /* caches.c: find out how links are stored (w->link), from the structs or from the heads of lists. */
 int glibc_decide_links(struct walk *w, struct hw_error *err);
@@ -352,6 +370,8 @@ void glibc_report_unseen(struct walk *w);
 int glibc_find_stretches(struct walk *w, struct hw_error *err);
 /* The end of the stretch that contains `addr`; 0 if none does. */
 hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr);
+/* What may have been left out of the core between `start` and `end`, or the stretch's (end 0), was memory. */
+void glibc_count_left_out(struct walk *w, hw_addr start, hw_addr end);
 /* Remember that a region lies there. */
 int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err);
 /* How far a region that begins at `start` can reach, without bytes of another one, or of no memory as far as

@@ -53,7 +53,8 @@ void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem 
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */
 void builder_want_bins(struct builder *b);
 void builder_want_check(struct builder *b);
-void builder_no_lists(struct builder *b); /* bins are proven by the walk, not followed */
+void builder_leaves_out(struct builder *b); /* as cores by gdb do */
+void builder_no_lists(struct builder *b);   /* bins are proven by the walk, not followed */
 
 /* Append one chunk of gross size `size` to the current piece; its address is returned. */
 hw_addr build_used(struct builder *b, uint64_t size);

@@ -42,7 +42,7 @@ struct builder {
     HW_VEC(struct entry) entries;
     struct piece *libc, *sbrk, *current; /* `libc`: its first page, then its data */
     hw_addr last_arena; /* the newest thread arena; the ring is main -> it -> ... */
-    bool prev_used, linked, noncontiguous, want_bins, want_check, no_lists;
+    bool prev_used, linked, noncontiguous, want_bins, want_check, no_lists, leaves_out;
     unsigned mappings, heaps;
     uint64_t page;
     size_t foreign;

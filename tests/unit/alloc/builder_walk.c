@@ -49,6 +49,7 @@ struct hw_target *builder_target(struct builder *b)
     must(rc == HW_OK);
     t->who.machine = b->machine;
     t->who.page_size = b->page;
+    t->leaves_out = b->leaves_out;
     if (b->on_read || b->moving)
         let_run(b, t);
     hw_vec_free(&ranges);
