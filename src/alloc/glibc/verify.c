@@ -32,12 +32,14 @@ static bool bin_is_sane(struct walk *w, const struct hw_object *state, unsigned 
 
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err)
 {
-    unsigned lists = w->layout->field[GLIBC_F_BINS].count / 2, sane = 0, zero = 0;
+    unsigned lists = w->layout->field[GLIBC_F_BINS].count / 2, sane = 0, zero = 0, absent = 0;
     for (unsigned bin = 1; bin <= lists; bin++) {
-        zero += hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1)) == 0;
+        hw_addr fd = hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1));
+        zero += fd == 0;
         sane += bin_is_sane(w, state, bin);
+        absent += glibc_is_absent(w, fd, 2 * w->rules.header); /* tells nothing */
     }
-    if (2 * sane > lists)
+    if (2 * sane > lists - absent)
         return HW_OK;
     if (zero == lists && hw_fetch(state, GLIBC_F_TOP, 0) == 0)
         return HW_OK; /* never used (until 2.41 it is initialised by the first malloc) */
@@ -77,7 +79,7 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
         flaw(w, index, a, "more system_mem than its maximum", a->system_bytes);
     }
     char byte;
-    if (a->top && !is_readable(w->target, a->top) &&
+    if (a->top && !is_readable(w->target, a->top) && !glibc_is_absent(w, a->top, w->rules.header) &&
         !(glibc_moving(w) && hw_read(w->target, a->top, &byte, 1, NULL) == 1)) {
         glibc_distrust_top(w, a, index, "where there is no memory");
     }
