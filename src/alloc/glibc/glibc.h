@@ -160,12 +160,13 @@ struct arena {
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
 enum link_kind { LINK_PLAIN, LINK_MANGLED };
 
-/* A list of a tcache that broke: so many of its chunks were not found in it. */
+/* A list of a tcache that broke, or leads to what is missing: so many of its chunks were not found in it. */
 struct lost_list {
     int32_t tid;
     size_t row; /* of the thread, in the report */
     unsigned bin;
     uint64_t missing, found;
+    bool absent; /* as the core does not have them */
     hw_addr cache;
     uint64_t key; /* of the last chunk that was; not 0 only if there was one */
 };

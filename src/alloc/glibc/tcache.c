@@ -294,6 +294,7 @@ static int note_lost(struct walk *w, const struct list *l, struct hw_error *err)
                              .row = w->report->threads.count, /* once it is there */
                              .bin = l->bin,
                              .missing = l->wanted > l->chunks ? l->wanted - l->chunks : 0,
+                             .absent = l->left_out,
                              .cache = l->cache->tcache,
                              .key = l->key};
     return glibc_note_lost(w, &lost, err);
