@@ -551,6 +551,7 @@ struct hw_report {
         bool done;
         struct hw_maybe examined[HW_INVARIANTS_];
         uint64_t broken[HW_INVARIANTS_];
+        uint64_t missed[HW_INVARIANTS_]; /* places that could not be read: not examined in full */
     } check;
     HW_VEC(struct hw_finding) findings;    /* at most HW_FINDINGS_KEPT of each kind are kept ... */
     uint64_t finding_counts[HW_FINDINGS_]; /* ... but all are counted */

@@ -111,6 +111,8 @@ static int read_ring(struct walk *w, unsigned *last, struct hw_error *why, struc
         if (*last + 1 >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))
             hw_fail(why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
         if (why->code || !glibc_read_thread_arena(w, next, &state, why)) {
+            if (!again && glibc_is_absent_arena(w, next))
+                glibc_leave_out(w, HW_INVARIANT_ARENA_RING, -1, next);
             hw_object_deinit(&state);
             return HW_OK;
         }

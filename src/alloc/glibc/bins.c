@@ -136,8 +136,11 @@ static int follow(struct walk *w, const struct list *l, hw_addr chunk, hw_addr u
             glibc_bad_bin(w, l->arena, l->bin, *last, "a link that leads in a circle", chunk);
             return HW_OK;
         }
-        if (!read_chunk(w, chunk, &c) || judge(w, l, *last, &c) == NOT_A_CHUNK) {
-            bad_link(w, l, *last, chunk);
+        bool there = read_chunk(w, chunk, &c);
+        if (!there || judge(w, l, *last, &c) == NOT_A_CHUNK) {
+            if (there ||
+                !glibc_leads_out(w, HW_INVARIANT_BINS, (int)l->arena, chunk, 6 * w->rules.word))
+                bad_link(w, l, *last, chunk);
             *broken = true;
             return HW_OK;
         }

@@ -100,6 +100,7 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
+        glibc_report_absent(w);
         glibc_report_rescued(w);
         glibc_end_check(w);
         glibc_excuse_locked(w->target, w->report);
@@ -137,6 +138,8 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
     hw_vec_free(&w.lost);
+    hw_vec_free(&w.leads);
+    hw_vec_free(&w.unseen);
     hw_vec_free(&w.places);
     hw_vec_free(&w.order);
     hw_vec_free(&w.caches);

@@ -24,6 +24,7 @@
  *     excuse.c   whose fault it is not: who was just changing an arena
  *     strays.c   arenas and heaps that no link leads to any more
  *     mend.c     what a damaged heap_info should say
+ *     absent.c   what an incomplete core has not
  *     culprit.c  which of the chunks there is the damaged one
  *     check*.c   what is looked at only where all invariants are checked
  *     motion.c   what if the target runs while it is read?
@@ -164,6 +165,7 @@ struct arena {
     struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
+    bool absent;                 /* the core does not have all of its chunks, or heaps */
     size_t last;                 /* thread arenas: the region that was the last heap, ... */
     size_t more;                 /* ... and how many heaps have been found since the first look */
     uint64_t lost;               /* bytes of its regions that no block has */
@@ -186,12 +188,13 @@ struct arena {
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
 enum link_kind { LINK_PLAIN, LINK_MANGLED };
 
-/* A list of a tcache that broke: so many of its chunks were not found in it. */
+/* A list of a tcache that broke, or leads to what is missing: so many of its chunks were not found in it. */
 struct lost_list {
     int32_t tid;
     size_t row; /* of the thread, in the report */
     unsigned bin;
     uint64_t missing, found;
+    bool absent; /* as the core does not have them */
     hw_addr cache;
     uint64_t key; /* of the last chunk that was; not 0 only if there was one */
 };
@@ -208,6 +211,13 @@ struct span {
 struct place {
     hw_addr start, end;
     unsigned arena;
+};
+
+/* What leads to memory that the core does not have. */
+struct lead {
+    hw_addr to;
+    enum hw_invariant of; /* what could not be examined for it */
+    int arena;            /* -1: none in particular */
 };
 
 /* One walk of a frozen target, or of one that moves. */
@@ -244,6 +254,9 @@ struct walk {
     HW_VEC(struct arena) arenas;   /* same order as report->arenas */
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
     HW_VEC(struct place) places;   /* of all arenas, sorted; once all regions are known */
+    HW_VEC(struct lead) leads;     /* some of them */
+    HW_VEC(struct span) unseen;    /* by the walk of an arena, as something there is missing */
+    bool regions_absent;           /* there may be more: not all memory of arenas was found */
     struct motion loose;           /* of what belongs to no arena */
     HW_VEC(unsigned) order;        /* the arenas that are to be walked, ... */
     size_t first;                  /* ... so many of them before mmapped chunks: see order.c */
@@ -405,6 +418,29 @@ bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *
  * one among them. */
 hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct region *r,
                            const struct hw_block *b, hw_addr at, hw_addr through);
+
+/* absent.c: the core should have `len` bytes at `addr`, which may be malloc's, and has not. */
+bool glibc_is_absent(const struct walk *w, hw_addr addr, uint64_t len);
+/* What leads to `to`, which is absent, was not examined in full. */
+void glibc_leave_out(struct walk *w, enum hw_invariant invariant, int arena, hw_addr to);
+/* A list leads to this chunk, of which `len` bytes were wanted: true if it is absent, which is no damage
+ * then, and noted as above. */
+bool glibc_leads_out(struct walk *w, enum hw_invariant invariant, int arena, hw_addr chunk,
+                     uint64_t len);
+/* The heap_info there, or that and the arena behind it, is not all there. */
+bool glibc_is_absent_heap(const struct walk *w, hw_addr heap);
+bool glibc_is_absent_arena(struct walk *w, hw_addr arena);
+/* The walk of an arena could not read what is at `at`, and saw nothing of [from, to). */
+void glibc_lose_sight(struct walk *w, unsigned arena, hw_addr at, hw_addr from, hw_addr to);
+/* When all were walked: that none met this chunk may be for that. Those are sorted first. */
+void glibc_sort_unseen(struct walk *w);
+bool glibc_may_be_unseen(struct walk *w, hw_addr chunk);
+/* The links of the free chunk at p, or one of its neighbours in the bin, are absent. */
+bool glibc_is_cut_off(struct walk *w, hw_addr p);
+/* Readable memory outside of arenas that the core does not have: so many bytes. */
+uint64_t glibc_absent_elsewhere(const struct walk *w);
+/* Report what was led to and lies in no arena. */
+void glibc_report_absent(struct walk *w);
 
 /* motion.c */
 static inline bool glibc_moving(const struct walk *w)

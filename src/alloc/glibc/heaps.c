@@ -110,7 +110,9 @@ static void mark_last(struct walk *w, struct arena *a)
 /* There is no heap where `from`, a member of the arena or of one of its heaps, leads to. */
 static void lost_heap(struct walk *w, struct arena *a, unsigned index, hw_addr from, hw_addr heap)
 {
-    if (a->regions.count == 0 && heap != heap_of(w, a->address))
+    if (glibc_is_absent_heap(w, heap))
+        glibc_leave_out(w, HW_INVARIANT_THREAD_HEAPS, (int)index, heap);
+    else if (a->regions.count == 0 && heap != heap_of(w, a->address))
         glibc_distrust_top(w, a, index, "in none of its heaps");
     else if (!glibc_excuse(w, a, 0))
         hw_report_break(w->report, HW_INVARIANT_THREAD_HEAPS, HW_FINDING_ARENA_HEAPS, (int)index,
@@ -172,7 +174,7 @@ void glibc_check_heaps(struct walk *w, unsigned index)
     if (a->distrusted)
         a->system_bytes = sum;
     uint64_t off = a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes;
-    if (off && !glibc_excuse(w, a, 0))
+    if (off && !a->absent && !glibc_excuse(w, a, 0))
         hw_report_break(w->report, HW_INVARIANT_THREAD_HEAPS, HW_FINDING_ARENA_HEAPS, (int)index,
                         hw_known(a->address), hw_known(off),
                         "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,

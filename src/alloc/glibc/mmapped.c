@@ -312,6 +312,14 @@ static void compare(const struct finder *f)
                                                  : f->bytes - p->mmapped_bytes.n;
     if (glibc_excuse(f->w, NULL, off))
         return;
+    if (f->bytes < p->mmapped_bytes.n && off <= glibc_absent_elsewhere(f->w)) {
+        f->w->report->check.missed[HW_INVARIANT_MMAPPED]++;
+        hw_report_add(f->w->report, HW_FINDING_MISSING, -1, (struct hw_maybe){0}, hw_known(off),
+                      "of %" PRIu64 " mmapped chunks %zu were found: memory of the others is "
+                      "missing from the core",
+                      p->n_mmaps.n, f->found.count);
+        return;
+    }
     bool given_up = f->probes == 0 || f->skips == 0;
     struct hw_maybe lost = {0};
     if (f->bytes < p->mmapped_bytes.n)

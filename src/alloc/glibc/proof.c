@@ -35,6 +35,10 @@ static void mismatch(struct walk *w, unsigned index, uint64_t bytes, const char 
 {
     const struct tally *listed = &w->arenas.data[index].listed;
     const struct tally *walked = &w->arenas.data[index].walked;
+    if (w->arenas.data[index].absent) { /* either may lack what is missing */
+        w->report->check.missed[HW_INVARIANT_BIN_SETS]++;
+        return;
+    }
     hw_report_break(w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH, (int)index,
                     (struct hw_maybe){0}, hw_known(bytes),
                     "arena %u: its bins hold %" PRIu64 " chunks (%" PRIu64

@@ -109,7 +109,9 @@ static enum evidence weigh(struct search *s, hw_addr p, struct chunk_header h,
     }
     if (n.prev_size != size)
         return AGAINST;
-    return is_linked(s, p) ? CONCLUSIVE : AGAINST;
+    if (is_linked(s, p))
+        return CONCLUSIVE;
+    return glibc_is_cut_off(s->w, p) ? SOME : AGAINST;
 }
 
 static bool is_chain(struct search *s, hw_addr p)

@@ -2,7 +2,8 @@
  * Arenas and heaps that the ring of arenas, or the chain of an arena's heaps, does not lead to because a
  * link of it was overwritten. Heaps of thread arenas begin at multiples of their greatest size, with a
  * heap_info that names the arena; in the first one that arena follows. So there are few places to look
- * at, and no mistakes: an arena from which the ring leads to none that is known is another libc's.
+ * at, and no mistakes: an arena from which the ring leads to none that is known, or that is missing from
+ * the core, is another libc's.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -42,10 +43,11 @@ static bool leads_home(struct walk *w, hw_addr arena, struct budget *left)
         if (glibc_arena_index(w, arena) >= 0)
             return true;
         bool is_one = glibc_read_thread_arena(w, arena, &state, NULL);
+        bool is_cut = !is_one && glibc_is_absent_arena(w, arena);
         arena = is_one ? hw_fetch(&state, GLIBC_F_NEXT, 0) : 0;
         hw_object_deinit(&state);
         if (!is_one)
-            return false;
+            return is_cut;
     }
     return false;
 }
@@ -54,6 +56,14 @@ static bool leads_home(struct walk *w, hw_addr arena, struct budget *left)
 static bool is_short(const struct arena *a)
 {
     return !a->distrusted && a->system_bytes > glibc_sum_of_heaps(a);
+}
+
+static int add_stray(struct walk *w, struct hw_object *state, struct hw_error *err)
+{
+    hw_addr next = hw_fetch(state, GLIBC_F_NEXT, 0);
+    if (glibc_is_absent_arena(w, next))
+        glibc_leave_out(w, HW_INVARIANT_ARENA_RING, -1, next);
+    return glibc_add_thread_arena(w, state, err);
 }
 
 /* An arena that nobody knows may begin in the heap that may begin here. `broken`: so may the heap_info be. */
@@ -67,7 +77,7 @@ static int try_arena(struct walk *w, hw_addr heap, bool broken, struct budget *l
     if (hw_read_word(w->target, member, &of, NULL) == HW_OK && (of == own || broken) &&
         w->arenas.count < MAX_ARENAS && leads_home(w, own, left) &&
         glibc_read_thread_arena(w, own, &state, NULL))
-        rc = glibc_add_thread_arena(w, &state, err);
+        rc = add_stray(w, &state, err);
     hw_object_deinit(&state);
     return rc;
 }
@@ -139,7 +149,7 @@ static unsigned short_cut(const struct walk *w, size_t first)
 
 static void report_ring(struct walk *w, unsigned last, size_t found, const char *why)
 {
-    if (glibc_excuse(w, NULL, 0))
+    if (glibc_excuse(w, NULL, 0) || w->report->check.missed[HW_INVARIANT_ARENA_RING])
         return;
     hw_addr from = w->arenas.data[last].address;
     hw_report_break(w->report, HW_INVARIANT_ARENA_RING, HW_FINDING_ARENA_RING, -1,

@@ -33,10 +33,14 @@ static bool bin_is_sane(struct walk *w, const struct hw_object *state, unsigned 
 bool glibc_has_bins(struct walk *w, const struct hw_object *state, unsigned *sane, unsigned *all)
 {
     *all = w->layout->field[GLIBC_F_BINS].count / 2;
+    unsigned absent = 0; /* those tell nothing */
     *sane = 0;
-    for (unsigned bin = 1; bin <= *all; bin++)
+    for (unsigned bin = 1; bin <= *all; bin++) {
         *sane += bin_is_sane(w, state, bin);
-    return 2 * *sane > *all;
+        absent +=
+            glibc_is_absent(w, hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1)), 2 * w->rules.header);
+    }
+    return 2 * *sane > *all - absent;
 }
 
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err)
@@ -84,7 +88,7 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
         flaw(w, index, a, "more system_mem than its maximum", a->system_bytes);
     }
     char byte;
-    if (a->top && !is_readable(w->target, a->top) &&
+    if (a->top && !is_readable(w->target, a->top) && !glibc_is_absent(w, a->top, w->rules.header) &&
         !(glibc_moving(w) && hw_read(w->target, a->top, &byte, 1, NULL) == 1)) {
         glibc_distrust_top(w, a, index, "where there is no memory");
     }

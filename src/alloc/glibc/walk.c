@@ -42,13 +42,15 @@ static void unreadable(struct cursor *c, hw_addr at)
 {
     if (glibc_try_again(c))
         return;
+    hw_addr from = c->p;
     uint64_t lost = glibc_skip(c, at);
-    if (glibc_is_damage(c, lost))
-        hw_report_add(c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at),
-                      hw_known(lost),
-                      "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64
-                      " bytes are not accounted for",
-                      c->index, at, lost);
+    if (!glibc_is_damage(c, lost))
+        return;
+    glibc_lose_sight(c->w, c->index, at, from, c->p);
+    hw_report_add(c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at), hw_known(lost),
+                  "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64
+                  " bytes are not accounted for",
+                  c->index, at, lost);
 }
 
 static void bad_chunk(struct cursor *c, const char *what)
@@ -153,7 +155,11 @@ static void walk_main_fence(struct cursor *c)
 {
     hw_addr end = glibc_main_fence_end(c->w, c->p, c->region->end);
     if (end == 0) {
-        bad_chunk(c, "a chunk of impossible size");
+        hw_addr next = c->p + c->w->rules.header;
+        if (glibc_is_absent(c->w, next, c->w->rules.header))
+            unreadable(c, next);
+        else
+            bad_chunk(c, "a chunk of impossible size");
         return;
     }
     emit(c, HW_OVERHEAD, c->p, end - c->p);
@@ -162,6 +168,10 @@ static void walk_main_fence(struct cursor *c)
         return;
     hw_addr resume = glibc_resume_after_gap(c->w, c->a, end, c->region->end);
     if (resume == 0 || !header_at(c->w, resume, c->region->end, &c->h)) {
+        if (glibc_is_absent(c->w, end, c->region->end - end)) {
+            unreadable(c, end);
+            return;
+        }
         if (glibc_is_damage(c, c->region->end - end))
             hw_report_break(c->w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND,
                             (int)c->index, hw_known(end), hw_known(c->region->end - end),
@@ -239,7 +249,11 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
 /* The chunk at p is free: then something leads to it. */
 static void check_binned(struct cursor *c)
 {
-    if (!glibc_moving(c->w) && glibc_links_back(c->w, c->p) == 0)
+    if (glibc_moving(c->w) || glibc_links_back(c->w, c->p) != 0)
+        return;
+    if (glibc_is_cut_off(c->w, c->p))
+        c->w->report->check.missed[HW_INVARIANT_BIN_SETS]++;
+    else
         hw_report_break(c->w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH,
                         (int)c->index, hw_known(c->p), hw_known(chunk_size(c->h)),
                         "arena %u: a free chunk at %#" PRIx64 " that is in no bin", c->index, c->p);

@@ -124,6 +124,10 @@ void result_destroy(struct result *r);
 /* What the backend says without a walk. */
 bool builder_busy(struct builder *b);
 
+/* The image is a core that was written without these bytes; so up to LACKS_MAX times. */
+#define LACKS_MAX 4
+void builder_lacks(struct builder *b, hw_addr start, hw_addr end);
+
 /* The block at an address; a static one of state HW_STATES_ if there is none. */
 const struct hw_block *block_at(const struct result *r, hw_addr address);
 /* A figure of arena `arena`, -1 for the totals. */

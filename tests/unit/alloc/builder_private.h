@@ -52,6 +52,8 @@ struct builder {
     builder_known_fn known;
     builder_schedule_fn schedule;
     bool moving, lists_read;
+    struct hw_range lacks[LACKS_MAX];
+    unsigned lack_count;
     struct hw_target_ops ops; /* those of a buffer target, but for reading */
 };
 
