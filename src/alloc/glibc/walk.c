@@ -63,6 +63,7 @@ static void bad_chunk(struct cursor *c, const char *what)
     }
     if (found)
         what = "a chunk of a wrong size";
+    glibc_judge_by_bins(c, &bad);
     if (glibc_is_damage(c, bad.lost))
         hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
                         hw_known(bad.address), hw_known(bad.lost),
@@ -185,19 +186,6 @@ static struct cached *find_cached(struct cursor *c)
     return hit ? &w->cached.data[c->next_cached] : NULL;
 }
 
-static bool is_unsorted(const struct arena *a, hw_addr p)
-{
-    size_t low = 0, high = a->unsorted.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (a->unsorted.data[middle] < p)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < a->unsorted.count && a->unsorted.data[low] == p;
-}
-
 static const char wrong_flag[] = "a chunk with a wrong arena flag";
 
 /* Fill state and list of the chunk `b`; `links` are its fd and bk if it is free, NULL if they cannot
@@ -226,8 +214,7 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
     }
     b->state = HW_FREE;
     if (c->w->sink->want_bins)
-        b->bin =
-            is_unsorted(c->a, b->address) ? 1 : (int16_t)chunk_bin_index(&c->w->rules, b->bytes);
+        b->bin = glibc_bin_of(c->w, c->a, b->address, b->bytes);
     tally_add(&c->a->walked, b->address, b->bytes);
     if (links)
         add_edges(c->a, b->address, links->prev_size, links->raw);
