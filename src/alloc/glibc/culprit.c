@@ -130,9 +130,9 @@ void glibc_judge_by_bins(struct cursor *c, const struct culprit *bad)
 static bool follows_at(struct cursor *c, hw_addr q, struct chunk_header n)
 {
     hw_addr end = c->region->end;
-    return glibc_is_chain(c->w, c->a, c->region, q, end) ||
+    return glibc_may_be_chain(c->w, c->a, c->region, q, end) ||
            (chunk_size_fits(&c->w->rules, chunk_size(n), q, end) &&
-            glibc_is_chain(c->w, c->a, c->region, q + chunk_size(n), end));
+            glibc_may_be_chain(c->w, c->a, c->region, q + chunk_size(n), end));
 }
 
 enum doubt glibc_doubt(struct cursor *c, hw_addr q, struct chunk_header n)

@@ -364,6 +364,10 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
 bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
                     hw_addr end);
 
+/* The same, where a few chunks in a row are enough. */
+bool glibc_may_be_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
+                        hw_addr end);
+
 /* Chunks seem to begin inside the block b, which was taken for one, and to go on behind its end and
  * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have that
  * one among them. */

@@ -51,10 +51,21 @@ static void unreadable(struct cursor *c, hw_addr at)
                       c->index, at, lost);
 }
 
+/* Too much is damaged to look everywhere for what is not. */
+static void gave_up(struct cursor *c, hw_addr from, uint64_t lost)
+{
+    hw_report_add(c->w->report, HW_FINDING_STOPPED_EARLY, (int)c->index, hw_known(from),
+                  hw_known(lost),
+                  "arena %u: the search for where chunks go on behind %#" PRIx64
+                  " was given up; %" PRIu64 " bytes are not accounted for",
+                  c->index, from, lost);
+}
+
 static void bad_chunk(struct cursor *c, const char *what)
 {
     if (glibc_try_again(c))
         return;
+    c->gave_up = false;
     struct culprit bad = {.address = c->p, .raw = c->h.raw};
     bool found = glibc_find_too_large(c, &bad);
     if (!found) {
@@ -64,7 +75,11 @@ static void bad_chunk(struct cursor *c, const char *what)
     if (found)
         what = "a chunk of a wrong size";
     glibc_judge_by_bins(c, &bad);
-    if (glibc_is_damage(c, bad.lost))
+    if (!glibc_is_damage(c, bad.lost))
+        return;
+    if (c->gave_up)
+        gave_up(c, bad.address, bad.lost);
+    else
         hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
                         hw_known(bad.address), hw_known(bad.lost),
                         "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64

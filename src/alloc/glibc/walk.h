@@ -19,6 +19,7 @@ struct cursor {
     hw_addr p;
     struct chunk_header h; /* at p */
     uint64_t starts;       /* how often the walk had to be started anew */
+    bool gave_up;          /* the last time, the search for where was given up */
     /* Only while the target moves. */
     hw_addr tried;      /* where something was read anew ... */
     unsigned tries;     /* ... so many times */
