@@ -159,20 +159,31 @@ static bool follow_chain(struct search *s, hw_addr *at, unsigned *met_ret)
     return true;
 }
 
-/* One that does not end too early begins at p. */
+/* A chain that ends too early. Of two that overlap the longer one is right. One behind the other tells that
+ * much is damaged, and that the first is no chance; unless it is much shorter. */
+static void keep(struct search *s, hw_addr p, hw_addr end, unsigned chunks)
+{
+    bool overlaps = p < s->kept_end;
+    if (chunks <= (overlaps ? s->kept_chunks : 2 * s->kept_chunks)) {
+        s->stop = overlaps ? s->stop : p;
+        return;
+    }
+    hw_addr stop = chunks >= GUESS_HALF ? end : p + HORIZON;
+    if (stop < s->stop)
+        s->stop = stop;
+    s->kept = p;
+    s->kept_end = end;
+    s->kept_chunks = chunks;
+}
+
 static bool is_chain(struct search *s, hw_addr p)
 {
     unsigned met;
     hw_addr end = p;
     if (follow_chain(s, &end, &met))
         return true;
-    if (s->keeps && met >= GUESS_LEAST && met > s->kept_chunks) {
-        if (!s->kept && s->stop - p > HORIZON)
-            s->stop = p + HORIZON;
-        s->kept = p;
-        s->kept_end = end;
-        s->kept_chunks = met;
-    }
+    if (s->keeps && met >= GUESS_LEAST)
+        keep(s, p, end, met);
     return false;
 }
 
@@ -259,10 +270,9 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
         return end;
     s.keeps = !glibc_moving(w);
     p = search(&s, p);
-    bool none = p >= s.stop;
-    if (s.kept && (none || (s.kept_chunks >= GUESS_HALF && s.kept_end <= p)))
-        return s.kept;
-    return none ? end : p;
+    if (p < s.stop)
+        return p;
+    return s.kept ? s.kept : end;
 }
 
 /* Chunks from p on do not end at `end` and at `at`, but go on behind both; or, if `through` is a
