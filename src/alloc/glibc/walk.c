@@ -223,9 +223,12 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
         c->a->cached_bytes += b->bytes;
         return looks_used ? NULL : "a chunk both in a bin and in a tcache or fastbin";
     }
-    if (looks_used) {
+    bool right_flag = !(c->h.raw & CHUNK_A) == c->a->main;
+    bool binned = looks_used && !right_flag && !glibc_moving(c->w) &&
+                  glibc_links_back(c->w, b->address) == 2; /* free ones have no flag */
+    if (looks_used && !binned) {
         b->state = HW_USED;
-        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : wrong_flag;
+        return right_flag ? NULL : wrong_flag;
     }
     b->state = HW_FREE;
     if (c->w->sink->want_bins)
@@ -235,6 +238,9 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
         add_edges(c->a, b->address, links->prev_size, links->raw);
     else
         c->a->edges_missing = true;
+    if (binned) /* if not even the size is right, the header behind it is damaged, and that is next */
+        return n.prev_size == b->bytes ? "a free chunk that the next one takes for one in use"
+                                       : NULL;
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
 }
 

@@ -98,3 +98,23 @@ Test(bins, the_header_behind_a_chunk_in_use)
 {
     overwrite_behind(build_used, HW_USED);
 }
+
+/* Where chunks in use have a flag that free ones have not. */
+Test(bins, the_header_behind_a_free_chunk_of_a_thread)
+{
+    build_top(b, 0x1000);
+    build_arena(b);
+    build_many();
+    hw_addr before = build_free(b, 0x500), bad = build_used(b, 0x200);
+    build_many();
+    build_top(b, 0);
+    builder_link(b);
+    builder_poke(b, bad, TEXT | CHUNK_P);
+    builder_poke(b, bad + 8, TEXT | CHUNK_P);
+    builder_poke(b, before + 8, 0x501);
+    walk_once();
+    cr_expect_eq(findings(r, HW_FINDING_BAD_CHUNK), 1);
+    expect_no_other(HW_FINDING_BAD_CHUNK);
+    cr_expect_eq(block_at(r, before)->state, HW_FREE);
+    cr_expect_eq(figure(r, 1, HW_M_UNACCOUNTED_BYTES), 0x200);
+}
