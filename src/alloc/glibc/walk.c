@@ -92,7 +92,7 @@ static void bad_word(struct cursor *c, enum hw_invariant invariant, hw_addr at, 
 {
     if (glibc_is_damage(c, 0))
         hw_report_break(c->w->report, invariant, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(at),
-                        hw_known(0), "arena %u: %s at %#" PRIx64, c->index, what, at);
+                        (struct hw_maybe){0}, "arena %u: %s at %#" PRIx64, c->index, what, at);
 }
 
 /* ---- ends of a region ------------------------------------------------------------------------ */
@@ -302,7 +302,7 @@ static void take_chunk(struct cursor *c, struct chunk_header n, const struct chu
         bad_word(c, HW_INVARIANT_FREE_CHUNKS, q,
                  "a chunk that says of the one before it that it is free, which it is not,");
     if (doubt == DOUBT_HEADER)
-        bad_chunk(c, "a chunk that no other follows");
+        bad_chunk(c, "a chunk whose header leads to no other chunk");
 }
 
 /* One chunk at p; moves on to the next. */
@@ -324,7 +324,8 @@ static void walk_chunk(struct cursor *c)
     bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
                     size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
     if (!possible || !glibc_is_credible(c)) {
-        bad_chunk(c, possible ? "a chunk that no other follows" : "a chunk of impossible size");
+        bad_chunk(c, possible ? "a chunk whose header leads to no other chunk"
+                              : "a chunk of impossible size");
         return;
     }
     hw_addr q = c->p + size;
