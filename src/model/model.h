@@ -46,7 +46,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(MMAPPED_MISMATCH, "mmapped_mismatch") /* mmapped chunks found differ from mp_ */             \
     X(OTHER_MALLOC, "other_malloc")         /* another glibc malloc, whose arenas are left out */  \
     X(MOVED, "moved")                 /* an arena or tcache that changed while it was read */      \
-    X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk */
+    X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk, or a search was too long */
 
 /*
  * What must hold in a heap of glibc's malloc (--check): X(id, name, what it is, who leaves it undone for

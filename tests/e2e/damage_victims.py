@@ -8,8 +8,8 @@ from modes import gcore, kernel_core, running
 from report_checks import PARTS, check_schema
 from suite import Skip
 
-MISTAKES = ("grow", "shrink", "terminator", "flag", "text", "zeros", "ones", "free-chunk",
-            "tcache-link", "tcache-entry", "bin-link", "bin-back", "bin-row", "twice", "twice-fast",
+MISTAKES = ("grow", "shrink", "terminator", "strings", "flag", "text", "zeros", "ones", "header",
+            "free-chunk", "tcache-link", "tcache-entry", "bin-link", "bin-back", "bin-row", "twice", "twice-fast",
             "not-malloced", "top-huge", "top-text", "top-small", "top-nowhere", "top-elsewhere",
             "top-inside", "ring", "ring-short", "heap-owner", "heap-size")
 ONLY_CHECKED = ("bin-row",)  # nothing is counted wrongly for it, so it is looked at on demand

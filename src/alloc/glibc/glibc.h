@@ -162,7 +162,8 @@ struct arena {
     bool distrusted; /* its system_mem is absurd: what was found is taken instead */
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
-    struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
+    struct tally listed, walked; /* binned chunks: by the lists, by the linear walk, ... */
+    struct tally bad;            /* ... and those that it found to be bad, but that are in a bin */
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
     bool absent;                 /* the core does not have all of its chunks, or heaps */
@@ -236,6 +237,9 @@ struct walk {
     struct hw_seeker seeker;
     struct sweep sweep;
     uint64_t looks;     /* budget of resync.c */
+    uint64_t bin_steps; /* spent by bins.c, ... */
+    uint64_t bin_flaws; /* ... what it found, and whether it came to no end */
+    bool bins_given_up;
     uint64_t uncounts;  /* budget of links.c, ... */
     unsigned cuts;      /* ... too */
     uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
@@ -333,6 +337,12 @@ int glibc_read_tcaches(struct walk *w, struct hw_error *err);
 bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
+/* The bin that a free chunk is in. Of those in the unsorted one only where the sink wants bins. */
+int16_t glibc_bin_of(const struct walk *w, const struct arena *a, hw_addr chunk, uint64_t size);
+/* With which size a chunk in a bin is summed up; 0 if it says that it is larger than its arena. */
+uint64_t glibc_listed_size(const struct walk *w, unsigned arena, struct chunk_header h);
+/* Something there was found to be bad: what else is wrong with it comes of that. */
+bool glibc_is_blamed(const struct walk *w, unsigned arena, hw_addr at);
 /* rescue.c: what is known of the keys of chunks in tcaches: that of an intact chunk; ... */
 void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache);
 /* ... and of a list that broke. NOMEM. */
@@ -412,6 +422,10 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
 /* Does a chunk begin at p, as far as can be told? */
 bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
                     hw_addr end);
+
+/* The same, where a few chunks in a row are enough. */
+bool glibc_may_be_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
+                        hw_addr end);
 
 /* Chunks seem to begin inside the block b, which was taken for one, and to go on behind its end and
  * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have that
