@@ -47,7 +47,8 @@ struct search {
     const uint8_t *bytes; /* [base, base + len) is here */
     hw_addr base;
     size_t len;
-    bool keeps; /* chains that end too early in mind: ... */
+    bool varied; /* the chain that was followed last has chunks of several sizes */
+    bool keeps;  /* chains that end too early in mind: ... */
     hw_addr kept, kept_end;
     unsigned kept_chunks;
 };
@@ -138,8 +139,10 @@ static bool follow_chain(struct search *s, hw_addr *at, unsigned *met_ret)
         return true;
     if (!look(s, p, &h))
         return false;
+    s->varied = false;
     for (unsigned met = 0; met < enough; met++) {
         uint64_t size = chunk_size(h);
+        s->varied |= met && p - *at != size;
         *at = p;
         *met_ret = met;
         if (glibc_is_old_top(s->a, p, h, s->end))
@@ -162,7 +165,8 @@ static bool follow_chain(struct search *s, hw_addr *at, unsigned *met_ret)
 }
 
 /* A chain that ends too early. Of two that overlap the longer one is right. One behind the other tells that
- * much is damaged, and that the first is no chance; unless it is much shorter. */
+ * much is damaged, and that the first is no chance; unless it is much shorter. A long one need not be
+ * compared with what follows it; but data often are a row of equal words. */
 static void keep(struct search *s, hw_addr p, hw_addr end, unsigned chunks)
 {
     bool overlaps = p < s->kept_end;
@@ -170,7 +174,7 @@ static void keep(struct search *s, hw_addr p, hw_addr end, unsigned chunks)
         s->stop = overlaps ? s->stop : p;
         return;
     }
-    hw_addr stop = chunks >= GUESS_HALF ? end : p + HORIZON;
+    hw_addr stop = chunks >= GUESS_HALF && s->varied ? end : p + HORIZON;
     if (stop < s->stop)
         s->stop = stop;
     s->kept = p;
