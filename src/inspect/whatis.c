@@ -17,8 +17,12 @@ static bool reaches_into_next(const struct hw_block *b)
 static void look_at_block(struct hw_whatis *what, const struct hw_report *r,
                           const struct hw_block *b)
 {
-    hw_addr start = b->address - b->lead;
+    hw_addr start = b->address - b->lead, end = start + hw_mapping_bytes(b);
     uint64_t bytes = hw_mapping_bytes(b) + (reaches_into_next(b) ? r->target.word : 0);
+    if (end <= what->address && end > what->lost_start)
+        what->lost_start = end;
+    if (start > what->address && start < what->lost_end)
+        what->lost_end = start;
     bool inside = what->address >= start && what->address - start < bytes;
     if (what->address == b->address || (inside && !what->in_block)) {
         what->in_block = true;
@@ -61,16 +65,52 @@ static void look_at_modules(struct hw_whatis *what, struct hw_modules *modules)
                   hw_module_name_of(mod, what->address, &what->symbol_offset));
 }
 
-static void look_at_heaps(struct hw_whatis *what, const struct hw_report *r)
+/* The heap of this arena that the address lies in; NULL if none is. */
+static const struct hw_heap *heap_at(const struct hw_arena *arena, hw_addr address)
 {
-    if (!what->in_block || what->block.arena < 0)
-        return;
-    const struct hw_arena *arena = &r->arenas.data[what->block.arena];
     for (size_t i = 0; i < arena->heaps.count; i++) {
         const struct hw_heap *heap = &arena->heaps.data[i];
-        if (what->address >= heap->address && what->address - heap->address < heap->bytes)
-            what->heap = heap->address;
+        if (address >= heap->address && address - heap->address < heap->bytes)
+            return heap;
     }
+    return NULL;
+}
+
+/* A finding about what was lost: it names a place there. */
+static const struct hw_finding *finding_about(const struct hw_whatis *what,
+                                              const struct hw_report *r)
+{
+    for (size_t i = 0; i < r->findings.count; i++) {
+        const struct hw_finding *f = &r->findings.data[i];
+        if (f->kind != HW_FINDING_NOTE && f->arena == what->arena && f->address.known &&
+            f->address.n >= what->lost_start && f->address.n < what->lost_end)
+            return f;
+    }
+    return NULL;
+}
+
+static void look_at_lost(struct hw_whatis *what, const struct hw_report *r, int index,
+                         const struct hw_heap *heap)
+{
+    what->unaccounted = true;
+    what->arena = index;
+    what->heap = heap->address;
+    if (what->lost_start < heap->address)
+        what->lost_start = heap->address;
+    if (what->lost_end > heap->address + heap->bytes)
+        what->lost_end = heap->address + heap->bytes;
+    what->finding = finding_about(what, r);
+}
+
+static void look_at_heaps(struct hw_whatis *what, const struct hw_report *r)
+{
+    const struct hw_heap *heap = NULL;
+    if (what->in_block && what->block.arena >= 0)
+        heap = heap_at(&r->arenas.data[what->block.arena], what->address);
+    what->heap = heap ? heap->address : 0;
+    for (size_t i = 0; i < r->arenas.count && !what->in_block && !what->unaccounted; i++)
+        if ((heap = heap_at(&r->arenas.data[i], what->address)))
+            look_at_lost(what, r, (int)i, heap);
 }
 
 struct question {
@@ -95,7 +135,9 @@ int hw_whatis(struct hw_session *s, hw_addr address, const struct hw_render_opti
               struct hw_report **ret, struct hw_error *err)
 {
     struct hw_target *t = s->image.target;
-    struct question q = {.what.address = hw_untag(t->who.machine, address), .target = t};
+    struct question q = {
+        .what = {.address = hw_untag(t->who.machine, address), .lost_end = UINT64_MAX},
+        .target = t};
     struct hw_walker walker = {
         .block = on_block, .standing = on_standing, .ctx = &q, .want_bins = true};
     struct hw_report *r;

@@ -46,7 +46,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(MMAPPED_MISMATCH, "mmapped_mismatch") /* mmapped chunks found differ from mp_ */             \
     X(OTHER_MALLOC, "other_malloc")         /* another glibc malloc, whose arenas are left out */  \
     X(MOVED, "moved")                 /* an arena or tcache that changed while it was read */      \
-    X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk */
+    X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk, or a search was too long */
 
 /*
  * What must hold in a heap of glibc's malloc (--check): X(id, name, what it is, who leaves it undone for
@@ -551,6 +551,7 @@ struct hw_report {
         bool done;
         struct hw_maybe examined[HW_INVARIANTS_];
         uint64_t broken[HW_INVARIANTS_];
+        uint64_t missed[HW_INVARIANTS_]; /* places that could not be read: not examined in full */
     } check;
     HW_VEC(struct hw_finding) findings;    /* at most HW_FINDINGS_KEPT of each kind are kept ... */
     uint64_t finding_counts[HW_FINDINGS_]; /* ... but all are counted */
@@ -564,7 +565,12 @@ struct hw_whatis {
     hw_addr address;
     bool in_block;
     struct hw_block block; /* where in_block */
-    hw_addr heap;          /* the heap the block lies in; 0 for an mmapped chunk */
+    hw_addr heap;          /* the heap it lies in; 0 for an mmapped chunk */
+    /* In a heap, and in none of its blocks: between two of them, in what could not be made sense of. */
+    bool unaccounted;
+    int arena;
+    hw_addr lost_start, lost_end;
+    const struct hw_finding *finding; /* of the report, which is about that; NULL if there is none */
     bool mapped;
     hw_addr map_start, map_end;
     char permissions[5]; /* "rw-p" */

@@ -9,15 +9,18 @@
 enum hw_verdict_of_check {
     HW_CHECK_HOLDS,
     HW_CHECK_BROKEN,
+    HW_CHECK_IN_PART, /* it holds as far as it was examined, which is not all: something is missing */
     HW_CHECK_UNKNOWN, /* this libc, or this heap, has no such thing */
 };
 
 static inline enum hw_verdict_of_check hw_check_verdict(const struct hw_report *r,
                                                         enum hw_invariant i)
 {
-    return r->check.broken[i]           ? HW_CHECK_BROKEN
-           : r->check.examined[i].known ? HW_CHECK_HOLDS
-                                        : HW_CHECK_UNKNOWN;
+    if (r->check.broken[i])
+        return HW_CHECK_BROKEN;
+    if (!r->check.examined[i].known)
+        return HW_CHECK_UNKNOWN;
+    return r->check.missed[i] ? HW_CHECK_IN_PART : HW_CHECK_HOLDS;
 }
 
 /* The block of the scene that ends at the finding, or that the finding lies inside of: NULL if none. */

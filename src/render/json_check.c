@@ -9,12 +9,17 @@
 static json_t *invariant(const struct hw_report *r, enum hw_invariant i)
 {
     static const char *const names[] = {
-        [HW_CHECK_HOLDS] = "holds", [HW_CHECK_BROKEN] = "broken", [HW_CHECK_UNKNOWN] = "unknown"};
+        [HW_CHECK_HOLDS] = "holds",
+        [HW_CHECK_BROKEN] = "broken",
+        [HW_CHECK_IN_PART] = "in_part",
+        [HW_CHECK_UNKNOWN] = "unknown",
+    };
     const struct hw_invariant_info *info = hw_invariant_info(i);
-    return json_pack("{ss ss ss so so so}", "invariant", info->name, "text", info->text, "verdict",
-                     names[hw_check_verdict(r, i)], "examined", hw_json_maybe(r->check.examined[i]),
-                     "broken", hw_json_integer(r->check.broken[i]), "half_done",
-                     *info->half_done ? json_string(info->half_done) : json_null());
+    return json_pack(
+        "{ss ss ss so so so so}", "invariant", info->name, "text", info->text, "verdict",
+        names[hw_check_verdict(r, i)], "examined", hw_json_maybe(r->check.examined[i]), "broken",
+        hw_json_integer(r->check.broken[i]), "missed", hw_json_integer(r->check.missed[i]),
+        "half_done", *info->half_done ? json_string(info->half_done) : json_null());
 }
 
 json_t *hw_json_check(const struct hw_report *r)

@@ -16,7 +16,11 @@
 static void say_invariant(struct hw_text *t, enum hw_invariant i)
 {
     static const char *const words[] = {
-        [HW_CHECK_HOLDS] = "ok", [HW_CHECK_BROKEN] = "BROKEN", [HW_CHECK_UNKNOWN] = "-"};
+        [HW_CHECK_HOLDS] = "ok",
+        [HW_CHECK_BROKEN] = "BROKEN",
+        [HW_CHECK_IN_PART] = "in part",
+        [HW_CHECK_UNKNOWN] = "-",
+    };
     const struct hw_invariant_info *info = hw_invariant_info(i);
     enum hw_verdict_of_check verdict = hw_check_verdict(t->r, i);
     uint64_t broken = t->r->check.broken[i];
@@ -30,6 +34,8 @@ static void say_invariant(struct hw_text *t, enum hw_invariant i)
         hw_flow_words(&f, "(%s place%s%s%s)", hw_text_count(t, number, hw_text_signed(broken)),
                       broken == 1 ? "" : "s", *info->half_done ? "; also so for a moment " : "",
                       info->half_done);
+    if (verdict == HW_CHECK_IN_PART)
+        hw_flow_words(&f, "(the rest is missing, or cannot be read)");
     hw_flow_end(&f);
 }
 

@@ -39,6 +39,16 @@ static const char *describe_state(const struct hw_block *b, char *buf, size_t si
     return buf;
 }
 
+static void print_arena(const struct hw_whatis *w, const struct hw_report *r, int index, FILE *out)
+{
+    const struct hw_arena *arena = &r->arenas.data[index];
+    if (arena->kind == HW_ARENA_MAIN)
+        fprintf(out, "  arena    main, at %#" PRIx64, arena->address);
+    else
+        fprintf(out, "  arena    %d, at %#" PRIx64, index, arena->address);
+    fprintf(out, ", heap %#" PRIx64 "%s\n", w->heap, arena->locked ? ", locked" : "");
+}
+
 static void print_block(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
 {
     const struct hw_block *b = &w->block;
@@ -54,14 +64,19 @@ static void print_block(const struct hw_whatis *w, const struct hw_report *r, bo
             fprintf(out, "  pointer  %#" PRIx64 " (the address is in the header before it)\n",
                     pointer);
     }
-    if (b->arena < 0)
-        return;
-    const struct hw_arena *arena = &r->arenas.data[b->arena];
-    if (arena->kind == HW_ARENA_MAIN)
-        fprintf(out, "  arena    main, at %#" PRIx64, arena->address);
-    else
-        fprintf(out, "  arena    %d, at %#" PRIx64, b->arena, arena->address);
-    fprintf(out, ", heap %#" PRIx64 "%s\n", w->heap, arena->locked ? ", locked" : "");
+    if (b->arena >= 0)
+        print_arena(w, r, b->arena, out);
+}
+
+static void print_lost(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
+{
+    char size[HW_SIZE_TEXT];
+    fprintf(out, "  range    %#" PRIx64 ", %s, unaccounted\n", w->lost_start,
+            hw_format_size(size, w->lost_end - w->lost_start, exact));
+    if (w->finding)
+        fprintf(out, "  damage   %s at %#" PRIx64 "\n", hw_finding_name(w->finding->kind),
+                w->finding->address.n);
+    print_arena(w, r, w->arena, out);
 }
 
 static void print_text(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
@@ -69,6 +84,8 @@ static void print_text(const struct hw_whatis *w, const struct hw_report *r, boo
     fprintf(out, "%#" PRIx64 " is ", w->address);
     if (w->in_block)
         fputs("in the heap\n", out);
+    else if (w->unaccounted)
+        fputs("in the heap, in what could not be made sense of\n", out);
     else if (w->stack_tid)
         fprintf(out, "in the stack of thread %d\n", w->stack_tid);
     else if (w->symbol[0] && w->in_module) {
@@ -82,6 +99,8 @@ static void print_text(const struct hw_whatis *w, const struct hw_report *r, boo
         fputs("not mapped\n", out);
     if (w->in_block)
         print_block(w, r, exact, out);
+    else if (w->unaccounted)
+        print_lost(w, r, exact, out);
     if (w->mapped)
         fprintf(out, "  mapping  %#" PRIx64 "-%#" PRIx64 " %s ", w->map_start, w->map_end,
                 w->permissions);
@@ -97,6 +116,8 @@ static const char *kind_of(const struct hw_whatis *w)
 {
     if (w->in_block)
         return "chunk";
+    if (w->unaccounted)
+        return "unaccounted";
     if (w->stack_tid)
         return "stack";
     if (w->in_module)
@@ -118,6 +139,19 @@ static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r)
                      b->tid ? json_integer(b->tid) : json_null());
 }
 
+static json_t *json_lost(const struct hw_whatis *w)
+{
+    json_t *finding = json_null();
+    if (!w->unaccounted)
+        return finding;
+    if (w->finding)
+        finding = json_pack("{ss so}", "kind", hw_finding_name(w->finding->kind), "address",
+                            hw_json_address(w->finding->address.n));
+    return json_pack("{so sI si so so}", "address", hw_json_address(w->lost_start), "bytes",
+                     (json_int_t)(w->lost_end - w->lost_start), "arena", w->arena, "heap",
+                     hw_json_address(w->heap), "finding", finding);
+}
+
 static int print_json(const struct hw_whatis *w, const struct hw_report *r, FILE *out,
                       struct hw_error *err)
 {
@@ -127,10 +161,10 @@ static int print_json(const struct hw_whatis *w, const struct hw_report *r, FILE
                               w->path[0] ? hw_json_text(w->path) : NULL)
                   : json_null();
     json_t *root =
-        json_pack("{so ss so so so so so}", "address", hw_json_address(w->address), "kind",
-                  kind_of(w), "chunk", json_block(w, r), "mapping", mapping, "stack_tid",
-                  w->stack_tid ? json_integer(w->stack_tid) : json_null(), "symbol",
-                  w->symbol[0] ? hw_json_text(w->symbol) : json_null(), "symbol_offset",
+        json_pack("{so ss so so so so so so}", "address", hw_json_address(w->address), "kind",
+                  kind_of(w), "chunk", json_block(w, r), "unaccounted", json_lost(w), "mapping",
+                  mapping, "stack_tid", w->stack_tid ? json_integer(w->stack_tid) : json_null(),
+                  "symbol", w->symbol[0] ? hw_json_text(w->symbol) : json_null(), "symbol_offset",
                   w->symbol[0] ? json_integer((json_int_t)w->symbol_offset) : json_null());
     if (!root)
         return hw_fail(err, HW_ERR_NOMEM, "no memory for JSON");

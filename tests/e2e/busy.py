@@ -5,7 +5,7 @@ import sys
 from cases import Case
 from modes import running
 from process import Victim, thread_states, untraced, wait_for, workplace
-from programs import Program
+from programs import Program, compiled
 from report_checks import check_adds_up, check_schema
 
 BUSY = Case("busy", "busy", (4,))
@@ -46,6 +46,22 @@ def torn_moments(t, tool):
         ok = wait_for(lambda: untraced(victim.pid))
         t.check(ok, f"still traced: {thread_states(victim.pid)}")
         t.note(f"{ROUNDS} rounds, {complete} complete")
+
+
+def one_thread(t, tool):
+    """It takes no lock. What is wrong is half done: a note says so, and nobody is told of damage only."""
+    with workplace() as place, Program(place, [compiled(place, "churn")]) as victim:
+        noted = 0
+        for i in range(ROUNDS):
+            ran = tool.run("-J", "--check", "-p", victim.pid, timeout=60)
+            if not t.check(ran.status in (0, 1), str(ran)):
+                break
+            report = ran.json()
+            notes = [f for f in report["findings"] if f["kind"] == "note"
+                     and f"thread {victim.pid} stood in malloc" in f["text"]]
+            t.equal(f"round {i}: notes, where it is partial", len(notes), 1 - report["complete"])
+            noted += len(notes)
+        t.note(f"{ROUNDS} rounds, {ROUNDS - noted} complete")
 
 
 def several_at_once(t, tool):
@@ -89,6 +105,7 @@ def unasked(t, tool):
 
 def run(suite, tool, _args):
     suite.run("busy/torn-moments", torn_moments, tool)
+    suite.run("busy/one-thread", one_thread, tool)
     suite.run("busy/several-at-once", several_at_once, tool)
     suite.run("busy/ordinary-program", ordinary_program, tool)
     suite.run("busy/unasked", unasked, tool)

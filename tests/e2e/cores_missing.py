@@ -2,6 +2,7 @@
 not missing is exact."""
 
 import os
+import random
 import resource
 import shutil
 
@@ -13,7 +14,7 @@ from damage import check_adds_up
 from elfcore import PT_LOAD, headers
 from modes import check_core, check_same_text, gcore, good, kernel_core, running
 from process import thread_states, workplace
-from report_checks import check_mallinfo2, check_threads
+from report_checks import check_mallinfo2, check_schema, check_threads
 from suite import Skip
 
 PAGE = 4096
@@ -58,6 +59,28 @@ def check_missing(t, report, want):
     t.equal("missing", got, want)
 
 
+MISSING_KINDS = {"missing", "unreadable", "truncated_core", "thread_cache"}
+
+
+def check_not_broken(t, tool, core, in_part=()):
+    """What is missing must never look like what was smashed. Returns the report of --check."""
+    ran = tool.run("--check", "-J", core)
+    if not t.check(ran.status in (0, 1), str(ran)):
+        return None
+    report = ran.json()
+    check_schema(t, report)
+    verdicts = {c["invariant"]: c["verdict"] for c in report["check"]}
+    t.equal("broken", [i for i, verdict in verdicts.items() if verdict == "broken"], [])
+    t.equal("alarms", [f["text"] for f in report["findings"] if f["invariant"]], [])
+    t.equal("kinds", {f["kind"] for f in problems(report)} - MISSING_KINDS, set())
+    for i in in_part:
+        t.equal(i, verdicts[i], "in_part")
+    t.equal("complete", report["complete"], ran.status == 0)
+    t.check(ran.status == 1 or "in_part" not in verdicts.values(), f"complete, but {verdicts}")
+    check_adds_up(t, "checked", report)
+    return report
+
+
 def missing(t, tool, what, where, dump):
     """Parts inside of chunks are missing. All headers are there, so all else is exact."""
     case = Case("missing", "missing", (what, where), foreign=3 if where == "thread" else 1)
@@ -85,7 +108,40 @@ def missing(t, tool, what, where, dump):
         ran = tool.run("--chunks", "-f", "csv", core)
         t.equal(str(ran), ran.status, 1 if want else 0)
         chunk_checks.check_chunks(t, ran.out, report, victim, case.foreign)
+        checked = check_not_broken(t, tool, core)
+        if checked:  # all headers and links are there
+            t.equal("in part", [c["invariant"] for c in checked["check"]
+                                if c["verdict"] == "in_part"], [])
         t.note(f"{len(want)} findings" if want else "all is saved")
+
+
+CHUNKS = ("chunks", "free_chunks", "bin_sets")
+
+
+def missing_arenas(t, tool, dump, *flags):
+    """Parts of several arenas are missing: of some the arena itself, of one a heap_info."""
+    with workplace() as place:
+        build = compiled(place, "missing", *flags) if flags else tool.build
+        with running(build, Case("missing", "missing", ("dontdump", "arenas"))) as victim:
+            live = tool.run("--check", "-J", "-p", victim.pid)
+            t.equal(f"in the process: {live}", live.status, 0)
+            core = dump(victim)
+            report = check_not_broken(t, tool, core, (*CHUNKS, "bins", "arena_ring", "thread_heaps"))
+            if not report:
+                return
+            lost = [f for f in problems(report) if f["kind"] == "missing"]
+            parts = {int(a, 16) for a, _ in victim.expectations("missing")}
+            arenas = {a["address"]: a for a in report["arenas"]}
+            gone = {int(a["address"], 16) for a in live.json()["arenas"]
+                    if a["address"] not in arenas}
+            t.equal("arenas that are missing", {a // PAGE * PAGE for a in gone} - parts, set())
+            t.check(gone, "all arenas are there")
+            named = {int(f["address"], 16) for f in lost}
+            t.equal("arenas that are named", gone - named, set())
+            for a in arenas.values():
+                t.check(any(f["arena"] == a["index"] for f in lost),
+                        f"nothing is missing of arena {a['index']}")
+            t.note(f"{len(arenas)} arenas, {len(gone)} are missing")
 
 
 def missing_headers(t, tool, dump):
@@ -108,6 +164,10 @@ def missing_headers(t, tool, dump):
         lost = sum(c.bytes for c in before if c.address not in after)
         check_survivors(t, before, after, parts)
         t.equal("unaccounted", report["totals"]["unaccounted_bytes"], lost)
+        check_not_broken(t, tool, core, CHUNKS)
+        text = tool.run("--check", core)
+        t.equal(str(text), text.status, 1)
+        t.check(b"in part" in text.out and b"BROKEN" not in text.out, str(text.out[-2000:]))
 
 
 def check_unreadable(t, report, parts):
@@ -236,6 +296,7 @@ def cut_at(t, tool, build, limit):
         report, data = ran.json(), load(core)
         check_adds_up(t, "report", report)
         check_cut_arenas(t, report, live, data)
+        check_not_broken(t, tool, core)
         [cut] = [f for f in problems(report) if f["kind"] == "truncated_core"]
         end = max(h.offset + h.saved for h in headers(data, PT_LOAD))
         t.equal("bytes cut off", cut["bytes"], end - len(data))
@@ -256,6 +317,12 @@ def check_cut_arenas(t, report, live, data):
         for name, figure in FIGURES.items():
             t.equal(f"arena {a['index']}: {name}", figure(a), figure(others[a["address"]]))
     t.check(want and same, f"{len(want)} arenas cut off, {same} whole ones")
+    gone = [f for f in problems(report) if f["kind"] == "missing" and f["arena"] is None]
+    for f in gone:  # an arena of which there is nothing; it is not known where the ring goes on
+        a = others.get(f["address"])
+        if t.check(a, f"there is no arena at {f['address']}"):
+            t.equal(f"arena at {f['address']}", f["bytes"], sum(h["bytes"] for h in a["heaps"]))
+    report = {**report, "findings": [f for f in report["findings"] if f not in gone]}
     check_missing(t, report, want)
     t.note(f"{same} arenas whole, {len(want)} cut off")
 
@@ -275,7 +342,46 @@ def limited_dynamic(t, tool):
     with running(tool.build, MIXED) as victim:
         core = limited_core(victim, 1 << 20)
         size = os.path.getsize(core)
-        check_refused(t, tool.run(core), words=["truncated", f"ends after {size} of", "ulimit -c"])
+        check_refused(t, tool.run(core), words=["truncated", f"ends after {size} of", "ulimit -c",
+                                              "in libc's data"])
+
+
+def cut_anywhere(t, tool):
+    """Wherever a core ends, be it in the middle of a chunk: what is not there is missing, no more."""
+    with workplace() as place:
+        build = compiled(place, "many-threads", "-static")
+        with running(build, THREADS) as victim:
+            core, rng = kernel_core(victim), random.Random(1)
+            [arena, *_] = tool.run("-J", core).json()["arenas"]
+            data = load(core)
+            main = int(arena["address"], 16)
+            [segment] = [h for h in headers(data, PT_LOAD) if h.address <= main < h.address + h.saved]
+            for end in sorted(ends_in(core, segment.offset + segment.saved, rng), reverse=True):
+                os.truncate(core, end)
+                report = check_not_broken(t, tool, core)
+                t.check(report and not report["complete"], f"cut at {end}: {report and 'complete'}")
+                if t.failures:
+                    t.note(f"cut at {end}")
+                    return
+
+
+CUTS = 24
+
+
+def ends_in(path, first, rng):
+    """Places in the data behind `first`; most of a core is a hole."""
+    pieces, at, size = [], first, os.path.getsize(path)
+    with open(path, "rb") as f:
+        while True:
+            try:
+                at = os.lseek(f.fileno(), at, os.SEEK_DATA)
+            except OSError:  # there is none behind
+                break
+            end = os.lseek(f.fileno(), at, os.SEEK_HOLE)
+            pieces.append((at, end))
+            at = end
+    return {min(rng.randrange(a, b), size - 1) for a, b in
+            rng.choices(pieces, [b - a for a, b in pieces], k=CUTS)}
 
 
 # ---- all of them ---------------------------------------------------------------------------------
@@ -290,7 +396,10 @@ def run(suite, tool, _args):
                 suite.run(f"cores/{what}-{where}/{name}", missing, tool, what, where, dump)
     for name, dump in (("gcore", gcore), ("core", kernel_core)):
         suite.run(f"cores/dontdump-headers/{name}", missing_headers, tool, dump)
+        suite.run(f"cores/dontdump-arenas/{name}", missing_arenas, tool, dump)
+    suite.run("cores/dontdump-arenas/static", missing_arenas, tool, kernel_core, "-static")
     suite.run("cores/unread-guards", unread_guards, tool)
     suite.run("cores/reserved-tails", reserved_tails, tool)
     suite.run("cores/limited-static", limited_static, tool)
     suite.run("cores/limited-dynamic", limited_dynamic, tool)
+    suite.run("cores/cut-anywhere", cut_anywhere, tool)

@@ -8,10 +8,10 @@ from modes import gcore, kernel_core, running
 from report_checks import PARTS, check_schema
 from suite import Skip
 
-MISTAKES = ("grow", "shrink", "terminator", "flag", "text", "zeros", "ones", "free-chunk",
-            "tcache-link", "tcache-entry", "bin-link", "bin-back", "bin-row", "twice", "twice-fast",
+MISTAKES = ("grow", "shrink", "terminator", "strings", "flag", "text", "zeros", "ones", "header",
+            "free-chunk", "tcache-link", "tcache-entry", "bin-link", "bin-back", "bin-row", "twice", "twice-fast",
             "not-malloced", "top-huge", "top-text", "top-small", "top-nowhere", "top-elsewhere",
-            "top-inside", "ring", "ring-short")
+            "top-inside", "ring", "ring-short", "heap-owner", "heap-size")
 ONLY_CHECKED = ("bin-row",)  # nothing is counted wrongly for it, so it is looked at on demand
 
 # What happens besides: a size word lost its flags, too, or a list still has what was lost.
@@ -94,6 +94,21 @@ def check_invariants(t, report):
     t.check(broken, "nothing is broken")
 
 
+def check_lost(t, tool, target, victim):
+    """The block that was hit is not understood, and --whatis says that it is malloc's all the same."""
+    for (pointer,) in victim.expectations("hit"):
+        ran = tool.run("-J", "--whatis", pointer, *target)
+        if t.equal(str(ran), ran.status, 1):
+            answer = ran.json()
+            t.equal("kind", (answer["kind"], answer["chunk"]), ("unaccounted", None))
+            lost, at = answer["unaccounted"], victim.expectations("damage")[0][1]
+            t.equal("bytes", lost["bytes"], int(victim.expectations("lost")[0][0]))
+            t.equal("place", (lost["address"], lost["finding"]),
+                    (at, {"kind": "bad_chunk", "address": at}))
+        ran = tool.run("--whatis", pointer, *target)
+        t.check(b"could not be made sense of" in ran.out, str(ran))
+
+
 def check_target(t, tool, mistake, target, victim, foreign):
     ran = tool.run("-J", *target)
     sound = mistake in ONLY_CHECKED
@@ -108,6 +123,7 @@ def check_target(t, tool, mistake, target, victim, foreign):
     listed = tool.run("--chunks", "-f", "csv", *target)
     if t.equal(str(listed), listed.status, 0 if sound else 1):
         check_blocks(t, listed.out, report, victim, foreign)
+    check_lost(t, tool, target, victim)
     ran = tool.run("-J", "--check", *target)
     if t.equal(str(ran), ran.status, 1):
         checked = ran.json()
@@ -138,12 +154,18 @@ def live_and_core(t, tool, mistake, where):
 def sound(t, tool, case):
     """Nothing is wrong with heaps that nobody smashed."""
     with running(tool.build, case) as victim:
-        ran = tool.run("-J", "--check", "-p", victim.pid, "--max-pause", "none")
-        if t.equal(str(ran), ran.status, 0):
-            report = ran.json()
-            check_schema(t, report)
-            t.equal("broken", [r["invariant"] for r in report["check"] if r["broken"]], [])
-            t.note(" ".join(f"{r['invariant']}:{r['examined']}" for r in report["check"]))
+        check_sound(t, tool, ["-p", victim.pid, "--max-pause", "none"])
+        if case is LEADERLESS:
+            check_sound(t, tool, [kernel_core(victim)])
+
+
+def check_sound(t, tool, target):
+    ran = tool.run("-J", "--check", *target)
+    if t.equal(str(ran), ran.status, 0):
+        report = ran.json()
+        check_schema(t, report)
+        t.equal("broken", [r["invariant"] for r in report["check"] if r["broken"]], [])
+        t.note(" ".join(f"{r['invariant']}:{r['examined']}" for r in report["check"]))
 
 
 def usage(t, tool):
@@ -155,7 +177,8 @@ def usage(t, tool):
         t.equal(str(ran), ran.status, 64)
 
 
-SOUND = [Case("mixed", "mixed"), Case("bins", "bins"), Case("fastbins", "fastbins"),
+LEADERLESS = Case("leaderless", "leaderless", (), {"MALLOC_ARENA_MAX": "1"})
+SOUND = [LEADERLESS, Case("mixed", "mixed"), Case("bins", "bins"), Case("fastbins", "fastbins"),
          Case("many-threads", "many-threads"), Case("blocked-brk", "blocked-brk"),
          Case("foreign-sbrk", "foreign-sbrk", (70001, "junk")), Case("fork-child", "fork-child"),
          Case("big-arenas", "big-arenas"), Case("unused", "unused", ("asked",))]

@@ -95,6 +95,11 @@ def by_job_control(t, tool):
         t.equal("dry run", foretold(t, tool, "-p", victim.pid)["target"]["stopped_by"], None)
 
 
+def but_holders(report):
+    """Who has locked an arena the registers of threads tell, which need not be read."""
+    return [{**row, "held_by": None} for row in report["arenas"]]
+
+
 def in_the_act(t, tool):
     """Stopped inside malloc: its arenas are locked, but nothing of them moves, however they are read; and to
     try again does not help."""
@@ -108,7 +113,7 @@ def in_the_act(t, tool):
                 check_schema(t, report)
                 t.check("moved" not in report["finding_counts"], f"{report['findings']}")
                 t.check(not any(row["moved"] for row in report["arenas"]), f"{way}: moved")
-                t.equal(f"{way}: arenas", report["arenas"], reports[-1]["arenas"])
+                t.equal(f"{way}: arenas", but_holders(report), but_holders(reports[-1]))
                 for f in report["findings"]:
                     t.check("was locked" not in f["text"] or "kill -CONT" in f["text"], f["text"])
             locked += any(row["locked"] for row in reports[0]["arenas"])

@@ -175,8 +175,35 @@ def check_report(t, where, ran, limit, with_schema):
     flaws = [f for f in report["findings"] if f["kind"] != "note"]
     t.equal(f"{where}: complete", report["complete"], ran.status == 0)
     t.equal(f"{where}: nothing is found to be wrong", not flaws, ran.status == 0)
+    if report["check"] is not None:
+        check_invariants(t, where, report)
     if ran.status == 0:
         t.check(not any(left), f"{where}: complete, but {left} bytes are unaccounted for")
+
+
+def options_of(seed):
+    """Every second one is checked, some of these as text; seeds of both kinds are in every case."""
+    if seed // len(CASES) % 2 == 0:
+        return ("-J",)
+    return ("--check",) if seed // len(CASES) % 8 == 7 else ("--check", "-J")
+
+
+def check_invariants(t, where, report):
+    """What is broken is found somewhere, and nothing is broken that was not examined."""
+    broken = {c["invariant"]: c["broken"] for c in report["check"] if c["broken"]}
+    found = {f["invariant"] for f in report["findings"] if f["invariant"]}
+    t.equal(f"{where}: findings of what holds", found - broken.keys(), set())
+    if where.endswith("(truncated)"):
+        t.equal(f"{where}: what is missing looks broken", broken, {})
+    for c in report["check"]:
+        t.check(c["verdict"] != "in_part" or not report["complete"], f"{where}: complete, but {c}")
+        t.equal(f"{where}: {c}", c["verdict"] == "broken", c["broken"] > 0)
+
+
+def check_checked_text(t, where, ran):
+    t.check(b"\nCHECK\n" in ran.out, f"{where}: no CHECK in {ran.out[-500:]}")
+    if ran.status == 0:
+        t.check(b"BROKEN" not in ran.out and b"  in part" not in ran.out, f"{where}: {ran}")
 
 
 def check_one(t, tool, good, seed, seconds):
@@ -188,13 +215,16 @@ def check_one(t, tool, good, seed, seconds):
     before = len(t.failures)
     status = None
     try:
-        ran = tool.run("-J", good.copy, timeout=seconds)
+        options = options_of(seed)
+        ran = tool.run(*options, good.copy, timeout=seconds)
         status = ran.status
         if not t.check(status in (0, 1, 2), f"{where}: {ran}"):
             pass
         elif status == 2:
             t.equal(f"{where}: stdout", ran.out, b"")
             t.equal(f"{where}: lines on stderr: {ran}", len(ran.err.splitlines()), 1)
+        elif "-J" not in options:
+            check_checked_text(t, where, ran)
         else:
             check_report(t, where, ran, image_bytes(data), seed % SCHEMA_EVERY == 0)
     except subprocess.TimeoutExpired:

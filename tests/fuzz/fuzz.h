@@ -49,6 +49,7 @@ enum fuzz_extra {
     FUZZ_CHUNKS = 16, /* every chunk, in all formats */
     FUZZ_CHECK = 32,  /* all invariants, and what stands where one does not hold */
     FUZZ_EXTRAS_ = 64,
+    FUZZ_CHANGES = 64, /* said by the fuzzer: the next walk may meet another image */
 };
 
 /*

@@ -371,7 +371,7 @@ static void start(struct heap *h)
 {
     unsigned machine = (unsigned)take(h, 1) % 3, form = (unsigned)take(h, 1) % FORMS_;
     h->flags = (unsigned)take(h, 1);
-    h->extras = (unsigned)take(h, 1);
+    h->extras = (unsigned)take(h, 1) % FUZZ_EXTRAS_;
     struct builder *b = h->builder = builder_create_of((enum hw_machine_id)machine, form);
     if (h->flags & HEAP_NONCONTIGUOUS)
         builder_noncontiguous(b);
@@ -391,6 +391,7 @@ void heap_make(struct heap *h, const uint8_t *bytes, size_t len)
     while (h->at < h->end)
         run_op(h);
     builder_link(h->builder);
+    h->extras |= later_count ? FUZZ_CHANGES : 0;
     builder_runs(h->builder, h->flags & HEAP_MOVING, later_count ? after_read : NULL);
     h->target = builder_target(h->builder);
     h->target->read_alone = true; /* threads take time, and make a run differ from the next */

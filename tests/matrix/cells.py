@@ -3,6 +3,7 @@ with the libc's debug file, without, and for cores with the debug file alone, or
 some victims also with each way of finding malloc's roots alone: see finders.py."""
 
 import os
+import platform
 import time
 import traceback
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from expect import GUARDS, is_extra, variants_of
 from finders import Finder, check_alone, finders_of
 from libcs import DETACHED, HIDDEN, SYMBOLS
-from machines import CORE, GCORE, LIVE, QEMU
+from machines import AMD64, CORE, GCORE, LIVE, QEMU
 from modes import check_core, check_live, gcore, kernel_core, running
 from oracle_checks import check_oracle
 from process import thread_states
@@ -20,6 +21,7 @@ from tool import Tool
 import hide
 import qemucore
 
+HOST = tuple(map(int, platform.libc_ver()[1].split(".")[:2]))
 FROM_FILES = ("symtab", "dwarf")  # origins that need symbols or debug information
 
 OK, WRONG, PARTIAL, REFUSED, SKIPPED = "ok", "wrong", "partial", "refused", "skip"
@@ -122,8 +124,22 @@ def cells_of(libc, case):
     return cells
 
 
+def under(tool, libc):
+    """heapwalk as it runs itself with this libc, which may call the kernel as no older one does: that
+    is for the sandbox. None if it does not run with it."""
+    if libc.machine != AMD64 or libc.static or libc.chroot or libc.version < HOST:
+        return None
+    usual = [f"{place}/{libc.machine.triplet}" for place in ("/lib", "/usr/lib")]
+    return Tool(tool.build, tool.command[1:],
+                (os.path.join(libc.root, libc.machine.loader), "--library-path",
+                 ":".join([*libc.libraries(), *usual])))
+
+
 def live(t, tool, libc, variant, case, victim):
     check_sources(t, libc, variant, check_live(t, tool, case, victim))
+    if itself := under(tool, libc):
+        report = check_live(t, itself, case, victim)
+        t.equal("method.sandbox", report["method"]["sandbox"], "seccomp")
 
 
 def from_core(t, tool, libc, variant, case, victim, core, tids):

@@ -1,5 +1,5 @@
 /*
- * missing dontdump|none|guard main|thread|mmapped|regions|small: a part of malloc's memory is not in a core
+ * missing dontdump|none|guard main|thread|mmapped|regions|small|arenas: a part of malloc's memory is not in a core
  * of this program. Either the program asks for that, as numerical libraries do for large buffers and
  * as programs do for what is secret; or it is PROT_NONE and was never touched, which gdb's gcore leaves
  * out without a trace; or it has guard pages, which gcore cannot read and saves as zeros, with all that
@@ -90,6 +90,61 @@ static void small_chunks(void)
     lose((uintptr_t)p[2500], (uintptr_t)p[2600]);
 }
 
+/* Chunks of many sizes, in use, in bins, fastbins and the tcache, that lead to each other all over the
+ * arena. */
+static void mix(void **p, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        p[i] = victim_malloc(20 + i * 37 % 900);
+    for (size_t i = 0; i < count; i += 3)
+        victim_free(p[i]);
+    for (size_t i = 1; i < count; i += 7)
+        if (i % 3)
+            victim_free(p[i]);
+}
+
+#define MIXED    3000
+#define HEAP_MAX ((uintptr_t)64 << 20)
+
+enum {
+    LOSE_ARENA = 1, /* heap_info, malloc_state and tcache */
+    LOSE_LAST_HEAP, /* its heap_info */
+    LOSE_FIRST_OF_TWO,
+    LOSE_NO_MORE,
+    LOSE_ARENA_TOO,
+    ARENAS,
+};
+
+static void *in_arena(void *arg)
+{
+    uintptr_t what = (uintptr_t)arg;
+    static void *all[ARENAS][MIXED];
+    void **p = all[what];
+    mix(p, MIXED);
+    lose((uintptr_t)p[1500], (uintptr_t)p[1500] + 65536);
+    uintptr_t first = (uintptr_t)p[0] / HEAP_MAX * HEAP_MAX, last = first;
+    if (what == LOSE_LAST_HEAP || what == LOSE_FIRST_OF_TWO)
+        for (unsigned i = 0; i < 80; i++)
+            last = (uintptr_t)victim_malloc(1000000) / HEAP_MAX * HEAP_MAX;
+    if (what == LOSE_ARENA || what == LOSE_FIRST_OF_TWO || what == LOSE_ARENA_TOO)
+        lose(first, first + PAGE);
+    if (what == LOSE_LAST_HEAP)
+        lose(last, last + PAGE);
+    return victim_park();
+}
+
+/* One after the other, as each loses other parts. */
+static void in_arenas(void)
+{
+    static void *p[MIXED];
+    mix(p, MIXED);
+    lose((uintptr_t)p[1500], (uintptr_t)p[1500] + 65536);
+    for (uintptr_t i = 1; i < ARENAS; i++) {
+        victim_thread(in_arena, (void *)i);
+        victim_wait_parked((unsigned)i);
+    }
+}
+
 int main(int argc, char **argv)
 {
     victim_start(argc, argv);
@@ -107,6 +162,8 @@ int main(int argc, char **argv)
         in_regions();
     else if (victim_is(1, "small"))
         small_chunks();
+    else if (victim_is(1, "arenas"))
+        in_arenas();
     else if (!victim_is(1, "thread"))
         victim_die("where?");
     if (victim_is(1, "thread")) {

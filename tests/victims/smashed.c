@@ -27,6 +27,7 @@
 
 static struct {
     char *a, *b;    /* neighbours */
+    char *row[24];  /* more of them, behind those, for "strings" */
     void *freed[9]; /* as far as it is needed, in this order */
     size_t *fake;   /* on the stack */
     size_t **top;   /* where the arena notes its top, right before its bins */
@@ -62,6 +63,11 @@ static size_t **next_arena(size_t **top)
 
 static void nothing(void)
 {
+}
+
+static void free_a(void)
+{
+    victim_free(self.a);
 }
 
 static void free_b(void)
@@ -154,6 +160,20 @@ static void terminator(void)
     overrun_by_one('\0');
 }
 
+/* Of some strings, each as long as its buffer. */
+static void strings(void)
+{
+    size_t lost = 0;
+    for (size_t i = 3; i < 20; i += 10) {
+        char *hit = self.row[i + 1];
+        damage("bad_chunk", chunk_of(hit));
+        victim_expect("hit %p", hit);
+        lost += chunk_size(hit);
+        memset(unseen(self.row[i]), '\0', malloc_usable_size(self.row[i]) + 1);
+    }
+    victim_expect("lost %zu 0", lost);
+}
+
 /* Which changes nothing here but that b seems to say that a is free. */
 static void flag(void)
 {
@@ -180,6 +200,13 @@ static void zeros(void)
 static void ones(void)
 {
     overrun(0xff);
+}
+
+/* What b says of a, which is free, too. */
+static void header(void)
+{
+    damage_block(self.b);
+    memset(chunk_of(unseen(self.b)), 'U', VICTIM_HEADER);
 }
 
 static void free_chunk(void)
@@ -305,6 +332,25 @@ static void ring_short(void)
     *next = *next_arena(self.newest_top);
 }
 
+/* A word of the header of the newest heap of threads, which whatever lies in front of it may run into. */
+static void heap_info(size_t word)
+{
+    uintptr_t most = VICTIM_WORD == 8 ? 64 << 20 : 1 << 20;
+    char *heap = (char *)((uintptr_t)self.newest_top & ~(most - 1));
+    damage("arena_heaps", heap + word * VICTIM_WORD);
+    memset((size_t *)unseen(heap) + word, 'A', VICTIM_WORD);
+}
+
+static void heap_owner(void)
+{
+    heap_info(0);
+}
+
+static void heap_size(void)
+{
+    heap_info(2);
+}
+
 static const struct {
     const char *name;
     void (*prepare)(void);
@@ -313,10 +359,12 @@ static const struct {
     {"grow", nothing, grow},
     {"shrink", nothing, shrink},
     {"terminator", nothing, terminator},
+    {"strings", nothing, strings},
     {"flag", nothing, flag},
     {"text", nothing, text},
     {"zeros", nothing, zeros},
     {"ones", nothing, ones},
+    {"header", free_a, header},
     {"free-chunk", free_b, free_chunk},
     {"tcache-link", free_three, tcache_link},
     {"tcache-entry", free_three, tcache_entry},
@@ -334,6 +382,8 @@ static const struct {
     {"top-inside", nothing, top_inside},
     {"ring", nothing, ring},
     {"ring-short", nothing, ring_short},
+    {"heap-owner", nothing, heap_owner},
+    {"heap-size", nothing, heap_size},
 };
 
 /* ---- a heap ---------------------------------------------------------------------------------- */
@@ -374,6 +424,8 @@ static void build(void)
     self.a = neighbour();
     self.b = neighbour();
     neighbour();
+    for (size_t i = 0; victim_is(0, "strings") && i < sizeof self.row / sizeof *self.row; i++)
+        self.row[i] = neighbour();
     fill(2);
     self.top = find_top();
 }

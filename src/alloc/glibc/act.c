@@ -49,6 +49,11 @@ int glibc_open_acts(struct glibc *g, struct hw_error *err)
     int rc = glibc_find_code(g->mod, &g->acts->code, err);
     if (rc == HW_OK)
         rc = hw_unwinder_open(g->image.target, g->image.modules, &g->acts->unwinder, err);
+    if (rc == HW_OK &&
+        g->acts->code.count) { /* what it takes is read now, not while the target stands */
+        struct hw_frame f = {.pc = g->acts->code.data[0].start};
+        hw_unwind_step(g->acts->unwinder, &(struct hw_stack){0}, &f);
+    }
     return rc;
 }
 
@@ -170,4 +175,50 @@ void glibc_take_acts(struct walk *w)
     }
     if (t->moving) /* stacks are not what they were when registers were read */
         glibc_drop_acts(a);
+}
+
+/* ---- at once after the freeze ------------------------------------------------------------------ */
+
+/* So many threads, so many frames of each: a look takes some microseconds. Where there are more threads, the
+ * locks of arenas tell. */
+#define LOOK_THREADS 8
+#define LOOK_FRAMES  12
+#define LOOK_BYTES   ((size_t)1 << 10)
+
+/* Only libc's own frames are followed: nothing of other files is read while the target stands. */
+static bool is_in_malloc(struct glibc *g, const struct hw_thread *th)
+{
+    struct hw_target *t = g->image.target;
+    uint8_t bytes[LOOK_BYTES];
+    struct hw_frame f;
+    hw_unwind_begin(t->who.machine, th, &f);
+    const struct glibc_function *fn = glibc_code_at(&g->acts->code, f.pc);
+    if (fn)
+        return !fn->aborts;
+    if (hw_modules_at(g->image.modules, f.pc) != g->mod)
+        return false;
+    ssize_t len = hw_read(t, th->sp, bytes, stack_bytes(t, th->sp, sizeof bytes), NULL);
+    struct hw_stack stack = {.start = th->sp, .bytes = bytes, .len = len > 0 ? (size_t)len : 0};
+    if (!last_hit(&g->acts->code, t->who.machine->word, bytes, stack.len))
+        return false;
+    for (unsigned i = 0; i < LOOK_FRAMES; i++) {
+        fn = glibc_code_at(&g->acts->code, hw_frame_place(&f));
+        if (fn)
+            return !fn->aborts;
+        if (hw_modules_at(g->image.modules, f.pc) != g->mod ||
+            !hw_unwind_step(g->acts->unwinder, &stack, &f))
+            return false;
+    }
+    return false;
+}
+
+bool glibc_is_acting(struct glibc *g)
+{
+    const struct hw_target *t = g->image.target;
+    if (!g->acts || t->thread_count > LOOK_THREADS)
+        return false;
+    for (size_t i = 0; i < t->thread_count; i++)
+        if (t->threads[i].regs_known && is_in_malloc(g, &t->threads[i]))
+            return true;
+    return false;
 }

@@ -236,5 +236,6 @@ void glibc_tell_acts(struct glibc *g, struct hw_report *r)
     for (size_t i = 0; i < g->acts->list.count; i++)
         tell_holder(r, &g->acts->list.data[i]);
     tell_abort(&t);
+    glibc_excuse_acts(g->image.target, r);
     glibc_drop_acts(g->acts);
 }

@@ -58,8 +58,7 @@ static int add_arena(struct walk *w, struct hw_object *state, bool main, struct 
 static int read_main_arena(struct walk *w, struct hw_error *err)
 {
     struct hw_object state;
-    int rc =
-        hw_object_read(&state, w->layout, w->target, GLIBC_MALLOC_STATE, w->g->main_arena, err);
+    int rc = glibc_read_root(w, GLIBC_MALLOC_STATE, w->g->main_arena, &state, err);
     if (rc != HW_OK)
         return rc;
     rc = glibc_verify_main_arena(w, &state, err);
@@ -69,18 +68,22 @@ static int read_main_arena(struct walk *w, struct hw_error *err)
     return rc;
 }
 
-/* A thread arena lies right behind the heap_info of its first heap. */
+/* A thread arena lies right behind the heap_info of its first heap. Where that is damaged, the arena itself
+ * tells that it is one. */
 bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
                              struct hw_error *err)
 {
     struct hw_object info = {0};
     hw_addr heap = hw_align_down(address, w->heap_max);
-    bool sane = address == heap + w->layout->struct_size[GLIBC_HEAP_INFO] &&
-                glibc_heap_is_sane(w, heap, address, &info);
+    bool placed = address == heap + w->layout->struct_size[GLIBC_HEAP_INFO];
+    bool sane = placed && glibc_heap_is_sane(w, heap, address, &info);
+    unsigned bins, all;
     hw_object_deinit(&info);
-    if (sane)
-        return hw_object_read(state, w->layout, w->target, GLIBC_MALLOC_STATE, address, err) ==
-               HW_OK;
+    if (placed &&
+        hw_object_read(state, w->layout, w->target, GLIBC_MALLOC_STATE, address, err) != HW_OK)
+        return false;
+    if (sane || (placed && !glibc_moving(w) && glibc_has_bins(w, state, &bins, &all)))
+        return true;
     hw_fail(err, HW_ERR_CORRUPT, "%#" PRIx64 " is no arena: there is no heap_info before it",
             address);
     return false;
@@ -108,6 +111,8 @@ static int read_ring(struct walk *w, unsigned *last, struct hw_error *why, struc
         if (*last + 1 >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))
             hw_fail(why, HW_ERR_CORRUPT, "the ring of arenas does not return to main_arena");
         if (why->code || !glibc_read_thread_arena(w, next, &state, why)) {
+            if (!again && glibc_is_absent_arena(w, next))
+                glibc_leave_out(w, HW_INVARIANT_ARENA_RING, -1, next);
             hw_object_deinit(&state);
             return HW_OK;
         }

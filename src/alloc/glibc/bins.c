@@ -4,6 +4,10 @@
  * so that its fd and bk are that pair. Bin 1 is the unsorted one (malloc/malloc.c, "Bins").
  *
  * The linear walk finds the same chunks by their headers. Both sums are kept and compared.
+ *
+ * Bounded: what heads and links lead to may be the list of another arena, as often as there are arenas.
+ * So a chunk that does not point back has to lie in the arena, the head of no other is passed, and
+ * all lists together have no more steps than there is room for chunks.
  */
 #include "alloc/glibc/check.h"
 
@@ -16,6 +20,9 @@ void glibc_bad_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr at, con
     char link[32] = "";
     if (glibc_excuse(w, &w->arenas.data[arena], 0))
         return;
+    w->bin_flaws++;
+    if (glibc_is_blamed(w, arena, at))
+        return;
     if (to)
         snprintf(link, sizeof link, ", it is %#" PRIx64, to);
     hw_report_break(w->report, HW_INVARIANT_BINS, HW_FINDING_BAD_LIST, (int)arena, hw_known(at),
@@ -23,15 +30,51 @@ void glibc_bad_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr at, con
                     what, at, link);
 }
 
-static void count_chunk(struct hw_list *list, struct chunk_header h)
+/* Few findings of each kind are kept; those that are only counted need not be told apart. */
+bool glibc_is_blamed(const struct walk *w, unsigned arena, hw_addr at)
+{
+    const struct hw_report *r = w->report;
+    if (r->finding_counts[HW_FINDING_BAD_LIST] > HW_FINDINGS_KEPT)
+        return false;
+    for (size_t i = 0; i < r->findings.count; i++) {
+        const struct hw_finding *f = &r->findings.data[i];
+        bool is_bad = f->kind == HW_FINDING_BAD_CHUNK || f->kind == HW_FINDING_BAD_LIST;
+        if (is_bad && f->arena == (int)arena && f->address.known && f->address.n == at)
+            return true;
+    }
+    return false;
+}
+
+/* No chunk of the arena is larger. */
+static uint64_t largest(const struct walk *w, unsigned arena)
+{
+    const struct arena *a = &w->arenas.data[arena];
+    return glibc_moving(w) || a->distrusted ? w->private_bytes : a->system_bytes;
+}
+
+uint64_t glibc_listed_size(const struct walk *w, unsigned arena, struct chunk_header h)
+{
+    uint64_t size = chunk_size(h);
+    return size <= largest(w, arena) ? size : 0;
+}
+
+static void count_chunk(struct hw_list *list, struct chunk_header h, uint64_t size)
 {
     if (list->chunks == 0 || h.raw < list->from)
         list->from = h.raw;
     if (h.raw > list->to)
         list->to = h.raw;
     list->chunks++;
-    list->bytes += chunk_size(h);
+    list->bytes += size;
     list->raw_bytes += h.raw;
+}
+
+/* One for each place where a chunk can be, and as many again for what is followed from both ends. */
+static bool spend(struct walk *w, uint64_t steps)
+{
+    uint64_t limit = 2 * (w->private_bytes / w->rules.min_size) + 4096;
+    w->bin_steps += steps;
+    return w->bin_steps <= limit;
 }
 
 /* A list that is followed, forward by fd or back by bk. */
@@ -61,6 +104,23 @@ static bool read_chunk(struct walk *w, hw_addr chunk, struct binned *ret)
     return true;
 }
 
+/* Where the arena's own chunks are. The pieces of the main one are perhaps not known yet: then all that is
+ * not taken by others. */
+static bool lies_in_arena(struct walk *w, unsigned arena, hw_addr chunk)
+{
+    const struct arena *a = &w->arenas.data[arena];
+    if (glibc_moving(w))
+        return true;
+    if (a->main && a->regions.count == 0)
+        return glibc_stretch_end(w, chunk) && glibc_room_end(w, chunk) > chunk;
+    if (!spend(w, a->regions.count))
+        return false;
+    for (size_t i = 0; i < a->regions.count; i++)
+        if (chunk >= a->regions.data[i].first && chunk < a->regions.data[i].end)
+            return true;
+    return false;
+}
+
 /* That its neighbour on the other side points back shows that something is a chunk. */
 static bool is_known_behind(struct walk *w, const struct list *l, const struct binned *c)
 {
@@ -74,10 +134,11 @@ static bool is_known_behind(struct walk *w, const struct list *l, const struct b
     return read_chunk(w, behind, &next) && (l->back ? next.fd : next.bk) == c->chunk;
 }
 
-static bool size_is_possible(const struct walk *w, unsigned bin, uint64_t size)
+static bool size_is_possible(const struct walk *w, const struct list *l, uint64_t size)
 {
     return size >= w->rules.min_size && size % w->rules.alignment == 0 &&
-           (bin < 2 || chunk_bin_index(&w->rules, size) == bin);
+           size <= largest(w, l->arena) &&
+           (l->bin < 2 || chunk_bin_index(&w->rules, size) == l->bin);
 }
 
 enum judgement { GOOD, FLAWED, NOT_A_CHUNK };
@@ -87,11 +148,12 @@ enum judgement { GOOD, FLAWED, NOT_A_CHUNK };
 static enum judgement judge(struct walk *w, const struct list *l, hw_addr prev,
                             const struct binned *c)
 {
-    bool sized = size_is_possible(w, l->bin, chunk_size(c->h));
+    bool sized = size_is_possible(w, l, chunk_size(c->h));
     bool points_back = (l->back ? c->fd : c->bk) == prev;
     if (sized && points_back)
         return GOOD;
-    if (!points_back && !(sized && is_known_behind(w, l, c)))
+    if (!lies_in_arena(w, l->arena, c->chunk) ||
+        (!points_back && !(sized && is_known_behind(w, l, c))))
         return NOT_A_CHUNK;
     glibc_bad_bin(w, l->arena, l->bin, c->chunk,
                   points_back ? "a chunk of the wrong size" : "a chunk that does not point back",
@@ -112,11 +174,21 @@ static int count_binned(struct walk *w, const struct list *l, const struct binne
                         struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[l->arena];
-    count_chunk(&w->report->arenas.data[l->arena].bins[l->bin], c->h);
-    tally_add(&a->listed, c->chunk, chunk_size(c->h));
+    uint64_t size = glibc_listed_size(w, l->arena, c->h);
+    count_chunk(&w->report->arenas.data[l->arena].bins[l->bin], c->h, size);
+    tally_add(&a->listed, c->chunk, size);
     if (l->bin == 1 && w->sink->want_bins && !hw_vec_push(&a->unsorted, c->chunk))
         return hw_fail(err, HW_ERR_NOMEM, "no memory for unsorted chunks");
     return HW_OK;
+}
+
+/* What hostile lists lead to is too much to follow, which is said once. */
+static void give_up(struct walk *w, const struct list *l, hw_addr chunk)
+{
+    if (!w->bins_given_up)
+        glibc_bad_bin(w, l->arena, l->bin, chunk,
+                      "more chunks than there is room for, so no bin is followed any more,", 0);
+    w->bins_given_up = true;
 }
 
 /* Until the list is back at its head, or at `until`, or broken; then *last is the chunk with the link
@@ -132,12 +204,19 @@ static int follow(struct walk *w, const struct list *l, hw_addr chunk, hw_addr u
     *broken = false;
     while (chunk != l->head && chunk != until && rc == HW_OK) {
         struct binned c;
+        if (!spend(w, 1)) {
+            give_up(w, l, chunk);
+            return HW_OK;
+        }
         if (loop_guard_repeats(&guard, chunk)) {
             glibc_bad_bin(w, l->arena, l->bin, *last, "a link that leads in a circle", chunk);
             return HW_OK;
         }
-        if (!read_chunk(w, chunk, &c) || judge(w, l, *last, &c) == NOT_A_CHUNK) {
-            bad_link(w, l, *last, chunk);
+        bool there = read_chunk(w, chunk, &c);
+        if (!there || judge(w, l, *last, &c) == NOT_A_CHUNK) {
+            if (there ||
+                !glibc_leads_out(w, HW_INVARIANT_BINS, (int)l->arena, chunk, 6 * w->rules.word))
+                bad_link(w, l, *last, chunk);
             *broken = true;
             return HW_OK;
         }
@@ -188,4 +267,22 @@ int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err)
     if (a->unsorted.count)
         qsort(a->unsorted.data, a->unsorted.count, sizeof *a->unsorted.data, by_value);
     return rc;
+}
+
+static bool is_unsorted(const struct arena *a, hw_addr p)
+{
+    size_t low = 0, high = a->unsorted.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (a->unsorted.data[middle] < p)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < a->unsorted.count && a->unsorted.data[low] == p;
+}
+
+int16_t glibc_bin_of(const struct walk *w, const struct arena *a, hw_addr chunk, uint64_t size)
+{
+    return is_unsorted(a, chunk) ? 1 : (int16_t)chunk_bin_index(&w->rules, size);
 }

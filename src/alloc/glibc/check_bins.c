@@ -26,12 +26,13 @@ static void check_ring(struct walk *w, unsigned arena, unsigned bin, const struc
                       "a chunk that does not lead back to the next larger size", next->larger);
 }
 
-/* What the chunk behind it says. */
+/* What the chunk behind it says, unless that is damaged itself: the walk will tell of it. */
 static void check_state(struct walk *w, unsigned arena, unsigned bin, const struct binned *c)
 {
     uint64_t size = chunk_size(c->h);
     const uint8_t *bytes = hw_seeker_at(&w->seeker, c->chunk + size, w->rules.header);
-    if (bytes && (chunk_decode(&w->rules, bytes).raw & CHUNK_P))
+    struct chunk_header n = bytes ? chunk_decode(&w->rules, bytes) : (struct chunk_header){0};
+    if (n.raw & CHUNK_P && !(n.raw & CHUNK_M) && glibc_listed_size(w, arena, n))
         glibc_bad_bin(w, arena, bin, c->chunk, "a chunk that is in use, as the next one says,", 0);
 }
 

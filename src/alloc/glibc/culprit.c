@@ -97,13 +97,42 @@ unsigned glibc_links_back(struct walk *w, hw_addr p)
     return count + (bytes && hw_word(bytes, word) == p);
 }
 
+/* It was taken for one in use, as the header behind it seems to say so. */
+static void is_free(struct cursor *c, struct hw_block *b)
+{
+    struct walk *w = c->w;
+    const uint8_t *bytes = hw_seeker_at(&w->seeker, b->address + w->rules.header, w->rules.header);
+    if (!bytes)
+        return;
+    struct chunk_header links = chunk_decode(&w->rules, bytes); /* fd, bk */
+    b->state = HW_FREE;
+    if (w->sink->want_bins)
+        b->bin = glibc_bin_of(w, c->a, b->address, b->bytes);
+    tally_add(&c->a->walked, b->address, b->bytes);
+    add_edges(c->a, b->address, links.prev_size, links.raw);
+}
+
+void glibc_judge_by_bins(struct cursor *c, const struct culprit *bad)
+{
+    struct walk *w = c->w;
+    struct hw_block *before = w->batched ? &w->batch[w->batched - 1] : NULL;
+    if (glibc_moving(w))
+        return;
+    if (glibc_links_back(w, bad->address))
+        tally_add(&c->a->bad, bad->address,
+                  glibc_listed_size(w, c->index, (struct chunk_header){.raw = bad->raw}));
+    if (before && before->state == HW_USED && before->address + before->bytes == bad->address &&
+        glibc_links_back(w, before->address) == 2)
+        is_free(c, before);
+}
+
 /* Chunks seem to go on at q, whatever the header there, n, says of others. */
 static bool follows_at(struct cursor *c, hw_addr q, struct chunk_header n)
 {
     hw_addr end = c->region->end;
-    return glibc_is_chain(c->w, c->a, c->region, q, end) ||
+    return glibc_may_be_chain(c->w, c->a, c->region, q, end) ||
            (chunk_size_fits(&c->w->rules, chunk_size(n), q, end) &&
-            glibc_is_chain(c->w, c->a, c->region, q + chunk_size(n), end));
+            glibc_may_be_chain(c->w, c->a, c->region, q + chunk_size(n), end));
 }
 
 enum doubt glibc_doubt(struct cursor *c, hw_addr q, struct chunk_header n)

@@ -54,6 +54,8 @@ static int walk_list(struct walk *w, unsigned arena, unsigned bin, hw_addr chunk
         }
         if ((chunk + r->header) % r->alignment == 0)
             bytes = glibc_fast_chunk(w, arena, chunk);
+        if (!bytes && glibc_leads_out(w, HW_INVARIANT_FASTBINS, (int)arena, chunk, 3 * r->word))
+            return HW_OK;
         uint64_t size = bytes ? chunk_size(chunk_decode(r, bytes)) : 0;
         hw_addr next = bytes ? glibc_next_link(w, chunk + r->header, bytes + r->header) : 0;
         if (!bytes)

@@ -60,37 +60,6 @@ static void describe(struct walk *w)
     r->allocator.main_arena = g->main_arena;
 }
 
-/* What to do about an arena that is half changed. */
-static const char *advice(const struct hw_target *t)
-{
-    if (t->who.kind != HW_TARGET_LIVE)
-        return "";
-    if (!t->stood)
-        return "; try again";
-    return t->held_by
-               ? "; it will be as long as the process stands still: let the debugger continue "
-                 "it, then try again"
-               : "; it will be as long as the process stands still: let it go on (kill "
-                 "-CONT), then try again";
-}
-
-/* What is wrong with an arena that somebody was changing is probably only half done; not so if glibc
- * itself has found it wrong. */
-static void excuse_locked(const struct hw_target *t, struct hw_report *r)
-{
-    for (size_t i = 0; i < r->arenas.count && !r->abort.said; i++) {
-        bool flawed = false;
-        for (size_t j = 0; j < r->findings.count && !flawed; j++)
-            flawed = r->findings.data[j].arena == (int)i;
-        if (flawed && r->arenas.data[i].locked && !r->arenas.data[i].moved)
-            hw_report_add(
-                r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
-                "arena %zu was locked: a thread was just changing it, so what is wrong with "
-                "it is probably only half done%s",
-                i, advice(t));
-    }
-}
-
 static int walk_all(struct walk *w, struct hw_error *err)
 {
     int rc;
@@ -131,9 +100,10 @@ static int walk_all(struct walk *w, struct hw_error *err)
     if (rc == HW_OK && !w->stopped) {
         rc = glibc_settle_motion(w, err);
         glibc_report_unseen(w);
+        glibc_report_absent(w);
         glibc_report_rescued(w);
         glibc_end_check(w);
-        excuse_locked(w->target, w->report);
+        glibc_excuse_locked(w->target, w->report);
     }
     return rc;
 }
@@ -168,6 +138,8 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
     hw_vec_free(&w.lost);
+    hw_vec_free(&w.leads);
+    hw_vec_free(&w.unseen);
     hw_vec_free(&w.places);
     hw_vec_free(&w.order);
     hw_vec_free(&w.caches);
@@ -185,7 +157,7 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
 
 static bool busy(void *state)
 {
-    const struct glibc *g = state;
+    struct glibc *g = state;
     hw_addr arena = g->main_arena;
     bool locked = false;
     for (unsigned i = 0; i < BUSY_ARENAS && !locked; i++) {
@@ -199,7 +171,7 @@ static bool busy(void *state)
         if (arena == g->main_arena)
             break;
     }
-    return locked;
+    return locked || glibc_is_acting(g);
 }
 
 static void tell(void *state, struct hw_report *report)

@@ -21,7 +21,10 @@
  *     proof.c    the linear walk met what bins hold, and nothing else
  *     resync.c   where chunks go on behind a place where they do not fit together
  *     rescue.c   chunks of tcaches that their lists do not lead to any more
+ *     excuse.c   whose fault it is not: who was just changing an arena
  *     strays.c   arenas and heaps that no link leads to any more
+ *     mend.c     what a damaged heap_info should say
+ *     absent.c   what an incomplete core has not
  *     culprit.c  which of the chunks there is the damaged one
  *     check*.c   what is looked at only where all invariants are checked
  *     motion.c   what if the target runs while it is read?
@@ -103,6 +106,13 @@ void glibc_close_acts(struct glibc *g);
 struct walk;
 void glibc_take_acts(struct walk *w);
 void glibc_tell_acts(struct glibc *g, struct hw_report *report);
+/* While the target stands: one of its threads, if they are few, is in malloc. */
+bool glibc_is_acting(struct glibc *g);
+
+/* excuse.c: notes on arenas that somebody was changing: those that are locked; those of threads that
+ * were in malloc, without a lock, once that has been told. */
+void glibc_excuse_locked(const struct hw_target *t, struct hw_report *r);
+void glibc_excuse_acts(const struct hw_target *t, struct hw_report *r);
 
 /* words.c: glibc's last words, into the report. */
 void glibc_read_last_words(struct walk *w);
@@ -113,6 +123,7 @@ struct region {
     hw_addr first;      /* the first chunk; start..first is overhead */
     bool last_heap;     /* thread arenas: the heap that holds the top chunk */
     hw_addr last_fence; /* thread arenas, other heaps: where the last header stands; else 0 */
+    bool guessed;       /* thread arenas: its size is damaged, and it ends here at the latest */
 };
 
 /* A chunk that a tcache or a fastbin holds: 16 bytes, as there may be millions. */
@@ -151,9 +162,11 @@ struct arena {
     bool distrusted; /* its system_mem is absurd: what was found is taken instead */
     HW_VEC(struct region) regions;
     HW_VEC(hw_addr) unsorted;    /* sorted; only where the sink wants bins */
-    struct tally listed, walked; /* binned chunks: by the lists, by the linear walk */
+    struct tally listed, walked; /* binned chunks: by the lists, by the linear walk, ... */
+    struct tally bad;            /* ... and those that it found to be bad, but that are in a bin */
     uint64_t edges;              /* of the links of the chunks walked: see proof.c */
     bool edges_missing;          /* some links could not be read */
+    bool absent;                 /* the core does not have all of its chunks, or heaps */
     size_t last;                 /* thread arenas: the region that was the last heap, ... */
     size_t more;                 /* ... and how many heaps have been found since the first look */
     uint64_t lost;               /* bytes of its regions that no block has */
@@ -176,12 +189,13 @@ struct arena {
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
 enum link_kind { LINK_PLAIN, LINK_MANGLED };
 
-/* A list of a tcache that broke: so many of its chunks were not found in it. */
+/* A list of a tcache that broke, or leads to what is missing: so many of its chunks were not found in it. */
 struct lost_list {
     int32_t tid;
     size_t row; /* of the thread, in the report */
     unsigned bin;
     uint64_t missing, found;
+    bool absent; /* as the core does not have them */
     hw_addr cache;
     uint64_t key; /* of the last chunk that was; not 0 only if there was one */
 };
@@ -200,6 +214,13 @@ struct place {
     unsigned arena;
 };
 
+/* What leads to memory that the core does not have. */
+struct lead {
+    hw_addr to;
+    enum hw_invariant of; /* what could not be examined for it */
+    int arena;            /* -1: none in particular */
+};
+
 /* One walk of a frozen target, or of one that moves. */
 struct walk {
     const struct glibc *g;
@@ -216,6 +237,9 @@ struct walk {
     struct hw_seeker seeker;
     struct sweep sweep;
     uint64_t looks;     /* budget of resync.c */
+    uint64_t bin_steps; /* spent by bins.c, ... */
+    uint64_t bin_flaws; /* ... what it found, and whether it came to no end */
+    bool bins_given_up;
     uint64_t uncounts;  /* budget of links.c, ... */
     unsigned cuts;      /* ... too */
     uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
@@ -234,6 +258,9 @@ struct walk {
     HW_VEC(struct arena) arenas;   /* same order as report->arenas */
     HW_VEC(struct cached) cached;  /* sorted by address once all lists are read */
     HW_VEC(struct place) places;   /* of all arenas, sorted; once all regions are known */
+    HW_VEC(struct lead) leads;     /* some of them */
+    HW_VEC(struct span) unseen;    /* by the walk of an arena, as something there is missing */
+    bool regions_absent;           /* there may be more: not all memory of arenas was found */
     struct motion loose;           /* of what belongs to no arena */
     HW_VEC(unsigned) order;        /* the arenas that are to be walked, ... */
     size_t first;                  /* ... so many of them before mmapped chunks: see order.c */
@@ -247,6 +274,9 @@ struct walk {
 
 /* params.c */
 int glibc_read_params(struct walk *w, struct hw_error *err);
+/* hw_object_read() of mp_ or main_arena; the error names them. */
+int glibc_read_root(struct walk *w, unsigned strct, hw_addr address, struct hw_object *ret,
+                    struct hw_error *err);
 /* How many chunks with a mapping of their own there are by now, if the target moves. */
 void glibc_count_mmapped(struct walk *w);
 
@@ -268,7 +298,7 @@ int glibc_add_thread_arena(struct walk *w, struct hw_object *state, struct hw_er
 int glibc_read_heaps(struct walk *w, unsigned arena, struct hw_error *err);
 /* Add a heap, with this heap_info, to a thread arena. */
 int glibc_add_heap(struct walk *w, unsigned arena, hw_addr heap, const struct hw_object *info,
-                   struct hw_error *err);
+                   bool guessed, struct hw_error *err);
 
 /* strays.c: find arenas and heaps that nothing leads to. `why`: what is wrong with the ring behind the
  * arena `last`; NULL if it is closed. That is reported. */
@@ -282,8 +312,21 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
 void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where);
 /* Whether an arena may have so much system_mem. */
 bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
-/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read; release it. */
+/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read, if it can be; release
+ * it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
+/* A page size, or a huge one, is what heap_info says of it, if it says anything. */
+bool glibc_is_page_size(const struct walk *w, const struct hw_object *info);
+/* Most of the bins of this malloc_state point to themselves or to chunks that point back. *sane of *all. */
+bool glibc_has_bins(struct walk *w, const struct hw_object *state, unsigned *sane, unsigned *all);
+
+/* mend.c: something leads to a heap of this arena at `heap`, but *info, its heap_info, cannot be right:
+ * report which members, and make them so in *info. *guessed: the size is the most that it can be. False if
+ * no heap of this arena seems to be there. */
+bool glibc_mend_heap(struct walk *w, unsigned arena, hw_addr heap, struct hw_object *info,
+                     bool *guessed);
+/* When all heaps of the arena are known: what system_mem tells of a size that was guessed. */
+void glibc_settle_guess(struct walk *w, unsigned arena);
 
 /* caches.c: find out how links are stored (w->link), from the structs or from the heads of lists. */
 int glibc_decide_links(struct walk *w, struct hw_error *err);
@@ -294,6 +337,12 @@ int glibc_read_tcaches(struct walk *w, struct hw_error *err);
 bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
+/* The bin that a free chunk is in. Of those in the unsorted one only where the sink wants bins. */
+int16_t glibc_bin_of(const struct walk *w, const struct arena *a, hw_addr chunk, uint64_t size);
+/* With which size a chunk in a bin is summed up; 0 if it says that it is larger than its arena. */
+uint64_t glibc_listed_size(const struct walk *w, unsigned arena, struct chunk_header h);
+/* Something there was found to be bad: what else is wrong with it comes of that. */
+bool glibc_is_blamed(const struct walk *w, unsigned arena, hw_addr at);
 /* rescue.c: what is known of the keys of chunks in tcaches: that of an intact chunk; ... */
 void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache);
 /* ... and of a list that broke. NOMEM. */
@@ -344,6 +393,8 @@ void glibc_report_unseen(struct walk *w);
 int glibc_find_stretches(struct walk *w, struct hw_error *err);
 /* The end of the stretch that contains `addr`; 0 if none does. */
 hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr);
+/* What may have been left out of the core between `start` and `end`, or the stretch's (end 0), was memory. */
+void glibc_count_left_out(struct walk *w, hw_addr start, hw_addr end);
 /* Remember that a region lies there. */
 int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err);
 /* How far a region that begins at `start` can reach, without bytes of another one, or of no memory as far as
@@ -372,11 +423,38 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
 bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
                     hw_addr end);
 
+/* The same, where a few chunks in a row are enough. */
+bool glibc_may_be_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
+                        hw_addr end);
+
 /* Chunks seem to begin inside the block b, which was taken for one, and to go on behind its end and
  * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have that
  * one among them. */
 hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct region *r,
                            const struct hw_block *b, hw_addr at, hw_addr through);
+
+/* absent.c: the core should have `len` bytes at `addr`, which may be malloc's, and has not. */
+bool glibc_is_absent(const struct walk *w, hw_addr addr, uint64_t len);
+/* What leads to `to`, which is absent, was not examined in full. */
+void glibc_leave_out(struct walk *w, enum hw_invariant invariant, int arena, hw_addr to);
+/* A list leads to this chunk, of which `len` bytes were wanted: true if it is absent, which is no damage
+ * then, and noted as above. */
+bool glibc_leads_out(struct walk *w, enum hw_invariant invariant, int arena, hw_addr chunk,
+                     uint64_t len);
+/* The heap_info there, or that and the arena behind it, is not all there. */
+bool glibc_is_absent_heap(const struct walk *w, hw_addr heap);
+bool glibc_is_absent_arena(struct walk *w, hw_addr arena);
+/* The walk of an arena could not read what is at `at`, and saw nothing of [from, to). */
+void glibc_lose_sight(struct walk *w, unsigned arena, hw_addr at, hw_addr from, hw_addr to);
+/* When all were walked: that none met this chunk may be for that. Those are sorted first. */
+void glibc_sort_unseen(struct walk *w);
+bool glibc_may_be_unseen(struct walk *w, hw_addr chunk);
+/* The links of the free chunk at p, or one of its neighbours in the bin, are absent. */
+bool glibc_is_cut_off(struct walk *w, hw_addr p);
+/* Readable memory outside of arenas that the core does not have: so many bytes. */
+uint64_t glibc_absent_elsewhere(const struct walk *w);
+/* Report what was led to and lies in no arena. */
+void glibc_report_absent(struct walk *w);
 
 /* motion.c */
 static inline bool glibc_moving(const struct walk *w)

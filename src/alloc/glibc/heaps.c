@@ -23,7 +23,7 @@ static uint64_t heap_bytes(const struct walk *w, hw_addr heap, const struct hw_o
 }
 
 int glibc_add_heap(struct walk *w, unsigned index, hw_addr heap, const struct hw_object *info,
-                   struct hw_error *err)
+                   bool guessed, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[index];
     struct hw_arena *row = &w->report->arenas.data[index];
@@ -41,7 +41,8 @@ int glibc_add_heap(struct walk *w, unsigned index, hw_addr heap, const struct hw
     struct region region = {.start = heap,
                             .end = heap + size,
                             .first = chunk_first(&w->rules, header_end),
-                            .last_heap = heap == heap_of(w, a->top)};
+                            .last_heap = heap == heap_of(w, a->top),
+                            .guessed = guessed};
     if (!region.last_heap)
         region.last_fence = chunk_last_fence(&w->rules, region.end);
     struct hw_heap heap_row = {.address = heap,
@@ -109,7 +110,9 @@ static void mark_last(struct walk *w, struct arena *a)
 /* There is no heap where `from`, a member of the arena or of one of its heaps, leads to. */
 static void lost_heap(struct walk *w, struct arena *a, unsigned index, hw_addr from, hw_addr heap)
 {
-    if (a->regions.count == 0 && heap != heap_of(w, a->address))
+    if (glibc_is_absent_heap(w, heap))
+        glibc_leave_out(w, HW_INVARIANT_THREAD_HEAPS, (int)index, heap);
+    else if (a->regions.count == 0 && heap != heap_of(w, a->address))
         glibc_distrust_top(w, a, index, "in none of its heaps");
     else if (!glibc_excuse(w, a, 0))
         hw_report_break(w->report, HW_INVARIANT_THREAD_HEAPS, HW_FINDING_ARENA_HEAPS, (int)index,
@@ -126,22 +129,29 @@ int glibc_read_heaps(struct walk *w, unsigned index, struct hw_error *err)
     struct loop_guard guard = {0};
     /* If top is damaged, the heap that holds the arena itself is known anyhow. */
     hw_addr heap = heap_of(w, a->top_is_bad ? a->address : a->top), from = a->address;
+    const hw_addr first = heap_of(w, a->address);
+    bool tried = false;
     int rc = HW_OK;
 
     while (heap && rc == HW_OK) {
-        struct hw_object info;
-        bool sane = glibc_heap_is_sane(w, heap, a->address, &info);
-        bool fits = sane && heap_bytes(w, heap, &info) > 0;
-        if (fits && a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap)) {
-            rc = glibc_add_heap(w, index, heap, &info, err);
+        struct hw_object info = {0};
+        bool guessed = false;
+        tried |= heap == first;
+        bool fits = a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap) &&
+                    (glibc_heap_is_sane(w, heap, a->address, &info) ||
+                     glibc_mend_heap(w, index, heap, &info, &guessed)) &&
+                    heap_bytes(w, heap, &info) > 0;
+        if (fits) {
+            rc = glibc_add_heap(w, index, heap, &info, guessed, err);
             from = hw_field_addr(w->layout, GLIBC_F_HEAP_PREV, heap, 0);
             heap = hw_fetch(&info, GLIBC_F_HEAP_PREV, 0);
         } else {
             lost_heap(w, a, index, from, heap);
-            bool lost = a->regions.count == 0 && heap != heap_of(w, a->address);
-            heap = lost ? heap_of(w, a->address) : 0;
+            heap = 0;
         }
         hw_object_deinit(&info);
+        if (!heap && !tried) /* it is known anyhow */
+            heap = first;
     }
     reverse_heaps(a, row);
     mark_last(w, a);
@@ -159,11 +169,12 @@ uint64_t glibc_sum_of_heaps(const struct arena *a)
 void glibc_check_heaps(struct walk *w, unsigned index)
 {
     struct arena *a = &w->arenas.data[index];
+    glibc_settle_guess(w, index);
     uint64_t sum = glibc_sum_of_heaps(a);
     if (a->distrusted)
         a->system_bytes = sum;
     uint64_t off = a->system_bytes > sum ? a->system_bytes - sum : sum - a->system_bytes;
-    if (off && !glibc_excuse(w, a, 0))
+    if (off && !a->absent && !glibc_excuse(w, a, 0))
         hw_report_break(w->report, HW_INVARIANT_THREAD_HEAPS, HW_FINDING_ARENA_HEAPS, (int)index,
                         hw_known(a->address), hw_known(off),
                         "arena %u: its heaps have %" PRIu64 " bytes, its system_mem is %" PRIu64,
@@ -193,7 +204,7 @@ static int add_new_heaps(struct walk *w, unsigned index, struct hw_error *err)
     while (count-- > 0 && rc == HW_OK) {
         if (glibc_heap_is_sane(w, fresh[count], a->address, &info) &&
             heap_bytes(w, fresh[count], &info) > 0)
-            rc = glibc_add_heap(w, index, fresh[count], &info, err);
+            rc = glibc_add_heap(w, index, fresh[count], &info, false, err);
         hw_object_deinit(&info);
     }
     return rc;

@@ -3,6 +3,7 @@
  */
 #include "alloc/glibc/glibc.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* HEAP_MAX_SIZE is 2 * DEFAULT_MMAP_THRESHOLD_MAX (malloc/arena.c, all versions). */
@@ -26,14 +27,26 @@ static hw_addr break_in_maps(const struct hw_target *t)
     return 0;
 }
 
+int glibc_read_root(struct walk *w, unsigned strct, hw_addr address, struct hw_object *ret,
+                    struct hw_error *err)
+{
+    int rc = hw_object_read(ret, w->layout, w->target, strct, address, err);
+    if (rc == HW_ERR_FAULT)
+        return hw_fail(err, rc, "cannot read %s, which is in libc's data, at %#" PRIx64,
+                       strct == GLIBC_MALLOC_PAR ? "mp_" : "main_arena", address);
+    return rc;
+}
+
 int glibc_read_params(struct walk *w, struct hw_error *err)
 {
-    int rc = hw_object_read(&w->mp, w->layout, w->target, GLIBC_MALLOC_PAR, w->g->mp, err);
+    int rc = glibc_read_root(w, GLIBC_MALLOC_PAR, w->g->mp, &w->mp, err);
     if (rc != HW_OK)
         return rc;
     w->sbrk_base = hw_fetch(&w->mp, GLIBC_F_MP_SBRK_BASE, 0);
     if (!w->g->curbrk || hw_read_word(w->target, w->g->curbrk, &w->brk, NULL) != HW_OK)
         w->brk = break_in_maps(w->target);
+    if (w->sbrk_base)
+        glibc_count_left_out(w, w->sbrk_base, w->brk);
     /* glibc.malloc.hugetlb=2 makes heaps of four huge pages (malloc/arena.c, 2.35 to 2.41). */
     bool sized_so = !hw_has(w->layout, GLIBC_F_TCACHE_NUM_SLOTS);
     uint64_t hp = sized_so ? hw_fetch(&w->mp, GLIBC_F_MP_HP_PAGESIZE, 0) : 0;

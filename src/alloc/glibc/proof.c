@@ -35,6 +35,10 @@ static void mismatch(struct walk *w, unsigned index, uint64_t bytes, const char 
 {
     const struct tally *listed = &w->arenas.data[index].listed;
     const struct tally *walked = &w->arenas.data[index].walked;
+    if (w->arenas.data[index].absent) { /* either may lack what is missing */
+        w->report->check.missed[HW_INVARIANT_BIN_SETS]++;
+        return;
+    }
     hw_report_break(w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH, (int)index,
                     (struct hw_maybe){0}, hw_known(bytes),
                     "arena %u: its bins hold %" PRIu64 " chunks (%" PRIu64
@@ -42,13 +46,16 @@ static void mismatch(struct walk *w, unsigned index, uint64_t bytes, const char 
                     index, listed->chunks, listed->bytes, walked->chunks, walked->bytes, how);
 }
 
-/* Lists that were followed must have led to the same chunks. */
+/* Lists that were followed must have led to the same chunks; and to bad ones, which are findings
+ * already. */
 static bool compare(struct walk *w, unsigned index)
 {
     const struct tally *listed = &w->arenas.data[index].listed;
     const struct tally *walked = &w->arenas.data[index].walked;
-    if (listed->chunks == walked->chunks && listed->bytes == walked->bytes &&
-        listed->digest == walked->digest)
+    const struct tally *bad = &w->arenas.data[index].bad;
+    if (listed->chunks == walked->chunks + bad->chunks &&
+        listed->bytes == walked->bytes + bad->bytes &&
+        listed->digest == walked->digest + bad->digest)
         return true;
     if (glibc_excuse(w, &w->arenas.data[index], 0))
         return false;
@@ -70,9 +77,9 @@ int glibc_prove_bins(struct walk *w, unsigned index, struct hw_error *err)
         return HW_OK;
     if (glibc_excuse(w, a, 0)) /* then it need not be told why */
         return HW_OK;
-    uint64_t flaws = w->report->finding_counts[HW_FINDING_BAD_LIST];
+    uint64_t flaws = w->bin_flaws;
     int rc = glibc_read_bins(w, index, err);
-    if (rc == HW_OK && compare(w, index) && flaws == w->report->finding_counts[HW_FINDING_BAD_LIST])
+    if (rc == HW_OK && compare(w, index) && flaws == w->bin_flaws && a->bad.chunks == 0)
         mismatch(w, index, 0, ", but their links do not fit to each other");
     return rc;
 }

@@ -294,6 +294,18 @@ static void settle_gaps(struct walk *w, uint64_t *left)
     }
 }
 
+/* A piece of which a header is missing is not known for one. */
+static void miss_regions(struct walk *w, uint64_t left)
+{
+    w->regions_absent = true;
+    w->arenas.data[0].absent = true;
+    w->report->check.missed[HW_INVARIANT_MAIN_REGIONS]++;
+    hw_report_add(w->report, HW_FINDING_MISSING, 0, (struct hw_maybe){0}, hw_known(left),
+                  "main arena: no region found for %" PRIu64 " of its %" PRIu64
+                  " system bytes: memory that may be its own is missing from the core",
+                  left, w->arenas.data[0].system_bytes);
+}
+
 static int find_noncontiguous(struct walk *w, struct hw_error *err)
 {
     struct arena *a = &w->arenas.data[0];
@@ -310,7 +322,9 @@ static int find_noncontiguous(struct walk *w, struct hw_error *err)
     }
     if (left)
         settle_gaps(w, &left);
-    if (left && !glibc_excuse(w, a, left))
+    if (left && glibc_absent_elsewhere(w))
+        miss_regions(w, left);
+    else if (left && !glibc_excuse(w, a, left))
         hw_report_break(
             w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND, 0,
             (struct hw_maybe){0}, hw_known(left),
@@ -346,6 +360,8 @@ static int find_contiguous(struct walk *w, struct hw_error *err)
     }
     if (!glibc_moving(w) && !a->top_is_bad && (a->top < start || a->top >= end))
         glibc_distrust_top(w, a, 0, "where none of its memory is");
+    else if (!top_end && glibc_is_absent(w, a->top, w->rules.header))
+        w->report->check.missed[HW_INVARIANT_MAIN_END]++;
     else if (top_end != end && !glibc_moving(w) && !a->top_is_bad) /* else it is looked at again */
         hw_report_break(
             w->report, HW_INVARIANT_MAIN_END, HW_FINDING_ARENA_HEAPS, 0, hw_known(a->top),

@@ -99,9 +99,9 @@ void glibc_report_rescued(struct walk *w)
         if (l->found == 0) /* maybe there is no mark */
             continue;
         hw_report_add(w->report, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "tcache of thread %d: of %" PRIu64 " chunks behind the break of a list, "
+                      "tcache of thread %d: of %" PRIu64 " chunks behind %s of a list, "
                       "%" PRIu64 " were found by the mark that malloc leaves in them%s",
-                      l->tid, l->missing + l->found, l->found,
-                      l->missing ? "; others count as in use" : "");
+                      l->tid, l->missing + l->found, l->absent ? "a missing one" : "the break",
+                      l->found, l->missing ? "; others count as in use" : "");
     }
 }

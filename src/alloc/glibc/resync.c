@@ -11,16 +11,24 @@
  *                    a tcache or fastbin holds a chunk of it (if the target stands still)
  *     else           GUESS chunks in a row that might be ones
  *
- * Bounded: each place is tried once, by at most GUESS steps, and steps that lead far away, where
- * something has to be read for each, have a budget for the whole walk.
+ * Where one mistake has hit many chunks, none of that is between two of them. So a chain that ends too
+ * early is kept in mind, the longest one, and taken if there is no better one soon.
+ *
+ * Bounded: each place is tried once, by at most GUESS steps, and again only where a shorter chain was
+ * taken, HORIZON bytes for each. Steps that lead far away, where something has to be read for each, have
+ * a budget for the whole walk, that grows with what there is to walk.
  */
 #include "alloc/glibc/glibc.h"
 
 /* Chunks in a row that are believed. A target that runs cannot wait: it is read anew all the time. */
 #define GUESS        16
 #define GUESS_MOVING 8
+#define GUESS_LEAST  4 /* of a chain that ends at a place that is damaged, too */
+#define GUESS_HALF   8
+#define HORIZON      ((uint64_t)16 << 10)
 #define SCAN_BYTES   ((size_t)64 << 10)
 #define LOOKS        ((uint64_t)1 << 15)
+#define LOOK_FOR     ((uint64_t)1024)    /* and one more for so many bytes */
 #define SKIPS        ((uint64_t)1 << 22) /* pages without data to pass over */
 
 /* Of a chunk that may be too large, so much is searched, at the price of a look for each page. */
@@ -39,6 +47,9 @@ struct search {
     const uint8_t *bytes; /* [base, base + len) is here */
     hw_addr base;
     size_t len;
+    bool keeps; /* chains that end too early in mind: ... */
+    hw_addr kept, kept_end;
+    unsigned kept_chunks;
 };
 
 static bool look(struct search *s, hw_addr p, struct chunk_header *h)
@@ -109,20 +120,28 @@ static enum evidence weigh(struct search *s, hw_addr p, struct chunk_header h,
     }
     if (n.prev_size != size)
         return AGAINST;
-    return is_linked(s, p) ? CONCLUSIVE : AGAINST;
+    if (is_linked(s, p))
+        return CONCLUSIVE;
+    return glibc_is_cut_off(s->w, p) ? SOME : AGAINST;
 }
 
-static bool is_chain(struct search *s, hw_addr p)
+/* Whether there is evidence enough for a chain that begins at *at; else that is moved to where it ends,
+ * and *met is how many chunks there are until then. */
+static bool follow_chain(struct search *s, hw_addr *at, unsigned *met_ret)
 {
     const struct chunk_rules *r = &s->w->rules;
     unsigned enough = glibc_moving(s->w) ? GUESS_MOVING : GUESS;
     struct chunk_header h, n;
+    hw_addr p = *at;
+    *met_ret = 0;
     if (p == s->a->top)
         return true;
     if (!look(s, p, &h))
         return false;
     for (unsigned met = 0; met < enough; met++) {
         uint64_t size = chunk_size(h);
+        *at = p;
+        *met_ret = met;
         if (glibc_is_old_top(s->a, p, h, s->end))
             return true;
         if (!might_be(s, p, h) || !look(s, p + size, &n))
@@ -142,6 +161,34 @@ static bool is_chain(struct search *s, hw_addr p)
     return true;
 }
 
+/* A chain that ends too early. Of two that overlap the longer one is right. One behind the other tells that
+ * much is damaged, and that the first is no chance; unless it is much shorter. */
+static void keep(struct search *s, hw_addr p, hw_addr end, unsigned chunks)
+{
+    bool overlaps = p < s->kept_end;
+    if (chunks <= (overlaps ? s->kept_chunks : 2 * s->kept_chunks)) {
+        s->stop = overlaps ? s->stop : p;
+        return;
+    }
+    hw_addr stop = chunks >= GUESS_HALF ? end : p + HORIZON;
+    if (stop < s->stop)
+        s->stop = stop;
+    s->kept = p;
+    s->kept_end = end;
+    s->kept_chunks = chunks;
+}
+
+static bool is_chain(struct search *s, hw_addr p)
+{
+    unsigned met;
+    hw_addr end = p;
+    if (follow_chain(s, &end, &met))
+        return true;
+    if (s->keeps && met >= GUESS_LEAST)
+        keep(s, p, end, met);
+    return false;
+}
+
 static bool begin(struct search *s, struct walk *w, const struct arena *a, const struct region *r,
                   hw_addr end)
 {
@@ -152,7 +199,7 @@ static bool begin(struct search *s, struct walk *w, const struct arena *a, const
     }
     if (w->scan.buf)
         return true;
-    w->looks = LOOKS;
+    w->looks = LOOKS + w->private_bytes / LOOK_FOR;
     return hw_window_init(&w->scan, w->target, SCAN_BYTES, NULL) == HW_OK;
 }
 
@@ -221,7 +268,13 @@ hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region 
     if (from >= end || from + 1 == 0 || !begin(&s, w, a, r, end))
         return end;
     hw_addr p = chunk_first(&w->rules, from + 1);
-    return p > from ? search(&s, p) : end;
+    if (p <= from)
+        return end;
+    s.keeps = !glibc_moving(w);
+    p = search(&s, p);
+    if (p < s.stop)
+        return p;
+    return s.kept ? s.kept : end;
 }
 
 /* Chunks from p on do not end at `end` and at `at`, but go on behind both; or, if `through` is a
@@ -270,4 +323,15 @@ bool glibc_is_chain(struct walk *w, const struct arena *a, const struct region *
         return false;
     s.fence_after = 0; /* what leads to p is a chunk already */
     return fill(&s, p) && is_chain(&s, p);
+}
+
+bool glibc_may_be_chain(struct walk *w, const struct arena *a, const struct region *r, hw_addr p,
+                        hw_addr end)
+{
+    struct search s;
+    unsigned met = 0;
+    if (p >= end || !begin(&s, w, a, r, end))
+        return false;
+    s.fence_after = 0;
+    return fill(&s, p) && (follow_chain(&s, &p, &met) || (!glibc_moving(w) && met >= GUESS_LEAST));
 }

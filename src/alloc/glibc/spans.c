@@ -7,7 +7,8 @@
  * measured against the ends of a single mapping.
  *
  * A core by gdb leaves out what it did not save, and a stretch goes on behind that: malloc's memory
- * may have such a part in the middle (PROT_NONE, MADV_DONTDUMP). It is missing then, but it was there.
+ * may have such a part in the middle (PROT_NONE, MADV_DONTDUMP). It is missing then, but it was there. What is
+ * too large to be a part of a heap counts as memory only if it lies in what sbrk() gave.
  *
  * What arenas are known to occupy is not searched again.
  */
@@ -19,8 +20,17 @@ static bool is_candidate(const struct hw_map *map)
 }
 
 /* More than any program keeps out of its cores, and less than lies between the heap and what mmap()
- * gives, where addresses have 64 bits. */
-#define LEFT_OUT_MAX ((uint64_t)1 << 40)
+ * gives. */
+static uint64_t left_out_max(const struct hw_target *t)
+{
+    return t->who.machine->word == 8 ? (uint64_t)1 << 40 : (uint64_t)64 << 20;
+}
+
+/* A part of a heap of a thread arena may be left out, and that is not larger. */
+static uint64_t left_out_of_heap(const struct hw_target *t)
+{
+    return (uint64_t)(t->who.machine->word == 8 ? 64 : 1) << 20;
+}
 
 /* Whether the map, number i, goes on with the last stretch. */
 static bool goes_on(const struct hw_target *t, size_t i, const struct span *last)
@@ -29,7 +39,7 @@ static bool goes_on(const struct hw_target *t, size_t i, const struct span *last
     if (last->end == map->start)
         return true;
     return t->leaves_out && t->maps[i - 1].end == last->end &&
-           map->start - last->end < LEFT_OUT_MAX;
+           map->start - last->end < left_out_max(t);
 }
 
 int glibc_find_stretches(struct walk *w, struct hw_error *err)
@@ -41,13 +51,26 @@ int glibc_find_stretches(struct walk *w, struct hw_error *err)
         if (!is_candidate(map))
             continue;
         bool joins = last && goes_on(t, i, last);
-        w->private_bytes += map->end - (joins ? last->end : map->start);
+        uint64_t gap = joins ? map->start - last->end : 0;
+        w->private_bytes += map->end - map->start + (gap < left_out_of_heap(t) ? gap : 0);
         if (joins)
             last->end = map->end;
         else if (!hw_vec_push(&w->stretches, (struct span){map->start, map->end}))
             return hw_fail(err, HW_ERR_NOMEM, "no memory for the list of mappings");
     }
     return HW_OK;
+}
+
+void glibc_count_left_out(struct walk *w, hw_addr start, hw_addr end)
+{
+    const struct hw_target *t = w->target;
+    hw_addr limit = glibc_stretch_end(w, start);
+    end = end && end < limit ? end : limit;
+    for (size_t i = 1; i < t->map_count && t->leaves_out; i++) {
+        hw_addr from = t->maps[i - 1].end, to = t->maps[i].start;
+        if (from >= start && to <= end && to > from && to - from >= left_out_of_heap(t))
+            w->private_bytes += to - from;
+    }
 }
 
 /* Index of the first span of a sorted list that ends behind `addr`. */

@@ -2,7 +2,8 @@
  * Arenas and heaps that the ring of arenas, or the chain of an arena's heaps, does not lead to because a
  * link of it was overwritten. Heaps of thread arenas begin at multiples of their greatest size, with a
  * heap_info that names the arena; in the first one that arena follows. So there are few places to look
- * at, and no mistakes: an arena from which the ring leads to none that is known is another libc's.
+ * at, and no mistakes: an arena from which the ring leads to none that is known, or that is missing from
+ * the core, is another libc's.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -17,6 +18,8 @@
 struct budget {
     uint64_t places, lookups;
 };
+
+enum search { ARENAS, ARENAS_OF_BROKEN_RING, HEAPS };
 
 static bool is_taken(const struct walk *w, hw_addr addr)
 {
@@ -40,42 +43,79 @@ static bool leads_home(struct walk *w, hw_addr arena, struct budget *left)
         if (glibc_arena_index(w, arena) >= 0)
             return true;
         bool is_one = glibc_read_thread_arena(w, arena, &state, NULL);
+        bool is_cut = !is_one && glibc_is_absent_arena(w, arena);
         arena = is_one ? hw_fetch(&state, GLIBC_F_NEXT, 0) : 0;
         hw_object_deinit(&state);
         if (!is_one)
-            return false;
+            return is_cut;
     }
     return false;
 }
 
-/* A heap that nobody knows may begin here: of an arena that nobody knows, or of one that is known. */
-static int try_place(struct walk *w, hw_addr heap, bool arenas, struct budget *left,
+/* It has more than what is known of it. */
+static bool is_short(const struct arena *a)
+{
+    return !a->distrusted && a->system_bytes > glibc_sum_of_heaps(a);
+}
+
+static int add_stray(struct walk *w, struct hw_object *state, struct hw_error *err)
+{
+    hw_addr next = hw_fetch(state, GLIBC_F_NEXT, 0);
+    if (glibc_is_absent_arena(w, next))
+        glibc_leave_out(w, HW_INVARIANT_ARENA_RING, -1, next);
+    return glibc_add_thread_arena(w, state, err);
+}
+
+/* An arena that nobody knows may begin in the heap that may begin here. `broken`: so may the heap_info be. */
+static int try_arena(struct walk *w, hw_addr heap, bool broken, struct budget *left,
                      struct hw_error *err)
 {
     hw_addr own = heap + w->layout->struct_size[GLIBC_HEAP_INFO], of;
     hw_addr member = hw_field_addr(w->layout, GLIBC_F_HEAP_ARENA, heap, 0);
-    struct hw_object info = {0}, state = {0};
-    uint64_t one = 1;
+    struct hw_object state = {0};
     int rc = HW_OK;
-    if (hw_next_data(w->target, heap, heap + w->target->who.page_size, &one) != heap)
-        return HW_OK; /* a page that nobody touched is not read */
-    if (hw_read_word(w->target, member, &of, NULL) != HW_OK || (of == own) != arenas)
-        return HW_OK;
-    bool sane = glibc_heap_is_sane(w, heap, of, &info);
-    bool look = sane && !arenas && left->lookups && left->lookups--;
-    int index = look ? glibc_arena_index(w, of) : -1;
-    if (sane && arenas && leads_home(w, of, left) && w->arenas.count < MAX_ARENAS &&
-        glibc_read_thread_arena(w, of, &state, NULL))
-        rc = glibc_add_thread_arena(w, &state, err);
-    else if (index > 0)
-        rc = glibc_add_heap(w, (unsigned)index, heap, &info, err);
+    if (hw_read_word(w->target, member, &of, NULL) == HW_OK && (of == own || broken) &&
+        w->arenas.count < MAX_ARENAS && leads_home(w, own, left) &&
+        glibc_read_thread_arena(w, own, &state, NULL))
+        rc = add_stray(w, &state, err);
     hw_object_deinit(&state);
+    return rc;
+}
+
+/* A heap of a known arena, that none of the others leads to, may begin here. */
+static int try_heap(struct walk *w, hw_addr heap, struct budget *left, struct hw_error *err)
+{
+    hw_addr own = heap + w->layout->struct_size[GLIBC_HEAP_INFO], of;
+    hw_addr member = hw_field_addr(w->layout, GLIBC_F_HEAP_ARENA, heap, 0);
+    struct hw_object info = {0};
+    bool guessed = false;
+    int rc = HW_OK;
+    if (hw_read_word(w->target, member, &of, NULL) != HW_OK || of == own || !left->lookups ||
+        of - hw_align_down(of, w->heap_max) != own - heap)
+        return HW_OK;
+    left->lookups--;
+    int index = glibc_arena_index(w, of);
+    if (index > 0 && (glibc_heap_is_sane(w, heap, of, &info) ||
+                      (is_short(&w->arenas.data[index]) &&
+                       glibc_mend_heap(w, (unsigned)index, heap, &info, &guessed))))
+        rc = glibc_add_heap(w, (unsigned)index, heap, &info, guessed, err);
     hw_object_deinit(&info);
     return rc;
 }
 
+static int try_place(struct walk *w, hw_addr heap, enum search what, struct budget *left,
+                     struct hw_error *err)
+{
+    uint64_t one = 1;
+    if (hw_next_data(w->target, heap, heap + w->target->who.page_size, &one) != heap)
+        return HW_OK; /* a page that nobody touched is not read */
+    if (what == HEAPS)
+        return try_heap(w, heap, left, err);
+    return try_arena(w, heap, what == ARENAS_OF_BROKEN_RING, left, err);
+}
+
 /* Heaps begin where their size says that they may. */
-static int look_for(struct walk *w, bool arenas, struct hw_error *err)
+static int look_for(struct walk *w, enum search what, struct hw_error *err)
 {
     struct budget left = {PLACES, LOOKUPS};
     int rc = HW_OK;
@@ -88,7 +128,7 @@ static int look_for(struct walk *w, bool arenas, struct hw_error *err)
         while (heap >= map->start && heap < map->end && rc == HW_OK && left.places) {
             if (!is_taken(w, heap)) {
                 left.places--;
-                rc = try_place(w, heap, arenas, &left, err);
+                rc = try_place(w, heap, what, &left, err);
             }
             heap += w->heap_max;
         }
@@ -109,7 +149,7 @@ static unsigned short_cut(const struct walk *w, size_t first)
 
 static void report_ring(struct walk *w, unsigned last, size_t found, const char *why)
 {
-    if (glibc_excuse(w, NULL, 0))
+    if (glibc_excuse(w, NULL, 0) || w->report->check.missed[HW_INVARIANT_ARENA_RING])
         return;
     hw_addr from = w->arenas.data[last].address;
     hw_report_break(w->report, HW_INVARIANT_ARENA_RING, HW_FINDING_ARENA_RING, -1,
@@ -122,11 +162,11 @@ int glibc_find_strays(struct walk *w, unsigned last, const char *why, struct hw_
     size_t count = w->arenas.count;
     int rc = HW_OK;
     if (!glibc_moving(w)) /* else they come and go */
-        rc = look_for(w, true, err);
+        rc = look_for(w, why ? ARENAS_OF_BROKEN_RING : ARENAS, err);
     size_t found = w->arenas.count - count;
     if (why)
         report_ring(w, last, found, why);
     else if (found)
         report_ring(w, short_cut(w, count), found, "the ring of arenas leads past some");
-    return rc == HW_OK && !glibc_moving(w) ? look_for(w, false, err) : rc;
+    return rc == HW_OK && !glibc_moving(w) ? look_for(w, HEAPS, err) : rc;
 }

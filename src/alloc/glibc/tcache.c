@@ -39,6 +39,7 @@ struct list {
     uint64_t entry_bytes;   /* in_act, one more: of the chunk there */
     struct loop_guard guard;
     struct flaw flaw;
+    bool left_out; /* its end is missing */
 };
 
 /* What is read at a time. */
@@ -137,6 +138,15 @@ static int take(struct walk *w, struct list *l, uint64_t size, struct hw_error *
     return HW_OK;
 }
 
+/* The entry is missing, so nobody knows how the list goes on. */
+static bool is_missing(struct walk *w, struct list *l)
+{
+    l->left_out = glibc_leads_out(w, HW_INVARIANT_TCACHES, -1, l->chain.at, 2 * w->rules.header);
+    if (l->left_out)
+        l->chain.at = 0;
+    return l->left_out;
+}
+
 /* The chunk of an entry. */
 static int step(struct walk *w, struct chain *chain, const uint8_t *bytes, struct hw_error *err)
 {
@@ -147,6 +157,8 @@ static int step(struct walk *w, struct chain *chain, const uint8_t *bytes, struc
     uint64_t key = bytes ? hw_word(bytes + r->header + r->word, r->word) : 0;
     bool fits = bytes && glibc_tcache_takes(r, size, l->bin);
     int rc = HW_OK;
+    if (!bytes && is_missing(w, l))
+        return HW_OK;
     if (fits && l->from_chunk)
         glibc_vote_key(w, l->key, l->cache->tcache);
     if (is_through(l) && fits && next == 0) {
@@ -282,6 +294,7 @@ static int note_lost(struct walk *w, const struct list *l, struct hw_error *err)
                              .row = w->report->threads.count, /* once it is there */
                              .bin = l->bin,
                              .missing = l->wanted > l->chunks ? l->wanted - l->chunks : 0,
+                             .absent = l->left_out,
                              .cache = l->cache->tcache,
                              .key = l->key};
     return glibc_note_lost(w, &lost, err);
@@ -307,16 +320,19 @@ static int settle_list(struct walk *w, const struct reading *r, struct list *l, 
     *in_act |= l->in_act;
     uint64_t size = w->rules.min_size + (uint64_t)l->bin * w->rules.alignment; /* or more */
     complain(w, l->cache->thread->tid, l->flaw, l->flaw.what ? l->wanted * size : 0);
-    bool broken = l->flaw.what && !glibc_moving(w) && rc == HW_OK;
+    bool broken = (l->flaw.what || l->left_out) && !glibc_moving(w) && rc == HW_OK;
     return broken ? note_lost(w, l, err) : rc;
 }
 
 static void tell_unreadable(struct walk *w, const struct cache *c)
 {
-    if (!glibc_excuse(w, NULL, 0))
-        hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, hw_known(c->tcache),
-                      (struct hw_maybe){0}, "tcache of thread %d at %#" PRIx64 " cannot be read",
-                      c->thread->tid, c->tcache);
+    if (glibc_excuse(w, NULL, 0))
+        return;
+    bool absent = glibc_is_absent(w, c->tcache, c->object.len);
+    w->report->check.missed[HW_INVARIANT_TCACHES]++;
+    hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, hw_known(c->tcache), (struct hw_maybe){0},
+                  "tcache of thread %d at %#" PRIx64 " %s", c->thread->tid, c->tcache,
+                  absent ? "is missing from the core" : "cannot be read");
 }
 
 static int settle_cache(struct walk *w, struct reading *r, struct cache *c, struct list *lists,
@@ -346,6 +362,7 @@ static int settle_thread(struct walk *w, struct reading *r, size_t i, struct hw_
         row.arena = glibc_arena_index(w, c->arena);
         row.tcache_bytes = row.tcache_chunks = hw_known(0);
     } else {
+        w->report->check.missed[HW_INVARIANT_TCACHES]++;
         hw_report_add(w->report, HW_FINDING_THREAD_CACHE, -1, (struct hw_maybe){0},
                       (struct hw_maybe){0},
                       "thread %d: its thread-local storage cannot be read; what its tcache holds "

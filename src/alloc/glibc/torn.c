@@ -10,19 +10,22 @@
  * on at the next place where chunks are (resync.c). What lies between is lost, and counted so.
  *
  * Bounded: p never goes back, it is tried TRIES times, and the arena is read again REFRESHES times at
- * most in a region. Each new start costs some 100 KiB of reading, so there are not more of them than
- * one for each 64 KiB and some more; after that only top is left to go on at.
+ * most in a region. Each new start costs some 10 KiB to search, and if all is read anew some 100 KiB of
+ * reading, so there are not more of them than one for each 4 or 64 KiB and some more; after that only
+ * top is left to go on at.
  */
 #include "alloc/glibc/walk.h"
 
-#define TRIES     3
-#define REFRESHES 64
-#define STARTS    1024
-#define PER_START ((uint64_t)64 << 10)
+#define TRIES            3
+#define REFRESHES        64
+#define STARTS           1024
+#define PER_START        ((uint64_t)4 << 10)
+#define PER_START_MOVING ((uint64_t)64 << 10)
 
 bool glibc_may_start(const struct cursor *c)
 {
-    return c->starts < STARTS + (c->p - c->region->start) / PER_START;
+    uint64_t per_start = glibc_moving(c->w) ? PER_START_MOVING : PER_START;
+    return c->starts < STARTS + (c->p - c->region->start) / per_start;
 }
 
 static void renew(struct cursor *c)
@@ -60,12 +63,14 @@ bool glibc_try_again(struct cursor *c)
 uint64_t glibc_skip(struct cursor *c, hw_addr known)
 {
     hw_addr from = c->p, end = c->region->end, top = c->a->top;
+    bool may = glibc_may_start(c);
     if (known >= end)
         c->p = end;
-    else if (glibc_may_start(c))
+    else if (may)
         c->p = glibc_resync(c->w, c->a, c->region, known, end);
     else
         c->p = top > known && top < end ? top : end;
+    c->gave_up = known < end && (!may || (c->p >= end && c->w->scan.buf && c->w->looks == 0));
     c->starts++;
     bool moving = glibc_moving(c->w);
     if (c->p < end && !(moving ? read_anew(c) : header_at(c->w, c->p, end, &c->h)))

@@ -4,7 +4,7 @@
  * and not in absurd totals.
  *
  * What proves an arena is what chance or damage cannot imitate: for main_arena its 127 bins, for a
- * thread arena the heap_info in front of it. A single member that is wrong is a finding.
+ * thread arena these, or the heap_info in front of it. A single member that is wrong is a finding.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -30,15 +30,26 @@ static bool bin_is_sane(struct walk *w, const struct hw_object *state, unsigned 
             hw_read_word(w->target, fd + 3 * word, &back, NULL) == HW_OK && back == head);
 }
 
+bool glibc_has_bins(struct walk *w, const struct hw_object *state, unsigned *sane, unsigned *all)
+{
+    *all = w->layout->field[GLIBC_F_BINS].count / 2;
+    unsigned absent = 0; /* those tell nothing */
+    *sane = 0;
+    for (unsigned bin = 1; bin <= *all; bin++) {
+        *sane += bin_is_sane(w, state, bin);
+        absent +=
+            glibc_is_absent(w, hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1)), 2 * w->rules.header);
+    }
+    return 2 * *sane > *all - absent;
+}
+
 int glibc_verify_main_arena(struct walk *w, const struct hw_object *state, struct hw_error *err)
 {
-    unsigned lists = w->layout->field[GLIBC_F_BINS].count / 2, sane = 0, zero = 0;
-    for (unsigned bin = 1; bin <= lists; bin++) {
-        zero += hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1)) == 0;
-        sane += bin_is_sane(w, state, bin);
-    }
-    if (2 * sane > lists)
+    unsigned lists, sane, zero = 0;
+    if (glibc_has_bins(w, state, &sane, &lists))
         return HW_OK;
+    for (unsigned bin = 1; bin <= lists; bin++)
+        zero += hw_fetch(state, GLIBC_F_BINS, 2 * (bin - 1)) == 0;
     if (zero == lists && hw_fetch(state, GLIBC_F_TOP, 0) == 0)
         return HW_OK; /* never used (until 2.41 it is initialised by the first malloc) */
     return hw_fail(err, HW_ERR_CORRUPT,
@@ -77,7 +88,7 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index)
         flaw(w, index, a, "more system_mem than its maximum", a->system_bytes);
     }
     char byte;
-    if (a->top && !is_readable(w->target, a->top) &&
+    if (a->top && !is_readable(w->target, a->top) && !glibc_is_absent(w, a->top, w->rules.header) &&
         !(glibc_moving(w) && hw_read(w->target, a->top, &byte, 1, NULL) == 1)) {
         glibc_distrust_top(w, a, index, "where there is no memory");
     }
@@ -94,6 +105,13 @@ void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const c
     a->top = 0;
 }
 
+bool glibc_is_page_size(const struct walk *w, const struct hw_object *info)
+{
+    uint64_t page = hw_fetch(info, GLIBC_F_HEAP_PAGESIZE, 0);
+    return !hw_has(w->layout, GLIBC_F_HEAP_PAGESIZE) ||
+           (page >= w->target->who.page_size && page <= w->heap_max && (page & (page - 1)) == 0);
+}
+
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info)
 {
     *info = (struct hw_object){0};
@@ -105,5 +123,5 @@ bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_o
     return hw_fetch(info, GLIBC_F_HEAP_ARENA, 0) == arena && prev % w->heap_max == 0 &&
            prev != heap && size > w->layout->struct_size[GLIBC_HEAP_INFO] &&
            size <= mprotect_size && mprotect_size <= w->heap_max &&
-           size % w->target->who.page_size == 0;
+           size % w->target->who.page_size == 0 && glibc_is_page_size(w, info);
 }

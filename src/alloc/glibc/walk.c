@@ -42,19 +42,32 @@ static void unreadable(struct cursor *c, hw_addr at)
 {
     if (glibc_try_again(c))
         return;
+    hw_addr from = c->p;
     uint64_t lost = glibc_skip(c, at);
-    if (glibc_is_damage(c, lost))
-        hw_report_add(c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at),
-                      hw_known(lost),
-                      "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64
-                      " bytes are not accounted for",
-                      c->index, at, lost);
+    if (!glibc_is_damage(c, lost))
+        return;
+    glibc_lose_sight(c->w, c->index, at, from, c->p);
+    hw_report_add(c->w->report, HW_FINDING_UNREADABLE, (int)c->index, hw_known(at), hw_known(lost),
+                  "arena %u: memory at %#" PRIx64 " cannot be read; %" PRIu64
+                  " bytes are not accounted for",
+                  c->index, at, lost);
+}
+
+/* Too much is damaged to look everywhere for what is not. */
+static void gave_up(struct cursor *c, hw_addr from, uint64_t lost)
+{
+    hw_report_add(c->w->report, HW_FINDING_STOPPED_EARLY, (int)c->index, hw_known(from),
+                  hw_known(lost),
+                  "arena %u: the search for where chunks go on behind %#" PRIx64
+                  " was given up; %" PRIu64 " bytes are not accounted for",
+                  c->index, from, lost);
 }
 
 static void bad_chunk(struct cursor *c, const char *what)
 {
     if (glibc_try_again(c))
         return;
+    c->gave_up = false;
     struct culprit bad = {.address = c->p, .raw = c->h.raw};
     bool found = glibc_find_too_large(c, &bad);
     if (!found) {
@@ -63,7 +76,12 @@ static void bad_chunk(struct cursor *c, const char *what)
     }
     if (found)
         what = "a chunk of a wrong size";
-    if (glibc_is_damage(c, bad.lost))
+    glibc_judge_by_bins(c, &bad);
+    if (!glibc_is_damage(c, bad.lost))
+        return;
+    if (c->gave_up)
+        gave_up(c, bad.address, bad.lost);
+    else
         hw_report_break(c->w->report, HW_INVARIANT_CHUNKS, HW_FINDING_BAD_CHUNK, (int)c->index,
                         hw_known(bad.address), hw_known(bad.lost),
                         "arena %u: %s at %#" PRIx64 " (size word %#" PRIx64 "); %" PRIu64
@@ -76,7 +94,7 @@ static void bad_word(struct cursor *c, enum hw_invariant invariant, hw_addr at, 
 {
     if (glibc_is_damage(c, 0))
         hw_report_break(c->w->report, invariant, HW_FINDING_BAD_CHUNK, (int)c->index, hw_known(at),
-                        hw_known(0), "arena %u: %s at %#" PRIx64, c->index, what, at);
+                        (struct hw_maybe){0}, "arena %u: %s at %#" PRIx64, c->index, what, at);
 }
 
 /* ---- ends of a region ------------------------------------------------------------------------ */
@@ -153,7 +171,11 @@ static void walk_main_fence(struct cursor *c)
 {
     hw_addr end = glibc_main_fence_end(c->w, c->p, c->region->end);
     if (end == 0) {
-        bad_chunk(c, "a chunk of impossible size");
+        hw_addr next = c->p + c->w->rules.header;
+        if (glibc_is_absent(c->w, next, c->w->rules.header))
+            unreadable(c, next);
+        else
+            bad_chunk(c, "a chunk of impossible size");
         return;
     }
     emit(c, HW_OVERHEAD, c->p, end - c->p);
@@ -162,6 +184,10 @@ static void walk_main_fence(struct cursor *c)
         return;
     hw_addr resume = glibc_resume_after_gap(c->w, c->a, end, c->region->end);
     if (resume == 0 || !header_at(c->w, resume, c->region->end, &c->h)) {
+        if (glibc_is_absent(c->w, end, c->region->end - end)) {
+            unreadable(c, end);
+            return;
+        }
         if (glibc_is_damage(c, c->region->end - end))
             hw_report_break(c->w->report, HW_INVARIANT_MAIN_REGIONS, HW_FINDING_REGION_NOT_FOUND,
                             (int)c->index, hw_known(end), hw_known(c->region->end - end),
@@ -183,19 +209,6 @@ static struct cached *find_cached(struct cursor *c)
         c->next_cached++;
     bool hit = c->next_cached < w->cached.count && w->cached.data[c->next_cached].address == c->p;
     return hit ? &w->cached.data[c->next_cached] : NULL;
-}
-
-static bool is_unsorted(const struct arena *a, hw_addr p)
-{
-    size_t low = 0, high = a->unsorted.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (a->unsorted.data[middle] < p)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < a->unsorted.count && a->unsorted.data[low] == p;
 }
 
 static const char wrong_flag[] = "a chunk with a wrong arena flag";
@@ -220,26 +233,35 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
         c->a->cached_bytes += b->bytes;
         return looks_used ? NULL : "a chunk both in a bin and in a tcache or fastbin";
     }
-    if (looks_used) {
+    bool right_flag = !(c->h.raw & CHUNK_A) == c->a->main;
+    bool binned = looks_used && !right_flag && !glibc_moving(c->w) &&
+                  glibc_links_back(c->w, b->address) == 2; /* free ones have no flag */
+    if (looks_used && !binned) {
         b->state = HW_USED;
-        return !(c->h.raw & CHUNK_A) == c->a->main ? NULL : wrong_flag;
+        return right_flag ? NULL : wrong_flag;
     }
     b->state = HW_FREE;
     if (c->w->sink->want_bins)
-        b->bin =
-            is_unsorted(c->a, b->address) ? 1 : (int16_t)chunk_bin_index(&c->w->rules, b->bytes);
+        b->bin = glibc_bin_of(c->w, c->a, b->address, b->bytes);
     tally_add(&c->a->walked, b->address, b->bytes);
     if (links)
         add_edges(c->a, b->address, links->prev_size, links->raw);
     else
         c->a->edges_missing = true;
+    if (binned) /* if not even the size is right, the header behind it is damaged, and that is next */
+        return n.prev_size == b->bytes ? "a free chunk that the next one takes for one in use"
+                                       : NULL;
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
 }
 
 /* The chunk at p is free: then something leads to it. */
 static void check_binned(struct cursor *c)
 {
-    if (!glibc_moving(c->w) && glibc_links_back(c->w, c->p) == 0)
+    if (glibc_moving(c->w) || glibc_links_back(c->w, c->p) != 0)
+        return;
+    if (glibc_is_cut_off(c->w, c->p))
+        c->w->report->check.missed[HW_INVARIANT_BIN_SETS]++;
+    else
         hw_report_break(c->w->report, HW_INVARIANT_BIN_SETS, HW_FINDING_LIST_MISMATCH,
                         (int)c->index, hw_known(c->p), hw_known(chunk_size(c->h)),
                         "arena %u: a free chunk at %#" PRIx64 " that is in no bin", c->index, c->p);
@@ -294,7 +316,7 @@ static void take_chunk(struct cursor *c, struct chunk_header n, const struct chu
         bad_word(c, HW_INVARIANT_FREE_CHUNKS, q,
                  "a chunk that says of the one before it that it is free, which it is not,");
     if (doubt == DOUBT_HEADER)
-        bad_chunk(c, "a chunk that no other follows");
+        bad_chunk(c, "a chunk whose header leads to no other chunk");
 }
 
 /* One chunk at p; moves on to the next. */
@@ -316,7 +338,8 @@ static void walk_chunk(struct cursor *c)
     bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
                     size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
     if (!possible || !glibc_is_credible(c)) {
-        bad_chunk(c, possible ? "a chunk that no other follows" : "a chunk of impossible size");
+        bad_chunk(c, possible ? "a chunk whose header leads to no other chunk"
+                              : "a chunk of impossible size");
         return;
     }
     hw_addr q = c->p + size;

@@ -19,6 +19,7 @@ struct cursor {
     hw_addr p;
     struct chunk_header h; /* at p */
     uint64_t starts;       /* how often the walk had to be started anew */
+    bool gave_up;          /* the last time, the search for where was given up */
     /* Only while the target moves. */
     hw_addr tried;      /* where something was read anew ... */
     unsigned tries;     /* ... so many times */
@@ -76,6 +77,9 @@ bool glibc_find_too_large(struct cursor *c, struct culprit *ret);
 /* No chunk could begin at `at`, and chunks go on at p. True if the one before is to blame, as between
  * these there is less than a chunk: it was taken back. */
 bool glibc_find_too_small(struct cursor *c, hw_addr at, struct culprit *ret);
+/* The header of a chunk is bad, and what it said of the chunk before, too: what bins hold of them is known
+ * from their neighbours there. */
+void glibc_judge_by_bins(struct cursor *c, const struct culprit *bad);
 /* How many of its neighbours in a bin point back to the chunk at p: 2, if it is in one. */
 unsigned glibc_links_back(struct walk *w, hw_addr p);
 /* Its neighbour at q, whose header is n, says that the chunk at p is free, but not how large it is. What is damaged? */

@@ -53,7 +53,8 @@ void builder_system_extra(struct builder *b, int64_t bytes); /* make system_mem 
 void builder_mmaps(struct builder *b, unsigned count, uint64_t bytes); /* mp_ counters; any time */
 void builder_want_bins(struct builder *b);
 void builder_want_check(struct builder *b);
-void builder_no_lists(struct builder *b); /* bins are proven by the walk, not followed */
+void builder_leaves_out(struct builder *b); /* as cores by gdb do */
+void builder_no_lists(struct builder *b);   /* bins are proven by the walk, not followed */
 
 /* Append one chunk of gross size `size` to the current piece; its address is returned. */
 hw_addr build_used(struct builder *b, uint64_t size);
@@ -122,6 +123,10 @@ struct result *builder_open_and_walk(struct builder *b);
 void result_destroy(struct result *r);
 /* What the backend says without a walk. */
 bool builder_busy(struct builder *b);
+
+/* The image is a core that was written without these bytes; so up to LACKS_MAX times. */
+#define LACKS_MAX 4
+void builder_lacks(struct builder *b, hw_addr start, hw_addr end);
 
 /* The block at an address; a static one of state HW_STATES_ if there is none. */
 const struct hw_block *block_at(const struct result *r, hw_addr address);

@@ -245,6 +245,11 @@ void builder_want_bins(struct builder *b)
     b->want_bins = true;
 }
 
+void builder_leaves_out(struct builder *b)
+{
+    b->leaves_out = true;
+}
+
 void builder_want_check(struct builder *b)
 {
     b->want_check = true;

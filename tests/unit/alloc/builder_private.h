@@ -42,7 +42,7 @@ struct builder {
     HW_VEC(struct entry) entries;
     struct piece *libc, *sbrk, *current; /* `libc`: its first page, then its data */
     hw_addr last_arena; /* the newest thread arena; the ring is main -> it -> ... */
-    bool prev_used, linked, noncontiguous, want_bins, want_check, no_lists;
+    bool prev_used, linked, noncontiguous, want_bins, want_check, no_lists, leaves_out;
     unsigned mappings, heaps;
     uint64_t page;
     size_t foreign;
@@ -52,6 +52,8 @@ struct builder {
     builder_known_fn known;
     builder_schedule_fn schedule;
     bool moving, lists_read;
+    struct hw_range lacks[LACKS_MAX];
+    unsigned lack_count;
     struct hw_target_ops ops; /* those of a buffer target, but for reading */
 };
 

@@ -18,6 +18,57 @@ static ssize_t read_and_tell(struct hw_target *t, hw_addr addr, void *buf, size_
     return n;
 }
 
+void builder_lacks(struct builder *b, hw_addr start, hw_addr end)
+{
+    must(b->lack_count < LACKS_MAX);
+    b->lacks[b->lack_count++] = (struct hw_range){start, end};
+}
+
+static enum hw_extent extent(const struct hw_target *t, hw_addr addr, hw_addr end, hw_addr *until)
+{
+    enum hw_extent what = hw_map_at(t, addr) ? HW_EXTENT_DATA : HW_EXTENT_MISSING;
+    *until = end < addr + 8 ? end : addr + 8; /* words are all there, or not at all */
+    for (unsigned i = 0; i < walked->lack_count; i++)
+        if (addr >= walked->lacks[i].start && addr < walked->lacks[i].end)
+            what = HW_EXTENT_MISSING;
+    return what;
+}
+
+static ssize_t read_what_is_there(struct hw_target *t, hw_addr addr, void *buf, size_t len,
+                                  struct hw_error *err)
+{
+    for (unsigned i = 0; i < walked->lack_count; i++) {
+        const struct hw_range *r = &walked->lacks[i];
+        if (addr >= r->start && addr < r->end)
+            return 0;
+        if (addr < r->start && len > r->start - addr)
+            len = r->start - addr;
+    }
+    return buffer_ops->read(t, addr, buf, len, err);
+}
+
+static void missing(const struct hw_target *t, hw_addr start, hw_addr end, struct hw_missing *sum)
+{
+    hw_addr until;
+    for (hw_addr p = start; p < end; p = until)
+        if (extent(t, p, end, &until) == HW_EXTENT_MISSING) {
+            sum->first = sum->bytes ? sum->first : p;
+            sum->bytes += until - p;
+        }
+}
+
+static void lack(struct builder *b, struct hw_target *t)
+{
+    walked = b;
+    buffer_ops = t->ops;
+    b->ops = *t->ops;
+    b->ops.read = read_what_is_there;
+    b->ops.read_ranges = NULL;
+    b->ops.extent = extent;
+    b->ops.missing = missing;
+    t->ops = &b->ops;
+}
+
 static void let_run(struct builder *b, struct hw_target *t)
 {
     walked = b;
@@ -49,8 +100,11 @@ struct hw_target *builder_target(struct builder *b)
     must(rc == HW_OK);
     t->who.machine = b->machine;
     t->who.page_size = b->page;
+    t->leaves_out = b->leaves_out;
     if (b->on_read || b->moving)
         let_run(b, t);
+    if (b->lack_count)
+        lack(b, t);
     hw_vec_free(&ranges);
     return t;
 }

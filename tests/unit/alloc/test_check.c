@@ -168,11 +168,21 @@ Test(check, a_cached_chunk_that_was_written_to)
     cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 4);
 }
 
-Test(check, more_threads_than_there_are)
+Test(check, more_threads_than_there_can_be)
 {
     build_top(b, 0x1000);
     builder_link(b);
     hw_addr attached = builder_main_arena(b) + 2176;
-    builder_poke(b, attached, 5);
+    builder_poke(b, attached, (1 << 22) + 1);
     expect_broken(HW_INVARIANT_ARENAS, attached);
+}
+
+/* They never detached. */
+Test(check, threads_that_are_gone)
+{
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_poke(b, builder_main_arena(b) + 2176, 5);
+    r = builder_walk(b);
+    cr_expect(hw_report_complete(r->report), "%s", hw_report_finding(r->report, 0));
 }

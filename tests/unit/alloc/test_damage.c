@@ -322,13 +322,16 @@ Test(heap_damage, a_ring_that_leads_nowhere)
     cr_expect_eq(r->report->arenas.count, 1);
 }
 
-Test(heap_damage, a_heap_info_that_belongs_to_another_arena)
+Test(heap_damage, what_is_no_arena_ends_the_ring)
 {
     build_top(b, 0x1000);
     build_arena(b);
     build_top(b, 0);
-    builder_poke(b, HEAP_BASE, 0x1234);
+    builder_link(b);
+    for (hw_addr word = 0; word < 0x900; word += 8)
+        builder_poke(b, HEAP_BASE + word, 0x4141414141414141);
     expect_finding(HW_FINDING_ARENA_RING);
+    cr_expect_eq(r->report->arenas.count, 1);
 }
 
 Test(heap_damage, an_arena_that_claims_more_than_all_memory)
@@ -339,6 +342,22 @@ Test(heap_damage, an_arena_that_claims_more_than_all_memory)
     expect_finding(HW_FINDING_BAD_ARENA);
     cr_expect_eq(figure(r, 0, HW_M_SYSTEM_BYTES), 0x1100, "what top's end says instead");
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
+}
+
+/* What a core left out may have been memory, but not all of a GiB between two mappings. */
+Test(heap_damage, an_arena_that_claims_what_was_never_mapped)
+{
+    builder_destroy(b);
+    b = builder_create_of(HW_I386, FORM_2_35);
+    builder_leaves_out(b);
+    build_used(b, 0x100);
+    build_top(b, 0);
+    build_arena(b);
+    build_top(b, 0);
+    builder_system_extra(b, (int64_t)1 << 30);
+    walk_once();
+    cr_expect_geq(findings(r, HW_FINDING_BAD_ARENA), 1);
+    cr_expect_leq(figure(r, -1, HW_M_SYSTEM_BYTES), (int64_t)r->image_bytes);
 }
 
 Test(heap_damage, a_top_that_points_nowhere)

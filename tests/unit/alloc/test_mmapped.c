@@ -126,3 +126,29 @@ Test(mmapped, sizes_that_do_not_fit_are_no_chunks)
     cr_expect(hw_report_complete(r->report));
     expect_mmapped(start + 0x4000, 0x2000, 0);
 }
+
+/* Just one mapping can be the one that is counted and not found. */
+Test(mmapped, one_whose_header_was_written_over)
+{
+    hw_addr sound = build_mapping(b);
+    builder_poke(b, sound + 8, PIECE_SIZE | 2);
+    hw_addr smashed = build_mapping(b);
+    builder_poke(b, smashed + 8, 0x4141414141414141);
+    build_foreign(b, FOREIGN_BYTES);
+    builder_mmaps(b, 2, 2 * PIECE_SIZE);
+    walk_once();
+    cr_assert_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
+    cr_expect_eq(r->report->findings.data[0].address.n, smashed);
+    cr_expect_eq(r->report->findings.data[0].bytes.n, PIECE_SIZE);
+    expect_mmapped(sound, PIECE_SIZE, 0);
+}
+
+Test(mmapped, one_of_two_that_cannot_be_told_apart)
+{
+    for (unsigned i = 0; i < 2; i++)
+        builder_poke(b, build_mapping(b) + 8, 0x4141414141414141);
+    builder_mmaps(b, 1, PIECE_SIZE);
+    walk_once();
+    cr_assert_eq(findings(r, HW_FINDING_MMAPPED_MISMATCH), 1);
+    cr_expect_not(r->report->findings.data[0].address.known);
+}

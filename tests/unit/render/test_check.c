@@ -100,3 +100,23 @@ Test(check_report, as_json)
     free(text);
     hw_report_destroy(r);
 }
+
+/* What is missing leaves an invariant neither broken nor sound. */
+Test(check_report, in_part)
+{
+    struct hw_report *r = checked_report();
+    r->check.missed[HW_INVARIANT_BINS] = 3;
+    r->check.missed[HW_INVARIANT_CHUNKS] = 1; /* and it is broken besides */
+    char *text = rendered_with(r, &(struct hw_render_options){.format = "text", .width = 100});
+    expect_in(text, "  in part bins are linked both ways");
+    expect_in(text, "  BROKEN  chunks follow each other");
+    free(text);
+    char *json = rendered(r, "json");
+    json_t *o = json_loads(json, 0, NULL);
+    json_t *bins = json_array_get(json_object_get(o, "check"), HW_INVARIANT_BINS - 1);
+    cr_expect_str_eq(json_string_value(json_object_get(bins, "verdict")), "in_part");
+    cr_expect_eq(json_integer_value(json_object_get(bins, "missed")), 3);
+    json_decref(o);
+    free(json);
+    hw_report_destroy(r);
+}
