@@ -9,7 +9,7 @@
  *     debugfile.c  where the separate debug file is
  *     load.c       which files belong to a module
  *     symtab.c     names to addresses and back
- *     extent.c     functions that have no name
+ *     frames.c     call frame information: where it is, and where functions begin
  *     unwind.c     from a function to its caller
  *     import.c     what a module's calls were bound to
  *     tls.c        where a module's thread-local block lies

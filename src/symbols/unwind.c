@@ -5,108 +5,52 @@
  */
 #include "symbols/unwind.h"
 
-#include "symbols/private.h"
+#include "symbols/frames.h"
 
 #include <dwarf.h>
-#include <elfutils/libdw.h>
-#include <string.h>
 
-/* The kernel's code has two to four pages; nobody has many mappings that could be it. */
-#define VDSO_MAX   ((size_t)64 << 10)
-#define VDSO_TRIES 64
+/* Of all files together; a program of some hundred MiB has a tenth of that. */
+#define FRAMES_BYTES ((uint64_t)64 << 20)
 
 /* What compilers write takes three operations, the kernel's at most ten. */
 #define OPS_MAX   64
 #define STACK_MAX 16
 
-/* One file's frames. */
-struct source {
-    hw_addr start, end, bias;
-    Elf *own;       /* to be closed with it; NULL: the module's */
-    uint8_t *bytes; /* that it reads */
-    Dwarf_CFI *cfi; /* NULL: it has none */
-};
-
 struct hw_unwinder {
     struct hw_modules *modules;
     const struct hw_machine *machine;
-    HW_VEC(struct source) sources;
+    HW_VEC(struct hw_frames) sources;
+    uint64_t budget; /* bytes that may still be read for them */
 };
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static void drop_source(struct source *s)
+/* The kernel's own code. */
+static int add_vdso(struct hw_unwinder *u, struct hw_target *t, struct hw_error *err)
 {
-    if (s->cfi)
-        dwarf_cfi_end(s->cfi);
-    if (s->own)
-        elf_end(s->own);
-    free(s->bytes);
-}
-
-/* The kernel's code is an ELF file in memory, all of it. */
-static bool read_vdso(struct hw_target *t, const struct hw_map *map, struct source *ret)
-{
-    size_t len = (size_t)(map->end - map->start);
-    struct source s = {.start = map->start, .end = map->end, .bytes = malloc(len)};
-    struct hw_elf_file f = {.machine = t->who.machine};
-    Elf64_Phdr phdr[HW_IMAGE_PHDRS];
-    elf_version(EV_CURRENT);
-    if (s.bytes && hw_read_all(t, map->start, s.bytes, len, NULL) == HW_OK)
-        f.elf = s.own = elf_memory((char *)s.bytes, len);
-    size_t count = hw_elf_phdrs(&f, phdr, HW_IMAGE_PHDRS);
-    if (count && hw_phdrs_bias(phdr, count, t->who.page_size, map->start, &s.bias))
-        s.cfi = dwarf_getcfi_elf(s.own);
-    if (s.cfi) {
-        *ret = s;
-        return true;
-    }
-    drop_source(&s);
-    return false;
-}
-
-static bool may_be_vdso(const struct hw_map *map)
-{
-    return map->flags & HW_MAP_EXEC && map->end - map->start <= VDSO_MAX &&
-           (!map->path || strcmp(map->path, "[vdso]") == 0);
-}
-
-static int find_vdso(struct hw_unwinder *u, struct hw_target *t, struct hw_error *err)
-{
-    for (size_t i = 0, tries = 0; i < t->map_count && tries < VDSO_TRIES; i++) {
-        char magic[SELFMAG];
-        struct source s;
-        if (!may_be_vdso(&t->maps[i]))
-            continue;
-        tries++;
-        if (hw_read_all(t, t->maps[i].start, magic, SELFMAG, NULL) != HW_OK ||
-            memcmp(magic, ELFMAG, SELFMAG) != 0 || !read_vdso(t, &t->maps[i], &s))
-            continue;
-        if (!hw_vec_push(&u->sources, s)) {
-            drop_source(&s);
-            return hw_fail(err, HW_ERR_NOMEM, "out of memory");
-        }
-    }
-    return HW_OK;
+    struct hw_frames f;
+    if (!hw_frames_of_vdso(t, &f))
+        return HW_OK;
+    if (hw_vec_push(&u->sources, f))
+        return HW_OK;
+    hw_frames_close(&f);
+    return hw_fail(err, HW_ERR_NOMEM, "out of memory");
 }
 
 /* What is known of the code at `addr`; NULL if there is nothing. */
-static const struct source *source_at(struct hw_unwinder *u, hw_addr addr)
+static const struct hw_frames *source_at(struct hw_unwinder *u, hw_addr addr)
 {
     for (size_t i = 0; i < u->sources.count; i++)
         if (addr >= u->sources.data[i].start && addr < u->sources.data[i].end)
             return &u->sources.data[i];
+    struct hw_frames f;
     struct hw_module *mod = hw_modules_at(u->modules, addr);
     if (!mod)
         return NULL;
-    struct source s = {.start = mod->start, .end = mod->end};
-    if (hw_module_open(u->modules, mod, NULL) == HW_OK && mod->priv->main.elf) {
-        s.bias = mod->priv->main.bias;
-        s.cfi = dwarf_getcfi_elf(mod->priv->main.elf);
-    }
-    if (hw_vec_push(&u->sources, s))
+    hw_frames_of_module(u->modules, mod, &u->budget, &f);
+    if (hw_vec_push(&u->sources, f))
         return &u->sources.data[u->sources.count - 1];
-    drop_source(&s);
+    hw_frames_close(&f);
     return NULL;
 }
 
@@ -118,7 +62,8 @@ int hw_unwinder_open(struct hw_target *t, struct hw_modules *m, struct hw_unwind
         return hw_fail(err, HW_ERR_NOMEM, "out of memory");
     u->modules = m;
     u->machine = t->who.machine;
-    int rc = find_vdso(u, t, err);
+    u->budget = FRAMES_BYTES;
+    int rc = add_vdso(u, t, err);
     if (rc == HW_OK)
         *ret = u;
     else
@@ -131,7 +76,7 @@ void hw_unwinder_close(struct hw_unwinder *u)
     if (!u)
         return;
     for (size_t i = 0; i < u->sources.count; i++)
-        drop_source(&u->sources.data[i]);
+        hw_frames_close(&u->sources.data[i]);
     hw_vec_free(&u->sources);
     free(u);
 }
@@ -321,7 +266,7 @@ static bool step(struct state *s, Dwarf_Frame *frame, struct hw_frame *f)
 
 bool hw_unwind_step(struct hw_unwinder *u, const struct hw_stack *stack, struct hw_frame *f)
 {
-    const struct source *source = source_at(u, hw_frame_place(f));
+    const struct hw_frames *source = source_at(u, hw_frame_place(f));
     Dwarf_Frame *frame = NULL;
     if (!source || !source->cfi ||
         dwarf_cfi_addrframe(source->cfi, hw_frame_place(f) - source->bias, &frame) != 0)

@@ -5,7 +5,9 @@
 #include "fuzz.h"
 
 #include "alloc/glibc/glibc.h"
+#include "symbols/disasm.h"
 #include "symbols/types.h"
+#include "symbols/unwind.h"
 #include "target/image.h"
 
 #include <string.h>
@@ -51,6 +53,34 @@ static void ask_symbols(struct hw_modules *modules, struct hw_module *mod)
         fuzz_require(memchr(text, '\0', sizeof text) != NULL, "a text without an end");
 }
 
+#define FRAMES 64
+
+/* The callers of code all over the file, with the file itself as the stack. */
+static void ask_callers(const struct hw_session *s, struct hw_module *mod, const uint8_t *bytes,
+                        size_t len)
+{
+    struct hw_unwinder *u;
+    struct hw_target *t = s->image.target;
+    struct hw_stack stack = {.start = BASE, .bytes = bytes, .len = len};
+    hw_addr_vec exits = {0};
+    fuzz_require(hw_unwinder_open(t, s->image.modules, &u, NULL) == HW_OK, "no unwinder");
+    for (hw_addr at = mod->start; at < mod->end && at - mod->start < 32 * PAGE; at += PAGE / 16) {
+        struct hw_thread th = {.tid = 1, .regs_known = true, .pc = at};
+        struct hw_frame f;
+        hw_addr end = 0;
+        for (size_t i = 0; i < HW_REG_WORDS; i++)
+            th.regs[i] = BASE + (at - mod->start) * 8 % len;
+        hw_unwind_begin(t->who.machine, &th, &f);
+        for (size_t i = 0; i < FRAMES && hw_unwind_step(u, &stack, &f); i++)
+            fuzz_require(f.pc != 0, "a frame nowhere");
+        if (hw_module_function_end(mod, at, &end))
+            fuzz_require(end > at, "a function that ends before it begins");
+    }
+    hw_disasm_exits(mod, mod->start, mod->start + PAGE, &exits, NULL);
+    hw_vec_free(&exits);
+    hw_unwinder_close(u);
+}
+
 static const struct hw_machine *machine_of(const uint8_t *bytes, size_t len)
 {
     const struct hw_machine *m = len > 20 ? hw_elf_machine(bytes) : NULL;
@@ -85,6 +115,7 @@ static void run(const uint8_t *bytes, size_t len)
     if (mod && hw_module_load(s.image.modules, mod, NULL) == HW_OK) {
         ask_symbols(s.image.modules, mod);
         ask_types(mod);
+        ask_callers(&s, mod, bytes, len);
     }
     s.allocator->foresee(&s.image, &foreseen);
     int rc = hw_foreign_find(&s.image, &s.foreign, &err);
