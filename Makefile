@@ -21,7 +21,8 @@ comma    := ,
 # FUZZING, set by `make fuzz` for a directory of its own: code that tells which way it goes, and small buffers.
 SANFLAGS := $(if $(SANITIZE)$(FUZZING),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 SANFLAGS += $(if $(FUZZING),-fsanitize=fuzzer-no-link -DHW_SEEKER_BYTES=131072u -DHW_WINDOW_BYTES=8192u -DHW_SWEEP_MISSES=1)
-PKGS     := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib libseccomp
+LIB_PKGS := libdw libelf libdeflate jansson smartcols capstone libzstd liblz4 liblzma zlib
+PKGS     := $(LIB_PKGS) libseccomp
 STD      := -std=gnu11 -D_GNU_SOURCE -pthread -Iinclude -Isrc
 
 # Which groups of packages (see scripts/install-deps.sh) the goals need; the rest needs none.
@@ -45,7 +46,12 @@ endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS))
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS)) -ldl
+LIB_LIBS   := $(shell pkg-config --libs $(LIB_PKGS)) -ldl
 endif
+
+VERSION := $(shell sed -n 's/^\#define HW_VERSION_STRING "\(.*\)"/\1/p' include/heapwalk/heapwalk.h)
+SONAME  := libheapwalk.so.0
+SHARED  := libheapwalk.so.$(VERSION)
 
 ALL_CFLAGS  = $(STD) $(CFLAGS) $(WARNINGS) $(SANFLAGS) $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS)
@@ -67,7 +73,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 
 .PHONY: all demo check check-unit check-e2e check-layers check-matrix stress fuzz fuzzers bench install format lint deps clean help victims flags FORCE
 
-all: $(BUILD)/heapwalk
+all: $(BUILD)/heapwalk $(BUILD)/$(SHARED)
 
 $(BUILD)/heapwalk: $(call obj,$(CLI_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sources
 	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS))
@@ -75,6 +81,15 @@ $(BUILD)/heapwalk: $(call obj,$(CLI_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sour
 $(BUILD)/libheapwalk.a: $(call obj,$(LIB_SRCS)) $(BUILD)/.sources
 	@rm -f $@
 	$(call run,AR,$@,$(AR) rcs $@ $(filter %.o,$^))
+
+# Exports what the map names, which is what the header declares (tests/e2e/install.py).
+$(BUILD)/$(SHARED): $(call obj,$(LIB_SRCS)) src/libheapwalk.map $(BUILD)/.sources
+	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -shared -Wl$(comma)-soname$(comma)$(SONAME) \
+	    -Wl$(comma)--version-script=src/libheapwalk.map -o $@ $(filter %.o,$^) $(LIB_LIBS))
+	@ln -sf $(SHARED) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $(BUILD)/libheapwalk.so
+
+# The same objects for both libraries: what the header declares is visible, all else stays inside.
+$(call obj,$(LIB_SRCS)): private ALL_CFLAGS += -fPIC -fvisibility=hidden
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags
 	@mkdir -p $(@D)
@@ -192,7 +207,7 @@ deps:
 
 # Only what we made: BUILD may be a directory that holds other things.
 clean:
-	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.a victims demo bench fuzz fuzzing .flags .sources))
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* victims demo bench fuzz fuzzing .flags .sources))
 
 help:
 	@echo 'make            build/heapwalk and build/libheapwalk.a'

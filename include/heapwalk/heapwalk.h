@@ -32,6 +32,12 @@
 
 #define HW_VERSION_STRING "0.1.0"
 
+/* What follows is all that libheapwalk.so exports; see src/libheapwalk.map. */
+#pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef uint64_t hw_addr;
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -315,5 +321,10 @@ int hw_list_chunks(struct hw_session *session, const struct hw_render_options *o
  */
 int hw_whatis(struct hw_session *session, hw_addr address, const struct hw_render_options *opt,
               FILE *out, struct hw_report **ret, struct hw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#pragma GCC visibility pop
 
 #endif
