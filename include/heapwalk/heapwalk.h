@@ -267,6 +267,32 @@ struct hw_figure hw_report_figure(const struct hw_report *report, int arena, enu
 /* The i-th finding as one line of text, NULL past the last; lives as long as the report. */
 const char *hw_report_finding(const struct hw_report *report, size_t i);
 
+/*
+ * A free run of memory (hw_listener.holes): free chunks next to each other, and what they lie between.
+ * A copy; the texts belong to the report and live as long as it.
+ */
+struct hw_hole_view {
+    hw_addr address; /* where its first chunk begins */
+    uint64_t bytes;
+    int32_t arena;                   /* index of the arena */
+    uint32_t chunks;                 /* how many free chunks it consists of */
+    bool has_top;                    /* it ends with the top of its arena */
+    struct hw_figure resident_bytes; /* of it in RAM; unknown of a core */
+    struct hw_figure trim_bytes;     /* of it malloc_trim(0) would give back; unknown of a core */
+    /* What holds it in place: in use, in a tcache, or overhead. `state` is HW_STATES_ where nothing
+     * adjoins, at the end of a heap or beside what could not be read. */
+    struct hw_block below, above;
+    /* The symbol that the first word of that chunk points to ("libfoo.so: vtable for Foo"); "" if
+     * there is none. */
+    const char *below_symbol, *above_symbol;
+};
+
+/* How many free runs the report has: as many as hw_listener.holes asked for, or as there are. */
+size_t hw_report_holes(const struct hw_report *report);
+/* The i-th of them into *ret, in the order of --holes: most bytes in RAM first, then largest first.
+ * False past the last, and *ret is as it was. */
+bool hw_report_hole(const struct hw_report *report, size_t i, struct hw_hole_view *ret);
+
 /* ---- output ---------------------------------------------------------------------------------- */
 
 struct hw_render_options {

@@ -29,6 +29,7 @@ import hidden
 import holes
 import hostile
 import i386
+import install
 import layouts
 import manners
 import maxpause
@@ -47,7 +48,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
+           badinput, foreign, hidden, everyday, i386, install, damage, damage_victims, hostile, mutate, residency,
            sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 

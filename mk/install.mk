@@ -1,0 +1,47 @@
+# What is installed, and where. PREFIX and DESTDIR are for everybody, the directories for packagers.
+
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR    ?= $(PREFIX)/share
+DOCDIR     ?= $(DATADIR)/doc/heapwalk
+STRIP      ?= strip
+
+.PHONY: install install-files install-strip strip-files uninstall uninstall-files
+
+install: all
+	@$(MAKE) --no-print-directory install-files
+
+# Copies what is built already.
+install-files:
+	install -D -m 755 $(BUILD)/heapwalk $(DESTDIR)$(BINDIR)/heapwalk
+	install -D -m 644 -t $(DESTDIR)$(LIBDIR) $(BUILD)/$(SHARED) $(BUILD)/libheapwalk.a
+	ln -sf $(SHARED) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libheapwalk.so
+	install -D -m 644 heapwalk.pc.in $(DESTDIR)$(LIBDIR)/pkgconfig/heapwalk.pc
+	sed -i -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	    -e 's|@VERSION@|$(VERSION)|; s|@LIB_PKGS@|$(LIB_PKGS)|' $(DESTDIR)$(LIBDIR)/pkgconfig/heapwalk.pc
+	install -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/heapwalk include/heapwalk/*
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md LICENSE docs/*.md docs/*.schema.json
+	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples examples/*.c
+
+# The debug information stays in the build directory.
+install-strip: install
+	@$(MAKE) --no-print-directory strip-files
+
+strip-files:
+	$(STRIP) $(DESTDIR)$(BINDIR)/heapwalk
+	$(STRIP) --strip-unneeded $(DESTDIR)$(LIBDIR)/$(SHARED)
+	$(STRIP) --strip-debug $(DESTDIR)$(LIBDIR)/libheapwalk.a
+
+# What install writes, as seen by having it write elsewhere; and directories of our own.
+uninstall: all
+	@$(MAKE) --no-print-directory uninstall-files
+uninstall-files: WHERE = $(abspath $(BUILD)/listed)
+uninstall-files:
+	@rm -rf $(WHERE)
+	@$(MAKE) -s --no-print-directory install-files DESTDIR=$(WHERE)
+	cd $(WHERE) && find . ! -type d -printf '$(abspath $(DESTDIR))/%P\0' | xargs -0 rm -f
+	cd $(WHERE) && find . -depth -type d -path '*/heapwalk*' -printf '$(abspath $(DESTDIR))/%P\0' | \
+	    xargs -0 -r rmdir --ignore-fail-on-non-empty
+	@rm -rf $(WHERE)
