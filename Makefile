@@ -209,7 +209,7 @@ deps:
 
 # Only what we made: BUILD may be a directory that holds other things.
 clean:
-	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* victims demo bench fuzz fuzzing .flags .sources))
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* man completions victims demo bench fuzz fuzzing .flags .sources))
 
 help:
 	@echo 'make            build/heapwalk and the libraries behind it, build/libheapwalk.{a,so}'

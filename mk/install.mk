@@ -1,10 +1,36 @@
 # What is installed, and where. PREFIX and DESTDIR are for everybody, the directories for packagers.
 
+# ---- made from what the program says of itself --------------------------------------------------
+
+# Where what was built cannot run here: the path of a heapwalk of the same version that can.
+HELP_OF ?= $(BUILD)/heapwalk
+
+PAGES       := $(addprefix $(BUILD)/man/,heapwalk.1 heapwalk-json.5)
+COMPLETIONS := $(addprefix $(BUILD)/completions/heapwalk.,bash zsh fish)
+export PYTHONDONTWRITEBYTECODE := 1
+
+all: $(PAGES) $(COMPLETIONS)
+
+$(PAGES): $(BUILD)/man/%: man/%.in scripts/make-man.py scripts/usage.py $(wildcard docs/*.schema.json) \
+        include/heapwalk/metrics.def $(BUILD)/heapwalk
+	@mkdir -p $(@D)
+	$(call run,MAN,$@,$(PYTHON) scripts/make-man.py $(HELP_OF) $< > $@.new && mv $@.new $@)
+
+$(COMPLETIONS): $(BUILD)/completions/heapwalk.%: scripts/make-completions.py scripts/usage.py $(BUILD)/heapwalk
+	@mkdir -p $(@D)
+	$(call run,SHELL,$@,$(PYTHON) scripts/make-completions.py $(HELP_OF) $* > $@.new && mv $@.new $@)
+
+# ---- install ------------------------------------------------------------------------------------
+
 BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DATADIR    ?= $(PREFIX)/share
 DOCDIR     ?= $(DATADIR)/doc/heapwalk
+MANDIR     ?= $(DATADIR)/man
+BASHDIR    ?= $(DATADIR)/bash-completion/completions
+ZSHDIR     ?= $(DATADIR)/zsh/site-functions
+FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
 STRIP      ?= strip
 
 .PHONY: install install-files install-strip strip-files uninstall uninstall-files
@@ -22,6 +48,11 @@ install-files:
 	sed -i -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|' \
 	    -e 's|@VERSION@|$(VERSION)|; s|@LIB_PKGS@|$(LIB_PKGS)|' $(DESTDIR)$(LIBDIR)/pkgconfig/heapwalk.pc
 	install -D -m 644 -t $(DESTDIR)$(INCLUDEDIR)/heapwalk include/heapwalk/*
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man1 $(BUILD)/man/heapwalk.1
+	install -D -m 644 -t $(DESTDIR)$(MANDIR)/man5 $(BUILD)/man/heapwalk-json.5
+	install -D -m 644 $(BUILD)/completions/heapwalk.bash $(DESTDIR)$(BASHDIR)/heapwalk
+	install -D -m 644 $(BUILD)/completions/heapwalk.zsh $(DESTDIR)$(ZSHDIR)/_heapwalk
+	install -D -m 644 $(BUILD)/completions/heapwalk.fish $(DESTDIR)$(FISHDIR)/heapwalk.fish
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md LICENSE docs/*.md docs/*.schema.json
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples examples/*.c
 

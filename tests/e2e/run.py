@@ -14,6 +14,7 @@ import time
 
 import badinput
 import busy
+import completions
 import cores
 import cores_large
 import cores_missing
@@ -32,6 +33,7 @@ import i386
 import install
 import layouts
 import manners
+import manpages
 import maxpause
 import modes
 import mutate
@@ -48,7 +50,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, install, damage, damage_victims, hostile, mutate, residency,
+           badinput, foreign, hidden, everyday, i386, install, manpages, completions, damage, damage_victims, hostile, mutate, residency,
            sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
