@@ -32,9 +32,10 @@ DEPS_GROUPS := $(strip \
     $(if $(filter-out help clean format deps check-layers %-files,$(GOALS)),build) \
     $(if $(filter demo bench,$(GOALS)),demo) \
     $(if $(filter fuzz fuzzers lint,$(GOALS)),fuzz) \
-    $(if $(filter check check-% stress victims bench lint flags,$(GOALS)),tests) \
+    $(if $(filter check check-unit check-e2e check-matrix stress victims bench lint flags,$(GOALS)),tests) \
     $(if $(filter check-matrix,$(GOALS)),matrix) \
-    $(if $(filter lint format,$(GOALS)),tools))
+    $(if $(filter check-package,$(GOALS)),package) \
+    $(if $(filter lint format docs,$(GOALS)),tools))
 
 ifneq ($(DEPS_GROUPS),)
 ifneq ($(DEPS),no)
@@ -54,7 +55,7 @@ VERSION := $(shell sed -n 's/^\#define HW_VERSION_STRING "\(.*\)"/\1/p' include/
 SONAME  := libheapwalk.so.0
 SHARED  := libheapwalk.so.$(VERSION)
 
-ALL_CFLAGS  = $(STD) $(CFLAGS) $(WARNINGS) $(SANFLAGS) $(PKG_CFLAGS)
+ALL_CFLAGS  = $(STD) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(SANFLAGS) $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(SANFLAGS)
 
 LIB_SRCS  := $(sort $(shell find src -name '*.c' -not -path 'src/cli/*'))
@@ -73,7 +74,7 @@ remember = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' > $@
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB_OBJS := $(call obj,$(LIB_SRCS))
 
-.PHONY: all demo check check-unit check-e2e check-layers check-matrix stress fuzz fuzzers bench format lint deps clean help victims flags FORCE
+.PHONY: all demo check check-unit check-e2e check-layers check-matrix check-package stress fuzz fuzzers bench docs format lint deps clean help victims flags FORCE
 
 all: $(BUILD)/heapwalk $(BUILD)/$(SHARED)
 
@@ -175,6 +176,10 @@ fuzz:
 check-matrix: all
 	$(PYTHON) tests/matrix/run.py --build $(BUILD) $(MATRIX)
 
+# The Debian packages, by lintian and in a small clean system; takes root and some minutes.
+check-package:
+	scripts/check-package.sh
+
 # ---- the rest -----------------------------------------------------------------------------------
 
 demo: all $(BUILD)/demo/fragmented
@@ -194,6 +199,11 @@ $(BUILD)/bench/%: bench/%.c
 
 include mk/install.mk
 
+# The reference of the library, in build/reference/html; fails where anything is not documented.
+docs:
+	@mkdir -p $(BUILD)/reference
+	BUILD=$(BUILD) VERSION=$(VERSION) PYTHON=$(PYTHON) doxygen docs/Doxyfile
+
 format:
 	clang-format -i $(C_FILES)
 
@@ -209,18 +219,20 @@ deps:
 
 # Only what we made: BUILD may be a directory that holds other things.
 clean:
-	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* man completions victims demo bench fuzz fuzzing .flags .sources))
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* man completions reference victims demo bench fuzz fuzzing .flags .sources))
 
 help:
 	@echo 'make            build/heapwalk and the libraries behind it, build/libheapwalk.{a,so}'
 	@echo 'make demo       show the main job on a really fragmented program, live and from a core'
 	@echo 'make check      all tests; SANITIZE=1 with sanitizers, CC=clang with clang'
 	@echo 'make check-matrix  the victims under the glibcs of four Debian releases and three machines'
+	@echo 'make check-package  the Debian packages, by lintian and in a small clean system'
 	@echo 'make stress     hundreds of runs at busy targets, some of them killed, for about three minutes'
 	@echo 'make fuzz       bytes made to break it, with libFuzzer; FUZZ=walk SECONDS=3600'
 	@echo 'make bench      speed, memory and pauses, as ratios to a plain read; BENCH=pause,gap selects'
 	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given; also install-strip, uninstall'
-	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, layers'
+	@echo 'make docs       the reference of the library, in build/reference/html'
+	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, doxygen, layers'
 	@echo 'make format     rewrite the sources in the house style'
 	@echo 'make deps       install every Debian package that build, tests and tools need'
 	@echo 'make clean      remove what was built'

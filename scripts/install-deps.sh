@@ -67,15 +67,20 @@ tests   lib32gcc-12-dev     none                        libgcc.i686            l
 matrix  gcc-aarch64-linux-gnu none                      gcc-aarch64-linux-gnu  aarch64-linux-gnu-gcc cross-aarch64-gcc12 -
 matrix  qemu-user           none                        qemu-user              qemu-user       qemu-linux-user     qemu-aarch64
 matrix  debootstrap         none                        debootstrap            debootstrap     debootstrap         debootstrap
+package debhelper           cmd:dh                      -                      -               -                   -
+package dpkg-dev            cmd:dpkg-buildpackage       -                      -               -                   -
+package debootstrap         cmd:debootstrap             debootstrap            debootstrap     debootstrap         debootstrap
+package lintian             cmd:lintian                 -                      -               -                   -
 fuzz    clang               cmd:clang                   clang                  clang           clang               clang
 fuzz    libclang-rt-dev     none                        compiler-rt            compiler-rt     -                   compiler-rt
 tools   clang-format        cmd:clang-format            clang-tools-extra      clang           clang-tools         clang-extra-tools
 tools   clang-tidy          cmd:clang-tidy              clang-tools-extra      clang           clang-tools         clang-extra-tools
 tools   cppcheck            cmd:cppcheck                cppcheck               cppcheck        cppcheck            cppcheck
 tools   shellcheck          cmd:shellcheck              ShellCheck             shellcheck      ShellCheck          shellcheck
+tools   doxygen             cmd:doxygen                 doxygen                 doxygen         doxygen             doxygen
 tools   pyflakes3           cmd:pyflakes3               python3-pyflakes       python-pyflakes python3-pyflakes    py3-pyflakes
 '
-GROUPS_KNOWN="build demo tests matrix fuzz tools"
+GROUPS_KNOWN="build demo tests matrix package fuzz tools"
 
 mode=install quiet=no groups=
 
@@ -119,7 +124,7 @@ while read -r group d c f a s l; do
 done <<<"$NEEDS"
 
 if [ "$mode" = list ]; then
-    printf '%s\n' "${debian[@]}"
+    printf '%s\n' "${debian[@]}" | sort -u
     exit 0
 fi
 
