@@ -64,7 +64,7 @@ UNIT_SRCS := $(sort $(shell find tests/unit -name '*.c'))
 FUZZ_SRCS := $(sort $(filter-out tests/fuzz/entry.c,$(wildcard tests/fuzz/*.c)) \
              $(wildcard tests/unit/alloc/builder*.c tests/unit/alloc/forms.c))
 FUZZERS   := core walk roots debug unpack
-C_FILES   := $(sort $(shell find src include tests bench demo examples -name '*.[ch]'))
+C_FILES   := $(sort $(shell find src include tests bench demo examples static -name '*.[ch]'))
 VICTIMS   := $(patsubst tests/victims/%.c,$(BUILD)/victims/%,$(filter-out tests/victims/victim.c,$(wildcard tests/victims/*.c)))
 
 # $(call run,WHAT,FILE,COMMAND): one short line for each command; all of it with V=1.
@@ -197,7 +197,7 @@ $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(call run,CC,$<,$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fno-builtin-malloc $(WARNINGS) -pthread -o $@ $< -lm)
 
-include mk/install.mk
+include mk/install.mk mk/static.mk
 
 # The reference of the library, in build/reference/html; fails where anything is not documented.
 docs:
@@ -219,7 +219,7 @@ deps:
 
 # Only what we made: BUILD may be a directory that holds other things.
 clean:
-	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* man completions reference victims demo bench fuzz fuzzing .flags .sources))
+	rm -rf $(if $(filter build,$(BUILD)),build,$(addprefix $(BUILD)/,obj unit heapwalk libheapwalk.* man completions reference static victims demo bench fuzz fuzzing .flags .sources))
 
 help:
 	@echo 'make            build/heapwalk and the libraries behind it, build/libheapwalk.{a,so}'
@@ -230,6 +230,7 @@ help:
 	@echo 'make stress     hundreds of runs at busy targets, some of them killed, for about three minutes'
 	@echo 'make fuzz       bytes made to break it, with libFuzzer; FUZZ=walk SECONDS=3600'
 	@echo 'make bench      speed, memory and pauses, as ratios to a plain read; BENCH=pause,gap selects'
+	@echo 'make static     build/static/heapwalk, which needs no other file'
 	@echo 'make install    to PREFIX=/usr/local, below DESTDIR= if given; also install-strip, uninstall'
 	@echo 'make docs       the reference of the library, in build/reference/html'
 	@echo 'make lint       clang-format, clang-tidy, cppcheck, shellcheck, pyflakes, doxygen, layers'

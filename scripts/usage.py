@@ -74,7 +74,7 @@ def parse_table(lines):
 
 def read(program):
     """The Usage of a program that speaks argp."""
-    usage = Usage(ask(program, "--version").split()[-1])
+    usage = Usage(ask(program, "--version").split()[1])
     head, *paragraphs = ask(program, "--help").strip("\n").split("\n\n")
     for line in head.split("\n"):
         if match := re.match(r"(?:Usage:|  or: ) \S+ (.*)", line):

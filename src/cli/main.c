@@ -1,6 +1,7 @@
 /*
  * The command: parse, open, do one thing, say how it went by the exit status.
  */
+#include "build.h"
 #include "manners.h"
 #include "options.h"
 #include "output.h"
@@ -188,6 +189,7 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes (ulimit -f) is an error like others */
     cli_parse(argc, argv, &o);
     adapt_to_terminal(&o);
+    cli_tell_missing(&o);
     if (o.dry_run)
         return dry_run(&o);
     progress_begin(&progress, wants_progress(&o));

@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "build.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
@@ -32,7 +34,7 @@ enum {
 #define MAX_PAUSE_MS INT64_C(1000)
 #define NS_PER_MS    INT64_C(1000000)
 
-const char *argp_program_version = "heapwalk " HW_VERSION_STRING;
+void (*argp_program_version_hook)(FILE *, struct argp_state *) = cli_print_version;
 error_t argp_err_exit_status = EXIT_USAGE;
 
 static const char doc[] =

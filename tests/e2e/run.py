@@ -42,6 +42,7 @@ import output
 import residency
 import sandbox
 import snapshot
+import static_build
 import stress
 import verdict
 import whatis
@@ -50,7 +51,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, install, manpages, completions, damage, damage_victims, hostile, mutate, residency,
+           badinput, foreign, hidden, everyday, i386, install, static_build, manpages, completions, damage, damage_victims, hostile, mutate, residency,
            sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
