@@ -31,6 +31,9 @@ MANDIR     ?= $(DATADIR)/man
 BASHDIR    ?= $(DATADIR)/bash-completion/completions
 ZSHDIR     ?= $(DATADIR)/zsh/site-functions
 FISHDIR    ?= $(DATADIR)/fish/vendor_completions.d
+# gdb 9 and newer read all scripts of such a directory as they start. Distributions have it in /etc.
+GDBINITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)/gdb/gdbinit.d
+GDB_SCRIPT := $(wildcard scripts/heapwalk-gdb.py)
 STRIP      ?= strip
 
 .PHONY: install install-files install-strip strip-files uninstall uninstall-files
@@ -53,6 +56,11 @@ install-files:
 	install -D -m 644 $(BUILD)/completions/heapwalk.bash $(DESTDIR)$(BASHDIR)/heapwalk
 	install -D -m 644 $(BUILD)/completions/heapwalk.zsh $(DESTDIR)$(ZSHDIR)/_heapwalk
 	install -D -m 644 $(BUILD)/completions/heapwalk.fish $(DESTDIR)$(FISHDIR)/heapwalk.fish
+ifneq ($(GDB_SCRIPT),)
+	install -D -m 644 $(GDB_SCRIPT) $(DESTDIR)$(DATADIR)/heapwalk/heapwalk-gdb.py
+	install -d $(DESTDIR)$(GDBINITDIR)
+	ln -sf $(DATADIR)/heapwalk/heapwalk-gdb.py $(DESTDIR)$(GDBINITDIR)/heapwalk.py
+endif
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md LICENSE docs/*.md docs/*.schema.json
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples examples/*.c
 

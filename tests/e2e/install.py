@@ -135,6 +135,17 @@ def stripped(t, tool, place):
     t.check("heapwalk" in call(os.path.join(place, "bin/heapwalk"), "--version"), "--version")
 
 
+def gdb_script(t, tool, place):
+    """gdb can source what is installed; the link by which every gdb would read it leads there."""
+    if not os.path.exists(os.path.join(ROOT, "scripts", "heapwalk-gdb.py")) or not shutil.which("gdb"):
+        raise Skip("no script for gdb, or no gdb")
+    make(tool, f"PREFIX={place}", "install-files")
+    script = os.path.join(place, "share", "heapwalk", "heapwalk-gdb.py")
+    t.equal("link", os.readlink(os.path.join(place, "etc", "gdb", "gdbinit.d", "heapwalk.py")), script)
+    said = call("gdb", "-nx", "-batch", "-ex", f"source {script}", "-ex", "help heapwalk")
+    t.check("heapwalk" in said, said)
+
+
 # ---- examples ------------------------------------------------------------------------------------
 
 
@@ -223,5 +234,6 @@ def run(suite, tool, _args):
     suite.run("install/header", in_a_workplace, header_alone, tool)
     suite.run("install/prefixes", in_a_workplace, prefixes, tool)
     suite.run("install/stripped", in_a_workplace, stripped, tool)
+    suite.run("install/gdb", in_a_workplace, gdb_script, tool)
     suite.run("install/examples", in_a_workplace, examples, tool, False)
     suite.run("install/examples-static", in_a_workplace, examples, tool, True)
