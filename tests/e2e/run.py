@@ -50,8 +50,9 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
-           badinput, foreign, hidden, everyday, i386, install, static_build, manpages, completions, damage, damage_victims, hostile, mutate, residency,
+MODULES = (install, static_build, manpages, completions,
+           cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
+           badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
            sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
