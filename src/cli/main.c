@@ -169,7 +169,15 @@ static int diff(const struct cli_options *o, struct sandbox *box)
 static int explain(const struct cli_options *o)
 {
     struct hw_error err = {0};
-    return hw_explain_table(&o->render, stdout, &err) == HW_OK ? EXIT_COMPLETE : complain(&err);
+    struct output out;
+    if (output_open(&out, o->output, &err) != HW_OK)
+        return complain(&err);
+    int rc = hw_explain_table(&o->render, out.stream, &err);
+    if (rc == HW_OK)
+        rc = output_commit(&out, &err);
+    else
+        output_discard(&out);
+    return rc == HW_OK ? EXIT_COMPLETE : complain(&err);
 }
 
 /* Only where nothing else is written to the same terminal meanwhile. */

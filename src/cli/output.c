@@ -31,11 +31,12 @@ int complain(const struct hw_error *err)
 /* ---- standard output ------------------------------------------------------------------------- */
 
 static bool stdout_closed;
+static bool opened; /* from then on somebody looks after it */
 
-/* What --help and -V print. Reports were flushed and complained about before. */
+/* What --help and -V print: they end us on their own. */
 static void check_at_end(void)
 {
-    if (!ferror(stdout) && fflush(stdout) != 0) {
+    if (!opened && (ferror(stdout) || fflush(stdout) != 0)) {
         fprintf(stderr, "heapwalk: cannot write standard output: %s\n", strerror(errno));
         _exit(EXIT_NOTHING);
     }
@@ -160,6 +161,7 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
 int output_open(struct output *out, const char *path, struct hw_error *err)
 {
     *out = (struct output){.stream = stdout, .path = path};
+    opened = true;
     if (!path && stdout_closed) {
         errno = EBADF;
         return fail(err, "cannot write", "standard output"); /* before anybody is stopped for it */

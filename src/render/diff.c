@@ -171,14 +171,23 @@ static bool nothing_known(const struct hw_diff *d)
                 .known;
 }
 
+static double growth(const struct hw_diff *d, enum hw_metric m)
+{
+    struct hw_figure change = hw_change(d->before.totals[m], d->after.totals[m]);
+    return change.known ? (double)change.n : 0;
+}
+
+/* Rather than what is free: that decides what is named. */
+static bool grew_in_use(const struct hw_diff *d)
+{
+    double held = growth(d, HW_M_IN_USE_BYTES) + growth(d, HW_M_MMAPPED_BYTES);
+    return held > 0 && held >= growth(d, HW_M_FREE_BYTES);
+}
+
 char *hw_diff_summary(const struct hw_diff *d, bool exact, char buf[HW_SUMMARY_MAX])
 {
     struct summary s = {.buf = buf, .exact = exact};
-    struct hw_figure use = hw_change(d->before.totals[HW_M_IN_USE_BYTES],
-                                     d->after.totals[HW_M_IN_USE_BYTES]),
-                     held = hw_change(d->before.totals[HW_M_FREE_BYTES],
-                                      d->after.totals[HW_M_FREE_BYTES]);
-    bool by_use = use.known && use.n > 0 && !(held.known && held.n > use.n);
+    bool by_use = grew_in_use(d);
     buf[0] = '\0';
     say_total(&s, d, "in use", HW_M_IN_USE_BYTES);
     say_total(&s, d, "mmapped", HW_M_MMAPPED_BYTES);

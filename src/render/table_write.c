@@ -180,7 +180,7 @@ static bool fill(struct libscols_table *table, const struct hw_choice *choice,
                  const struct hw_rows *rows)
 {
     char buf[HEADING_MAX];
-    bool ok = scols_table_set_column_separator(table, GAP) == 0 &&
+    bool ok = scols_table_set_column_separator(table, rows->opt->raw ? " " : GAP) == 0 &&
               scols_table_set_termforce(table, SCOLS_TERMFORCE_NEVER) == 0 &&
               scols_table_enable_raw(table, rows->opt->raw) == 0 &&
               scols_table_enable_noheadings(table, rows->opt->no_headings) == 0;
