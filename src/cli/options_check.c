@@ -30,7 +30,7 @@ static void check_target(struct argp_state *state, const struct cli_options *o)
     if (o->diff) {
         if (o->pid || !o->core || !o->open.exe)
             argp_error(state, "--diff compares two reports: name both, and nothing else");
-        if (strcmp(o->core, "-") == 0 && strcmp(o->open.exe, "-") == 0)
+        else if (strcmp(o->core, "-") == 0 && strcmp(o->open.exe, "-") == 0)
             argp_error(state, "only one of the reports can be standard input");
         return;
     }

@@ -81,8 +81,10 @@ enum watched_state watched_look(struct watched *w)
 
 void watched_name(const struct watched *w, char buf[16])
 {
-    if (read_proc(w->pid, "comm", buf, 16) == 0)
-        strcpy(buf, "?");
+    size_t length = read_proc(w->pid, "comm", buf, 16);
+    if (length == 0)
+        buf[length++] = '?';
+    buf[length < 15 ? length : 15] = '\0';
     buf[strcspn(buf, "\n")] = '\0';
 }
 

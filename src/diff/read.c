@@ -246,8 +246,9 @@ static struct hw_maybe parse_time(const char *text)
         strcmp(rest + 4, "Z") != 0)
         return (struct hw_maybe){0};
     time_t seconds = timegm(&tm);
-    return seconds < 0 ? (struct hw_maybe){0}
-                       : hw_known((uint64_t)seconds * 1000 + strtoul(rest + 1, NULL, 10));
+    if (seconds < 0)
+        return (struct hw_maybe){0};
+    return hw_known((uint64_t)seconds * 1000 + strtoul(rest + 1, NULL, 10));
 }
 
 static void get_identity(struct reader *r, const json_t *root, struct hw_saved *s)

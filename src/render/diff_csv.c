@@ -25,10 +25,13 @@ static void field(FILE *out, struct hw_figure f, enum hw_unit unit)
 static void row(const struct sheet *s, const char *figure, enum hw_unit unit, struct hw_figure a,
                 struct hw_figure b)
 {
+    struct hw_figure change = {0};
+    if (unit != HW_UNIT_RATIO)
+        change = hw_change(a, b);
     fprintf(s->out, "%s,%s,%s", s->part, s->key, figure);
     field(s->out, a, unit);
     field(s->out, b, unit);
-    field(s->out, unit == HW_UNIT_RATIO ? (struct hw_figure){0} : hw_change(a, b), unit);
+    field(s->out, change, unit);
     putc('\n', s->out);
 }
 
@@ -60,6 +63,8 @@ static void put_histogram(struct sheet *s, const char *part, const struct hw_sav
 static void put_arena(struct sheet *s, const struct hw_diff *d, const struct hw_arena_pair *p)
 {
     const struct hw_saved_arena *a = p->after ? p->after : p->before;
+    if (!a)
+        return; /* never so: one of them is there */
     struct hw_figure was = {.known = true, .n = p->before != NULL},
                      is = {.known = true, .n = p->after != NULL};
     if (d->by_address && a->address.known)

@@ -89,14 +89,14 @@ static json_t *method(struct doc *d)
     char when[HW_WHEN_TEXT];
     json_t *o = json_object();
     put(d, o, "mode", json_string(hw_mode_name(r->method.mode)));
-    put(d, o, "time",
-        r->method.time_ns ? json_string(hw_format_utc(when, r->method.time_ns)) : json_null());
     put(d, o, "pause_ns", hw_json_maybe(r->method.pause_ns));
     put(d, o, "stops", hw_json_maybe(r->method.stops));
     put(d, o, "thread_pause_ns", hw_json_maybe(r->method.thread_pause_ns));
     put(d, o, "bytes_read", hw_json_integer(r->method.bytes_read));
     put(d, o, "walk_ns", hw_json_integer(r->method.walk_ns));
     put(d, o, "sandbox", hw_json_text(r->method.sandbox));
+    put(d, o, "time",
+        r->method.time_ns ? json_string(hw_format_utc(when, r->method.time_ns)) : json_null());
     return o;
 }
 
