@@ -34,6 +34,14 @@ def expand_metrics(text, path):
     return re.sub(r"^#define HW_METRIC\(.*?#undef HW_METRIC$", members, text, flags=re.M | re.S)
 
 
+def expand_series(text):
+    """The members of struct hw_sample, from the list HW_SERIES(X) above it."""
+    listed = re.search(r"^#define HW_SERIES\(X\)((.*\\\n)*.*)", text, re.M)
+    names = re.findall(r"X\((\w+)\)", listed.group(1)) if listed else []
+    members = "\n".join(f"    struct hw_figure {name}; /* as in the totals of a report */" for name in names)
+    return re.sub(r"^#define HW_SERIES_FIELD_.*?#undef HW_SERIES_FIELD_$", members, text, flags=re.M | re.S)
+
+
 def sections_to_groups(text):
     found = 0
 
@@ -49,6 +57,7 @@ def sections_to_groups(text):
 
 
 def comments_to_documentation(text):
+    text = re.sub(r"\\(?=\w)", r"\\\\", text)  # no command of doxygen's
     text = re.sub(r"^( *)/\*(?![*])", r"\1/**", text, flags=re.M)  # on lines of their own
     text = re.sub(r"^(?! *#)(.*\S.*[;,{]) +/\*(?![*])", r"\1 /**<", text, flags=re.M)
     return re.sub(r"^( *\w+) +/\*(?![*])", r"\1 /**<", text, flags=re.M)  # the last of an enum
@@ -61,7 +70,7 @@ def main():
     if not first:
         sys.exit(f"{path} does not begin with what it is about")
     text = "/** @file\n" + text[first.end():]
-    text = expand_metrics(expand_errors(text), os.path.join(os.path.dirname(path), "metrics.def"))
+    text = expand_metrics(expand_series(expand_errors(text)), os.path.join(os.path.dirname(path), "metrics.def"))
     sys.stdout.write(comments_to_documentation(sections_to_groups(text)))
 
 

@@ -60,13 +60,14 @@ def parse_options(paragraph, usage):
 
 
 def parse_table(lines):
-    """[(what stands left, what stands right)] of lines like '  left    right'; deeper ones go on."""
+    """[(what stands left, what stands right)] of lines like '  left    right'; deeper ones go on, or hold
+    what stands right of a long one."""
     rows = []
     for line in lines:
-        if match := re.match(r" {2}(\S.*?) {2,}(\S.*)$", line):
-            rows.append(match.groups())
+        if match := re.match(r" {2}(\S.*?)(?: {2,}(\S.*))?$", line):
+            rows.append(match.groups(""))
         elif rows and line.startswith("   "):
-            rows[-1] = (rows[-1][0], rows[-1][1] + " " + line.strip())
+            rows[-1] = (rows[-1][0], (rows[-1][1] + " " + line.strip()).strip())
         else:
             raise ValueError(f"not understood: {line!r}")
     return rows
@@ -85,8 +86,8 @@ def read(program):
         lines = paragraph.split("\n")
         if parse_options(paragraph, usage) or lines[0].startswith("Mandatory or optional"):
             continue
-        if lines[0] == "Examples:":
-            usage.examples = parse_table(lines[1:])
+        if re.match("Examples.*:$", lines[0]):
+            usage.examples += parse_table(lines[1:])
         elif lines[0] == "Exit status:":
             usage.statuses = parse_table(lines[1:])
         else:

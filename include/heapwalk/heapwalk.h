@@ -337,6 +337,17 @@ struct hw_render_options {
     bool exact;         /* text: bytes instead of KiB, MiB, GiB */
     bool color;         /* text: use colour */
     unsigned width;     /* text: columns to fill; 0 means 80 */
+    /* One table instead of the whole report, where any of these is set; see hw_check_table().
+     * NULL: "arenas". */
+    const char *table;
+    const char
+        *columns;     /* names, with commas between them; a '+' before the first one: besides those
+                         that are shown anyway. NULL: these alone */
+    const char *sort; /* a column: its smallest first; '-' before the name: its largest. NULL: rows
+                         as they come */
+    bool raw;         /* text: one blank between fields, and none in them (\x20) */
+    /* And, not only there, but wherever headings can be missed: of any CSV, of chunks, of a series. */
+    bool no_headings;
 };
 
 /* A format of reports. Static. */
@@ -384,6 +395,85 @@ int hw_list_chunks(struct hw_session *session, const struct hw_render_options *o
  */
 int hw_whatis(struct hw_session *session, hw_addr address, const struct hw_render_options *opt,
               FILE *out, struct hw_report **ret, struct hw_error *err);
+
+/* ---- tables, series, comparisons -------------------------------------------------------------- */
+
+/*
+ * Whether hw_render() can print the table that `opt` asks for, or hw_list_chunks() where that is
+ * "chunks". USAGE, naming what there is: an unknown table, column or format. Formats: text, csv, json
+ * (JSON Lines). Columns have the names that JSON has.
+ */
+int hw_check_table(const struct hw_render_options *opt, struct hw_error *err);
+/* Print what columns the table opt->table has; which tables there are where that is "help". USAGE,
+ * OUTPUT. */
+int hw_explain_table(const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+
+/* What a line of a series shows of a process, each with its change since the line before. */
+#define HW_SERIES(X)                                                                               \
+    X(system_bytes)                                                                                \
+    X(in_use_bytes)                                                                                \
+    X(in_use_chunks)                                                                               \
+    X(free_bytes)                                                                                  \
+    X(free_resident_bytes)                                                                         \
+    X(trim_bytes)                                                                                  \
+    X(mmapped_bytes)                                                                               \
+    X(rss_bytes)
+
+/* What happened to the process of a series since the line before. */
+enum hw_event {
+    HW_EVENT_NONE,  /* it runs on */
+    HW_EVENT_EXEC,  /* it runs another program */
+    HW_EVENT_END,   /* it has ended */
+    HW_EVENT_ERROR, /* it could not be read */
+};
+
+/* One line of a series. Plain data, that may be sent from one process to another. */
+struct hw_sample {
+    int64_t time_ns;  /* since the epoch */
+    bool complete;    /* as hw_report_complete() */
+    uint64_t skipped; /* how many lines there should have been since the one before */
+#define HW_SERIES_FIELD_(name) struct hw_figure name;
+    HW_SERIES(HW_SERIES_FIELD_)
+#undef HW_SERIES_FIELD_
+    struct hw_figure pause_ns; /* how long it was stopped for this line */
+    char sandbox[16];          /* "seccomp"; "" if nothing confined us */
+    enum hw_event event;       /* END, ERROR: all figures are unknown */
+    char text[256];            /* on an event, and on why it is not complete */
+};
+
+/* The figures of a report for such a line. */
+void hw_report_sample(const struct hw_report *report, struct hw_sample *ret);
+/*
+ * Write the headings of a series. Formats: text, csv, json (JSON Lines, which has none). The stream is
+ * flushed. USAGE, OUTPUT, NOMEM.
+ */
+int hw_series_head(const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+/*
+ * Write a line of it. `before` is the last sample with figures of the same program; NULL: there is none.
+ * Formats and failures as of the headings.
+ */
+int hw_series_line(const struct hw_sample *now, const struct hw_sample *before,
+                   const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+
+/* What grew from one report to another. From hw_diff_open() to hw_diff_destroy(). */
+struct hw_diff;
+/*
+ * Compare two reports that were written as JSON, what grew from one to the other. "-" is standard
+ * input, for one of them. On success *ret belongs to the caller (hw_diff_destroy). A figure that one of
+ * them lacks is unknown. Fails with SYSTEM, CORRUPT (not a report), UNSUPPORTED (a report of another
+ * schema_version), NOMEM.
+ */
+int hw_diff_open(const char *before, const char *after, struct hw_diff **ret, struct hw_error *err);
+/* And all its notes. NULL is fine. */
+void hw_diff_destroy(struct hw_diff *diff);
+/* True if both reports were complete. */
+bool hw_diff_complete(const struct hw_diff *diff);
+/* What else there is to know, one line each: which report is partial, that it was not the same process.
+ * NULL past the last; lives as long as the comparison. */
+const char *hw_diff_note(const struct hw_diff *diff, size_t i);
+/* Write it. Formats: text, csv, json. USAGE, OUTPUT, NOMEM. */
+int hw_diff_render(const struct hw_diff *diff, const struct hw_render_options *opt, FILE *out,
+                   struct hw_error *err);
 
 #ifdef __cplusplus
 }

@@ -139,11 +139,13 @@ def examples(t, tool, name):
         core = gcore(victim)
         for copy in ("core", f"core.{victim.pid}"):
             os.link(core, os.path.join(victim.directory, copy))
+        for report in ("before.json", "after.json"):
+            tool.run("-o", os.path.join(victim.directory, report), core)
         for command, reason in found:
             if reason:
                 t.note(f"not run: {command} ({reason})")
                 continue
-            command = command.replace("1234", str(victim.pid))
+            command = command.replace("1234", str(victim.pid)).replace("--interval 60", "--interval 0.1")
             done = subprocess.run(["sh", "-c", command], stdin=subprocess.DEVNULL, capture_output=True,
                                   cwd=victim.directory, env=env, timeout=120, check=False)
             t.equal(f"{command}\n{done.stderr.decode(errors='replace')}status", done.returncode, 0)

@@ -41,6 +41,7 @@ import nostop
 import output
 import residency
 import sandbox
+import scripts
 import snapshot
 import static_build
 import stress
@@ -53,7 +54,7 @@ from tool import Tool
 MODULES = (install, static_build, manpages, completions,
            cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
-           sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           sandbox, scripts, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():
