@@ -59,7 +59,7 @@ install-files:
 ifneq ($(GDB_SCRIPT),)
 	install -D -m 644 $(GDB_SCRIPT) $(DESTDIR)$(DATADIR)/heapwalk/heapwalk-gdb.py
 	install -d $(DESTDIR)$(GDBINITDIR)
-	ln -sf $(DATADIR)/heapwalk/heapwalk-gdb.py $(DESTDIR)$(GDBINITDIR)/heapwalk.py
+	ln -sfr $(DESTDIR)$(DATADIR)/heapwalk/heapwalk-gdb.py $(DESTDIR)$(GDBINITDIR)/heapwalk.py
 endif
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR) README.md LICENSE docs/*.md docs/*.schema.json
 	install -D -m 644 -t $(DESTDIR)$(DOCDIR)/examples examples/*.c
