@@ -4,7 +4,7 @@
     scripts/make-completions.py PROGRAM bash|zsh|fish
 
 The options are those of --help. What can stand for an argument follows from its name there, by ARGUMENTS;
-the words that an option knows stand in WORDS.
+the words that an option knows stand in WORDS, or are asked for (add_tables).
 """
 
 import re
@@ -15,14 +15,26 @@ import usage as usages
 # What is completed for an argument, by its name in --help.
 ARGUMENTS = {"PID": "pid", "FILE": "file", "DIR": "directory", "PATH": "directory"}
 # These are numbers, addresses and the like, for which nothing can be proposed.
-FREE = {"ADDR", "BYTES", "MS", "N", "S"}
-# The words that an option takes. LISTS take several, with commas between them.
+FREE = {"ADDR", "BYTES", "MS", "N", "SECONDS"}
+# These take several words, with commas between them.
+LISTS = {"LIST"}
+# The words that an option takes.
 WORDS = {
     "--color": ["auto", "always", "never"],
     "--format": ["text", "json", "malloc_info", "malloc_stats", "csv"],
     "--arena": ["main"],
     "--max-pause": ["none"],
 }
+
+
+def add_tables(program):
+    """The names of tables and columns, which the program lists."""
+    def names(*words):
+        return [line.split()[0] for line in usages.ask(program, *words, "help").splitlines() if line]
+
+    WORDS["--table"] = names("--table")
+    columns = [name for table in WORDS["--table"] for name in names("--table", table, "--columns")]
+    WORDS["--columns"] = WORDS["--sort"] = list(dict.fromkeys(columns))
 
 
 def kind_of(option):
@@ -76,7 +88,11 @@ def make_bash(options):
             continue
         action = BASH_KINDS.get(kind_of(option), ":")
         if words := words_of(option):
-            action = f"""COMPREPLY=($(compgen -W '{" ".join(words)}' -- "$cur"))"""
+            listed = " ".join(words)
+            action = f"""COMPREPLY=($(compgen -W '{listed}' -- "$cur"))"""
+            if option.argument in LISTS:  # the last of them; more may follow
+                action = (f"""COMPREPLY=($(compgen -P "${{cur%"${{cur##*,}}"}}" -W '{listed}' -- "${{cur##*,}}"))"""
+                          "\n            compopt -o nospace")
         if not option.optional:
             cases.setdefault((action, "return"), []).extend(names_of(option))
         elif action != ":":  # it stands behind = alone
@@ -109,6 +125,8 @@ def make_zsh(options):
         if option.argument:
             values = " ".join(words_of(option))
             action = f"({values})" if values else ZSH_KINDS.get(kind_of(option), " ")
+            if option.argument in LISTS:
+                action = f"_values -s , {option.argument.lower()} {values}"
             action = f"{'::' if option.optional else ':'}{option.argument.lower()}:{action}"
         # + means: in this word or in the next; = for long ones likewise, and =- only behind a =
         marks = {name: "" if not option.argument else "=-" if option.optional else
@@ -137,7 +155,9 @@ def make_fish(options):
         if option.short and option.short != "-?":
             line += f" -s {option.short[1:]}"
         line += f" -l {option.long[2:]}"
-        if words := words_of(option):
+        if option.argument in LISTS:
+            line += f" -x -a '(__fish_append , {' '.join(words_of(option))})'"
+        elif words := words_of(option):
             # fish's own way to say that an argument may be left out: options of both kinds
             line += f" {'-f' if option.optional else '-x'} -a '{' '.join(words)}'"
         elif option.argument:
@@ -153,6 +173,7 @@ MAKERS = {"bash": make_bash, "zsh": make_zsh, "fish": make_fish}
 def main():
     if len(sys.argv) != 3 or sys.argv[2] not in MAKERS:
         sys.exit(__doc__)
+    add_tables(sys.argv[1])
     sys.stdout.write(MAKERS[sys.argv[2]](usages.read(sys.argv[1]).options()))
 
 

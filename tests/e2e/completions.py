@@ -139,7 +139,7 @@ def proposals(ask, tool, place, line):
     """The words, without what stands before a = in the same word, and without marks behind them."""
     word = line.split(" ")[-1]
     before = word[:word.index("=") + 1] if "=" in word else ""
-    return {said.removeprefix(before).rstrip("= /") for said in ask(tool, place, line) if said.strip()}
+    return {said.removeprefix(before).rstrip("= /,").split(",")[-1] for said in ask(tool, place, line) if said.strip()}
 
 
 def all_options(t, tool, place, ask):
@@ -156,6 +156,11 @@ def words(t, tool, place, ask):
                        ("heapwalk --color=ne", {"never"})):
         got = {w for w in proposals(ask, tool, place, line) if w in want or "." not in w}
         t.check(want <= got, f"{line}: {got}")
+    for line in ("heapwalk --table ", "heapwalk --table=th"):
+        t.check("threads" in proposals(ask, tool, place, line), line)
+    for line in ("heapwalk --sort trim_", "heapwalk --columns trim_", "heapwalk --columns=index,trim_"):
+        got = proposals(ask, tool, place, line)
+        t.check("trim_bytes" in got and "index" not in got, f"{line}: {got}")
     for word in formats:  # the program takes them
         ran = tool.run("-f", word, "-p", os.getpid(), "--no-stop")
         t.check(ran.status in (0, 1), str(ran))
@@ -183,6 +188,7 @@ def every_argument(t, tool):
     """A new option with an argument: somebody has thought about what to propose for it."""
     sys.path.insert(0, os.path.join(ROOT, "scripts"))
     maker = __import__("make-completions")
+    maker.add_tables(tool.path)
     for option in usage(tool):
         known = {*maker.ARGUMENTS, *maker.FREE}
         t.check(not option.argument or option.argument in known or option.long in maker.WORDS,

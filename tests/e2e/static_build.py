@@ -13,7 +13,8 @@ from tool import Tool
 
 TARGET = Case("target", "many-threads", (12, 100))
 SHAPES = ((), ("--all-arenas", "--histogram"), ("--arena", "3"), ("-b",), ("--chunks",), ("--check",),
-          ("--holes", "5"), ("-f", "csv"), ("-f", "malloc_info"))
+          ("--holes", "5"), ("-f", "csv"), ("-f", "malloc_info"), ("--table", "arenas"),
+          ("--table", "threads", "--raw"), ("--table", "params", "--no-headings"), ("--columns", "+trim_bytes"))
 SERVERS = {"DEBUGINFOD_URLS": "http://127.0.0.1:1/"}
 
 
