@@ -12,6 +12,7 @@ from cases import Case
 from modes import gcore, good, running
 from process import Victim, settled, status_bytes, thread_states, untraced, wait_for, workplace
 from report_checks import check_schema
+from sandbox import Intruder, needs_sandbox
 from text_checks import check_text
 from tool import ESCAPE, without_leak_check
 
@@ -617,6 +618,22 @@ def series_memory(t, tool):
         t.equal("sandbox", lines[0]["sandbox"], one)
 
 
+def series_sandbox(t, tool):
+    """Each look has the sandbox of a single report, and the target runs on where it ends a look."""
+    needs_sandbox(tool)
+    with running(tool.build, TARGET) as victim, workplace() as place:
+        before, intruder = thread_states(victim.pid), Intruder(tool, place, victim)
+        for options in ([], ["--no-stop"], ["--snapshot"]):
+            args = (*options, "-J", "--interval", "0.1", "--count", 3, "-p", victim.pid)
+            ran = intruder.tries("socket", *args)
+            t.equal(str(ran), (ran.status, ran.out), (2, b""))
+            t.check(b"forbade the system call socket" in ran.err, str(ran))
+            t.equal("target", settled(victim.pid, before), before)
+            ran = intruder.tries("raise", *args)
+            t.check(good(t, ran) and len(ran.out.splitlines()) == 3, str(ran))
+        t.check(intruder.unharmed(), "the file has changed")
+
+
 # ---- where it is written to ----------------------------------------------------------------------
 
 
@@ -730,5 +747,6 @@ def run(suite, tool, _args):
     suite.run("scripts/series-end", series_end, tool)
     suite.run("scripts/series-interrupted", series_interrupted, tool)
     suite.run("scripts/series-memory", series_memory, tool)
+    suite.run("scripts/series-sandbox", series_sandbox, tool)
     suite.run("scripts/outputs", outputs, tool)
     suite.run("scripts/closed-stderr", closed_stderr, tool)
