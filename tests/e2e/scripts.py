@@ -10,8 +10,9 @@ import time
 
 from cases import Case
 from modes import gcore, good, running
-from process import Victim, settled, status_bytes, thread_states, wait_for, workplace
+from process import Victim, settled, status_bytes, thread_states, untraced, wait_for, workplace
 from report_checks import check_schema
+from sandbox import Intruder, needs_sandbox
 from text_checks import check_text
 from tool import ESCAPE, without_leak_check
 
@@ -457,7 +458,6 @@ def series_growth(t, tool):
     for options in ([], ["--no-stop"], ["--snapshot"], ["--max-pause", "200"]):
         with workplace() as there, Grower(tool.build, there) as victim:
             args = ["-J", *options, "--interval", "0.3", "--count", "40", "-p", victim.pid]
-            before = thread_states(victim.pid)
             with Series(tool, *args) as series:
                 lines, rss = [series.line()], status_bytes(victim.pid, "VmRSS")
                 grown = victim.grow()
@@ -481,7 +481,8 @@ def series_growth(t, tool):
             if "--no-stop" in options:
                 t.equal("pauses", {x["pause_ns"] for x in lines}, {0})
             t.check(all(x["pause_ns"] < 2**30 for x in lines), "pauses")
-            t.equal(f"{options}: target", settled(victim.pid, before), before)
+            t.check(wait_for(lambda: untraced(victim.pid)), f"{options}: still traced")
+            victim.grow()  # and it runs on
 
 
 def series_forms(t, tool):
@@ -593,8 +594,9 @@ def series_interrupted(t, tool):
 
 
 def own_memory(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as f:
-        return sum(int(line.split()[1]) for line in f if line.startswith(("VmData", "RssAnon")))
+    """In KiB; a sanitizer, which reserves terabytes, keeps what was freed for some time."""
+    sanitized = status_bytes(pid, "VmSize") >> 40
+    return 0 if sanitized else (status_bytes(pid, "VmData") + status_bytes(pid, "RssAnon")) >> 10
 
 
 def series_memory(t, tool):
@@ -614,6 +616,22 @@ def series_memory(t, tool):
         t.equal("sandbox", len({line["sandbox"] for line in lines}), 1)
         one = tool.run("-J", "-p", victim.pid).json()["method"]["sandbox"]
         t.equal("sandbox", lines[0]["sandbox"], one)
+
+
+def series_sandbox(t, tool):
+    """Each look has the sandbox of a single report, and the target runs on where it ends a look."""
+    needs_sandbox(tool)
+    with running(tool.build, TARGET) as victim, workplace() as place:
+        before, intruder = thread_states(victim.pid), Intruder(tool, place, victim)
+        for options in ([], ["--no-stop"], ["--snapshot"]):
+            args = (*options, "-J", "--interval", "0.1", "--count", 3, "-p", victim.pid)
+            ran = intruder.tries("socket", *args)
+            t.equal(str(ran), (ran.status, ran.out), (2, b""))
+            t.check(b"forbade the system call socket" in ran.err, str(ran))
+            t.equal("target", settled(victim.pid, before), before)
+            ran = intruder.tries("raise", *args)
+            t.check(good(t, ran) and len(ran.out.splitlines()) == 3, str(ran))
+        t.check(intruder.unharmed(), "the file has changed")
 
 
 # ---- where it is written to ----------------------------------------------------------------------
@@ -729,5 +747,6 @@ def run(suite, tool, _args):
     suite.run("scripts/series-end", series_end, tool)
     suite.run("scripts/series-interrupted", series_interrupted, tool)
     suite.run("scripts/series-memory", series_memory, tool)
+    suite.run("scripts/series-sandbox", series_sandbox, tool)
     suite.run("scripts/outputs", outputs, tool)
     suite.run("scripts/closed-stderr", closed_stderr, tool)
