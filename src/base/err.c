@@ -1,4 +1,5 @@
 #include "base/err.h"
+#include "base/printable.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@ static void fill(struct hw_error *err, int code, int sys_errno, const char *fmt,
     err->code = code;
     err->sys_errno = sys_errno;
     int n = vsnprintf(err->text, sizeof err->text, fmt, ap);
+    hw_make_printable(err->text); /* also what was cut in the middle of a character */
     if (sys_errno == 0 || n < 0 || (size_t)n >= sizeof err->text)
         return;
     char buf[128];
@@ -48,6 +50,7 @@ void hw_remedy(struct hw_error *err, const char *fmt, ...)
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(err->remedy, sizeof err->remedy, fmt, ap);
+    hw_make_printable(err->remedy);
     va_end(ap);
 }
 

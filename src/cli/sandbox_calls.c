@@ -54,6 +54,7 @@ const char *const sandbox_harmless[] = {
 
 #define GET_TERMINAL 0x802c542a /* TCGETS2, which newer glibc prefers */
 #define SCAN_PAGEMAP 0xc0606610 /* PAGEMAP_SCAN: Linux 6.7, and headers as new as that */
+#define GUARD_MEMORY 102        /* MADV_GUARD_INSTALL: new threads of glibc 2.42 do, Linux 6.13 */
 #define NAME_MEMORY  0x53564d41 /* PR_SET_VMA: likewise; malloc() does, if it is tuned to */
 
 const struct sandbox_call sandbox_calls[] = {
@@ -61,6 +62,8 @@ const struct sandbox_call sandbox_calls[] = {
     {"mmap", 0, {{2, PROT_EXEC, 0}}},
     {"mprotect", 0, {{2, PROT_EXEC, 0}}},
     {"madvise", 0, {{2, INT & ~63U, 0}}},
+    {"madvise", 0, {{2, INT, GUARD_MEMORY}}},
+    {"madvise", 0, {{2, INT, GUARD_MEMORY + 1}}}, /* and take it back */
     {"prctl", 0, {{0, INT, NAME_MEMORY}}},
     /* files, to read */
     {"open", 0, {{1, TO_WRITE, 0}}},

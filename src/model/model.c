@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include "base/printable.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -153,6 +155,7 @@ static void add(struct hw_report *r, struct hw_finding *f, const char *fmt, va_l
         return;
     f->scene.here.state = f->scene.before.state = HW_STATES_;
     vsnprintf(f->text, sizeof f->text, fmt, ap);
+    hw_make_printable(f->text);
     one_line(f->text);
     compose_line(f);
     (void)!hw_vec_push(&r->findings, *f); /* without memory it is still counted */

@@ -1,3 +1,4 @@
+#include "base/printable.h"
 #include "render/text.h"
 
 #include "base/cleanup.h"
@@ -35,38 +36,12 @@ unsigned hw_text_bar(struct hw_text *t, enum hw_style style, double share, unsig
 
 /* ---- flowing text ---------------------------------------------------------------------------- */
 
-/*
- * Bytes of the printable character at `s`, 0 if there is none: a control character (ASCII or C1) or
- * bytes that are not UTF-8. Names of processes and files are chosen by others, and must not be able
- * to repaint the terminal of whoever looks at them.
- */
-static size_t printable(const char *s, size_t left)
-{
-    const unsigned char *p = (const unsigned char *)s;
-    if (p[0] < 0x80)
-        return p[0] >= 0x20 && p[0] != 0x7f;
-    size_t n = p[0] >= 0xc2 && p[0] < 0xe0   ? 2
-               : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                             : 0;
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    bool c1_control = p[0] == 0xc2 && p[1] < 0xa0;
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xed && p[1] >= 0xa0;
-    bool too_large = p[0] == 0xf4 && p[1] >= 0x90;
-    return c1_control || overlong || surrogate || too_large ? 0 : n;
-}
-
 /* Columns of a text; every character counts as one. */
 static unsigned columns(const char *s, size_t length)
 {
     unsigned n = 0;
     for (size_t i = 0; i < length; n++) {
-        size_t step = printable(s + i, length - i);
+        size_t step = hw_printable(s + i, length - i);
         i += step ? step : 1;
     }
     return n;
@@ -91,7 +66,7 @@ static void put(struct hw_flow *f, const char *s, size_t length)
     for (size_t i = 0; i < length;) {
         if (f->column >= f->limit) /* only a piece longer than a whole line comes here */
             new_line(f);
-        size_t step = printable(s + i, length - i);
+        size_t step = hw_printable(s + i, length - i);
         if (step)
             fwrite(s + i, 1, step, out);
         else

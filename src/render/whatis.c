@@ -1,6 +1,7 @@
 /*
  * --whatis: one address in a few lines of text, or as one JSON object.
  */
+#include "base/printable.h"
 #include "render/json.h"
 
 #include <inttypes.h>
@@ -70,9 +71,10 @@ static void print_text(const struct hw_whatis *w, const struct hw_report *r, boo
         fputs("in the heap\n", out);
     else if (w->stack_tid)
         fprintf(out, "in the stack of thread %d\n", w->stack_tid);
-    else if (w->symbol[0] && w->in_module)
-        fprintf(out, "%s+%#" PRIx64 "\n", w->symbol, w->symbol_offset);
-    else if (w->in_module)
+    else if (w->symbol[0] && w->in_module) {
+        hw_put_printable(w->symbol, out);
+        fprintf(out, "+%#" PRIx64 "\n", w->symbol_offset);
+    } else if (w->in_module)
         fputs("in a module\n", out);
     else if (w->mapped)
         fputs("mapped, but no memory of malloc\n", out);
@@ -81,10 +83,14 @@ static void print_text(const struct hw_whatis *w, const struct hw_report *r, boo
     if (w->in_block)
         print_block(w, r, exact, out);
     if (w->mapped)
-        fprintf(out, "  mapping  %#" PRIx64 "-%#" PRIx64 " %s %s\n", w->map_start, w->map_end,
-                w->permissions, w->path[0] ? w->path : "anonymous");
+        fprintf(out, "  mapping  %#" PRIx64 "-%#" PRIx64 " %s ", w->map_start, w->map_end,
+                w->permissions);
     else if (w->in_module)
-        fprintf(out, "  module   %s\n", w->path);
+        fputs("  module   ", out);
+    else
+        return;
+    hw_put_printable(w->path[0] ? w->path : "anonymous", out);
+    fputc('\n', out);
 }
 
 static const char *kind_of(const struct hw_whatis *w)

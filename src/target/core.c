@@ -163,7 +163,7 @@ static int open_core_file(struct core_target *c, const char *path, struct hw_err
             *err = why;
         return why.code;
     }
-    int rc = hw_unpack(fd, name, HW_UNPACKED_MAX, &c->unpacked, err);
+    int rc = hw_unpack(fd, name, HW_UNPACKED_MAX, ELFMAG, &c->unpacked, err);
     c->fd = c->unpacked.fd;
     if (rc != HW_OK)
         return rc;

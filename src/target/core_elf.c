@@ -7,13 +7,34 @@
 
 #include <string.h>
 
+/* What is not unpacked, and what unpacks it; or what was unpacked once, and is packed still. */
+static const struct {
+    unsigned char magic[4], len;
+    const char *name, *command;
+} others[] = {
+    {{'B', 'Z', 'h'}, 3, "compressed with bzip2", "bzcat"},
+    {{0x02, '!', 'L', 0x18}, 4, "compressed with an old lz4", "lz4 -dc"},
+    {{']', 0x00, 0x00}, 3, "compressed with lzma", "lzcat"},
+    {{'P', 'K', 0x03, 0x04}, 4, "a zip archive", "unzip -p"},
+    {{'(', 0xb5, '/', 0xfd}, 4, "compressed twice, within with zstd", NULL},
+    {{0x04, '"', 'M', 0x18}, 4, "compressed twice, within with lz4", NULL},
+    {{0xfd, '7', 'z', 'X'}, 4, "compressed twice, within with xz", NULL},
+    {{0x1f, 0x8b, 0x08}, 3, "compressed twice, within with gzip", NULL},
+};
+
 static int refuse_other_file(const char *path, const unsigned char *ident, struct hw_error *err)
 {
-    if (memcmp(ident, "BZh", 3) != 0)
-        return hw_fail(err, HW_ERR_NOT_CORE, "%s is not an ELF file", path);
-    hw_fail(err, HW_ERR_NOT_CORE, "%s is compressed with bzip2", path);
-    hw_remedy(err, "unpack it on the way: bzcat %s | heapwalk -", path);
-    return HW_ERR_NOT_CORE;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (memcmp(ident, others[i].magic, others[i].len) != 0)
+            continue;
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is %s", path, others[i].name);
+        if (others[i].command)
+            hw_remedy(err, "unpack it on the way: %s %s | heapwalk -", others[i].command, path);
+        else
+            hw_remedy(err, "unpack it once before: heapwalk unpacks it once more");
+        return HW_ERR_NOT_CORE;
+    }
+    return hw_fail(err, HW_ERR_NOT_CORE, "%s is not an ELF file", path);
 }
 
 /* Refuse what is not a core, or not of a machine that we read. `h` begins like all ELF headers. */

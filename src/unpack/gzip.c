@@ -15,7 +15,12 @@ static enum hw_unpack_end unpack_members(z_stream *z, unsigned char *buf, struct
             return HW_UNPACK_FAILED;
         if (!inside && hw_source_left(in) == 0)
             return HW_UNPACK_WHOLE;
-        if (!inside && inflateReset(z) != Z_OK)
+        if (!inside &&
+            in->buf[in->at] == 0) { /* padding to whole blocks of a tape, as gzip has it */
+            in->at++;
+            continue;
+        }
+        if (!inside && (in->buf[in->at] != hw_codec_gzip.magic[0] || inflateReset(z) != Z_OK))
             return HW_UNPACK_BROKEN;
         inside = true;
         z->next_in = in->buf + in->at;

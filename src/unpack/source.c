@@ -1,6 +1,7 @@
 #include "unpack/source.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,6 +29,11 @@ int hw_source_fill(struct hw_source *s, size_t want, struct hw_error *err)
         ssize_t n = read(s->fd, s->buf + s->end, HW_SOURCE_BYTES - s->end);
         if (n < 0 && errno == EINTR)
             continue;
+        /* Others have this open, too, who do not want to wait: so the flag stays. */
+        if (n < 0 && errno == EAGAIN) {
+            poll(&(struct pollfd){.fd = s->fd, .events = POLLIN}, 1, -1);
+            continue;
+        }
         if (n < 0)
             return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read %s", s->name);
         s->at_end = n == 0;

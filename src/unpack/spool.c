@@ -20,9 +20,9 @@ static const char *directory(void)
     return dir && *dir ? dir : "/var/tmp"; /* cores are large, and /tmp is often in memory */
 }
 
-void hw_spool_init(struct hw_spool *s, const char *name, uint64_t max)
+void hw_spool_init(struct hw_spool *s, const char *name, uint64_t max, const char *magic)
 {
-    *s = (struct hw_spool){.fd = -1, .name = name, .max = max};
+    *s = (struct hw_spool){.fd = -1, .name = name, .max = max, .magic = magic};
 }
 
 void hw_spool_deinit(struct hw_spool *s)
@@ -49,11 +49,13 @@ static int open_unnamed(const char *dir)
 
 static int fail(const struct hw_spool *s, struct hw_error *err)
 {
+    int why = errno;
     int rc = hw_fail_errno(err, HW_ERR_SYSTEM,
                            "cannot unpack %s into a temporary file in %s, of which %" PRIu64
                            " MiB were needed so far",
                            s->name, directory(), s->size >> 20);
-    hw_remedy(err, "make room there, or name another directory: TMPDIR=/DIR heapwalk ...");
+    hw_remedy(err, "%sname another directory: TMPDIR=/DIR heapwalk ...",
+              why == ENOSPC || why == EDQUOT || why == EFBIG ? "make room there, or " : "");
     return rc;
 }
 
@@ -82,6 +84,9 @@ static bool write_at(int fd, const unsigned char *p, size_t len, uint64_t at)
 int hw_spool_put(struct hw_spool *s, const void *bytes, size_t len, struct hw_error *err)
 {
     const unsigned char *p = bytes;
+    size_t want = strlen(s->magic);
+    for (size_t i = 0; i < len && s->size + i < want; i++)
+        s->is_other |= p[i] != (unsigned char)s->magic[s->size + i];
     if (len > s->max - s->size) {
         hw_fail(err, HW_ERR_NOT_CORE, "%s unpacks to more than %" PRIu64 " GiB: not a core",
                 s->name, s->max >> 30);
@@ -111,6 +116,8 @@ int hw_spool_put(struct hw_spool *s, const void *bytes, size_t len, struct hw_er
         p += end;
         len -= end;
     }
+    if (s->is_other)
+        return hw_fail(err, HW_ERR_NOT_CORE, "%s is something else", s->name);
     return HW_OK;
 }
 

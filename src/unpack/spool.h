@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,13 +14,17 @@ struct hw_spool {
     int fd; /* -1 until something is written */
     const char *name;
     uint64_t size, max;
+    const char *magic; /* what it must begin with; "": whatever it likes */
+    bool is_other;     /* and does not */
 };
 
-void hw_spool_init(struct hw_spool *s, const char *name, uint64_t max);
+/* `magic` lives as long as the spool. */
+void hw_spool_init(struct hw_spool *s, const char *name, uint64_t max, const char *magic);
 /* Closes the file unless it was taken. */
 void hw_spool_deinit(struct hw_spool *s);
 
-/* Append. Fails with NOT_CORE (more than `max`), SYSTEM (no room, no directory to write to). */
+/* Append. Fails with NOT_CORE (more than `max`; what begins otherwise than it must, of which these first
+ * bytes are kept), SYSTEM (no room, no directory to write to). */
 int hw_spool_put(struct hw_spool *s, const void *bytes, size_t len, struct hw_error *err);
 
 /* Give the file its whole size and hand it over; -1 if nothing was written. Fails with SYSTEM. */

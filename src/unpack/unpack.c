@@ -43,6 +43,10 @@ static int unpack(struct hw_source *in, struct hw_spool *out, struct hw_unpacked
     const char *flaw = NULL;
     struct hw_error why = {0};
     enum hw_unpack_end end = codec ? codec->unpack(in, out, &flaw, &why) : copy(in, out, &why);
+    if (end == HW_UNPACK_FAILED && out->is_other) {
+        ret->format = codec ? codec->name : NULL;
+        return HW_OK;
+    }
     if (end == HW_UNPACK_FAILED) {
         if (err)
             *err = why;
@@ -69,7 +73,8 @@ static bool is_plain(int fd)
     return n >= 0 && !recognise(head, (size_t)n);
 }
 
-int hw_unpack(int fd, const char *name, uint64_t max, struct hw_unpacked *ret, struct hw_error *err)
+int hw_unpack(int fd, const char *name, uint64_t max, const char *magic, struct hw_unpacked *ret,
+              struct hw_error *err)
 {
     *ret = (struct hw_unpacked){.fd = -1};
     if (is_plain(fd)) {
@@ -78,7 +83,7 @@ int hw_unpack(int fd, const char *name, uint64_t max, struct hw_unpacked *ret, s
     }
     struct hw_source in = {0};
     struct hw_spool out;
-    hw_spool_init(&out, name, max);
+    hw_spool_init(&out, name, max, magic);
     lseek(fd, 0, SEEK_SET); /* what is no regular file goes on where it is */
     int rc = hw_source_init(&in, fd, name, err);
     if (rc == HW_OK)

@@ -28,7 +28,7 @@ static int unpack(int fd, struct hw_unpacked *ret)
 {
     struct hw_error err = {0};
     fuzz_require(fd >= 0, "no input");
-    int rc = hw_unpack(fd, "input", MOST, ret, &err);
+    int rc = hw_unpack(fd, "input", MOST, "", ret, &err);
     fuzz_require((rc == HW_OK) == (ret->fd >= 0), "a file in spite of %s", hw_code_text(rc));
     fuzz_require(rc == HW_OK || (err.code == rc && err.text[0]), "no reason for %s",
                  hw_code_text(rc));

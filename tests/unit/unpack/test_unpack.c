@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BYTES ((size_t)3 << 20)
@@ -71,7 +72,7 @@ TestSuite(unpack, .init = start, .fini = end);
 static int unpack_max(const char *name, uint64_t max, struct hw_unpacked *u)
 {
     struct hw_error err;
-    int rc = hw_unpack(open(in_dir(name), O_RDONLY), name, max, u, &err);
+    int rc = hw_unpack(open(in_dir(name), O_RDONLY), name, max, "", u, &err);
     cr_assert(rc == HW_OK || err.text[0]);
     cr_assert_eq(rc == HW_OK, u->fd >= 0, "%d", rc);
     return rc;
@@ -235,7 +236,7 @@ Test(unpack, plain_files_stay_what_they_are)
 {
     struct hw_unpacked u;
     int fd = open(in_dir("plain"), O_RDONLY);
-    cr_assert_eq(hw_unpack(fd, "plain", 1, &u, NULL), HW_OK);
+    cr_assert_eq(hw_unpack(fd, "plain", 1, "", &u, NULL), HW_OK);
     cr_expect_eq(u.fd, fd);
     cr_expect_null(u.format);
     close(fd);
@@ -254,7 +255,7 @@ Test(unpack, from_a_pipe)
         snprintf(command, sizeof command, "cat %s/%s", dir, packed ? "packed" : "plain");
         FILE *f = popen(command, "r");
         struct hw_unpacked u;
-        cr_assert_eq(hw_unpack(dup(fileno(f)), "a pipe", HW_UNPACKED_MAX, &u, NULL), HW_OK);
+        cr_assert_eq(hw_unpack(dup(fileno(f)), "a pipe", HW_UNPACKED_MAX, "", &u, NULL), HW_OK);
         cr_expect_eq(u.format == NULL, !packed);
         expect_plain(&u, BYTES);
         close(u.fd);
@@ -269,7 +270,7 @@ Test(unpack, empty_pipe)
     struct hw_error err;
     cr_assert_eq(pipe(ends), 0);
     close(ends[1]);
-    cr_expect_eq(hw_unpack(ends[0], "a pipe", HW_UNPACKED_MAX, &u, &err), HW_ERR_NOT_CORE);
+    cr_expect_eq(hw_unpack(ends[0], "a pipe", HW_UNPACKED_MAX, "", &u, &err), HW_ERR_NOT_CORE);
 }
 
 Test(unpack, nowhere_to_write)
@@ -279,9 +280,43 @@ Test(unpack, nowhere_to_write)
     pack(&formats[0]);
     setenv("TMPDIR", "/does/not/exist", 1);
     int fd = open(in_dir("packed"), O_RDONLY);
-    cr_expect_eq(hw_unpack(fd, "packed", HW_UNPACKED_MAX, &u, &err), HW_ERR_SYSTEM);
+    cr_expect_eq(hw_unpack(fd, "packed", HW_UNPACKED_MAX, "", &u, &err), HW_ERR_SYSTEM);
     cr_expect_not_null(strstr(err.text, "/does/not/exist"));
     cr_expect_not_null(strstr(err.remedy, "TMPDIR"));
+}
+
+/* The rest would fill the disk for nothing. */
+Test(unpack, of_something_else_only_the_beginning)
+{
+    struct hw_unpacked u;
+    struct stat st;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        pack(&formats[i]);
+        int fd = open(in_dir("packed"), O_RDONLY);
+        cr_assert_eq(hw_unpack(fd, "packed", HW_UNPACKED_MAX, "\177ELF", &u, NULL), HW_OK);
+        cr_assert_eq(fstat(u.fd, &st), 0);
+        cr_expect(st.st_size > 0 && st.st_size <= 1 << 20, "%jd bytes", (intmax_t)st.st_size);
+        close(u.fd);
+    }
+}
+
+/* Who opened it does not want to wait; we do. */
+Test(unpack, waits_for_a_pipe_that_does_not, .timeout = 30)
+{
+    struct hw_unpacked u;
+    struct stat st;
+    int ends[2];
+    cr_assert_eq(pipe2(ends, O_NONBLOCK), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        usleep(200000);
+        _exit(write(ends[1], "slow", 4) != 4);
+    }
+    close(ends[1]);
+    cr_assert_eq(hw_unpack(ends[0], "a pipe", HW_UNPACKED_MAX, "", &u, NULL), HW_OK);
+    cr_expect(fstat(u.fd, &st) == 0 && st.st_size == 4);
+    close(u.fd);
+    waitpid(child, NULL, 0);
 }
 
 /* As if the file system were full. */
@@ -294,6 +329,6 @@ Test(unpack, no_room)
     signal(SIGXFSZ, SIG_IGN);
     int fd = open(in_dir("packed"), O_RDONLY);
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    cr_expect_eq(hw_unpack(fd, "packed", HW_UNPACKED_MAX, &u, &err), HW_ERR_SYSTEM);
+    cr_expect_eq(hw_unpack(fd, "packed", HW_UNPACKED_MAX, "", &u, &err), HW_ERR_SYSTEM);
     cr_expect_not_null(strstr(err.remedy, "room"));
 }
