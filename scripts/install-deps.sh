@@ -39,10 +39,10 @@ build   libjansson-dev      pkg:jansson                 jansson-devel          j
 build   libsmartcols-dev    pkg:smartcols               libsmartcols-devel     util-linux-libs libsmartcols-devel  util-linux-dev
 build   libcapstone-dev     pkg:capstone                capstone-devel         capstone        libcapstone-devel   capstone-dev
 build   libseccomp-dev      pkg:libseccomp              libseccomp-devel       libseccomp      libseccomp-devel    libseccomp-dev
+build   python3             cmd:python3                 python3                python          python3             python3
 demo    gdb                 cmd:gcore                   gdb                    gdb             gdb                 gdb
 demo    libc6-dbg           none                        -                      -               glibc-debuginfo     -
 tests   libcriterion-dev    hdr:criterion/criterion.h   -                      criterion       criterion-devel     -
-tests   python3             cmd:python3                 python3                python          python3             python3
 tests   python3-jsonschema  py:jsonschema               python3-jsonschema     python-jsonschema python3-jsonschema py3-jsonschema
 tests   binutils            cmd:objcopy                 binutils               binutils        binutils            binutils
 tests   elfutils            cmd:eu-strip                elfutils               elfutils        elfutils            elfutils
@@ -57,20 +57,30 @@ tests   libtcmalloc-minimal4 none                       gperftools-libs        g
 tests   musl-tools          none                        musl-gcc               musl            -                   -
 tests   valgrind            none                        valgrind               valgrind        valgrind            valgrind
 tests   busybox-static      none                        busybox                busybox         busybox-static      busybox-static
+tests   man-db              cmd:man                     man-db                 man-db          man                 man-db
+tests   mandoc              none                        mandoc                 mandoc          mandoc              mandoc
+tests   bash-completion     none                        bash-completion        bash-completion bash-completion     bash-completion
+tests   zsh                 none                        zsh                    zsh             zsh                 zsh
+tests   fish                none                        fish                   fish            fish                fish
 tests   libc6-dev-i386      none                        glibc-devel.i686       lib32-glibc     glibc-devel-32bit   -
 tests   lib32gcc-12-dev     none                        libgcc.i686            lib32-gcc-libs  gcc-32bit           -
 matrix  gcc-aarch64-linux-gnu none                      gcc-aarch64-linux-gnu  aarch64-linux-gnu-gcc cross-aarch64-gcc12 -
 matrix  qemu-user           none                        qemu-user              qemu-user       qemu-linux-user     qemu-aarch64
 matrix  debootstrap         none                        debootstrap            debootstrap     debootstrap         debootstrap
+package debhelper           cmd:dh                      -                      -               -                   -
+package dpkg-dev            cmd:dpkg-buildpackage       -                      -               -                   -
+package debootstrap         cmd:debootstrap             debootstrap            debootstrap     debootstrap         debootstrap
+package lintian             cmd:lintian                 -                      -               -                   -
 fuzz    clang               cmd:clang                   clang                  clang           clang               clang
 fuzz    libclang-rt-dev     none                        compiler-rt            compiler-rt     -                   compiler-rt
 tools   clang-format        cmd:clang-format            clang-tools-extra      clang           clang-tools         clang-extra-tools
 tools   clang-tidy          cmd:clang-tidy              clang-tools-extra      clang           clang-tools         clang-extra-tools
 tools   cppcheck            cmd:cppcheck                cppcheck               cppcheck        cppcheck            cppcheck
 tools   shellcheck          cmd:shellcheck              ShellCheck             shellcheck      ShellCheck          shellcheck
+tools   doxygen             cmd:doxygen                 doxygen                 doxygen         doxygen             doxygen
 tools   pyflakes3           cmd:pyflakes3               python3-pyflakes       python-pyflakes python3-pyflakes    py3-pyflakes
 '
-GROUPS_KNOWN="build demo tests matrix fuzz tools"
+GROUPS_KNOWN="build demo tests matrix package fuzz tools"
 
 mode=install quiet=no groups=
 
@@ -114,7 +124,7 @@ while read -r group d c f a s l; do
 done <<<"$NEEDS"
 
 if [ "$mode" = list ]; then
-    printf '%s\n' "${debian[@]}"
+    printf '%s\n' "${debian[@]}" | sort -u
     exit 0
 fi
 

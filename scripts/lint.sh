@@ -118,6 +118,11 @@ for name in sys.argv[1:]:
     return $rc
 }
 
+# What the public header declares is documented.
+check_reference() {
+    "$MAKE" -s --no-print-directory DEPS=no docs
+}
+
 check_layers() {
     "$PYTHON" tests/layers.py
 }
@@ -140,6 +145,7 @@ run() {
 run clang-format $((${#c[@]} + ${#headers[@]})) check_format
 run shellcheck ${#shell[@]} check_shell
 run python ${#python[@]} check_python
+run reference 1 check_reference
 run layers $((${#c[@]} + ${#headers[@]})) check_layers
 run cppcheck ${#plain[@]} check_cpp
 run clang-tidy ${#plain[@]} check_tidy

@@ -19,6 +19,7 @@
  *   - The target is only ever read. A live one is stopped while its heap is walked (or while it is
  *     copied, see enum hw_mode) and runs again when the function returns, also when it fails, and
  *     when we are killed.
+ *   - libheapwalk.so exports what is declared here, and nothing else (src/libheapwalk.map).
  *   - A session belongs to one thread. hw_*_destroy(NULL) and hw_close(NULL) do nothing.
  *   - Addresses of the target are hw_addr, never C pointers. Sizes are bytes.
  */
@@ -30,8 +31,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* The version of this header. */
 #define HW_VERSION_STRING "0.1.0"
 
+#pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An address in the target, whatever machine that is of. */
 typedef uint64_t hw_addr;
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -53,6 +61,7 @@ typedef uint64_t hw_addr;
     X(OUTPUT, "the report could not be written")                                                   \
     X(HARMFUL, "what was asked for could harm the process")
 
+/* What functions return: 0, or one of the negative codes of HW_ERRORS. */
 enum hw_code {
     HW_OK = 0,
     HW_ERR_BASE_ = -100, /* so that -1 is never mistaken for a code */
@@ -89,6 +98,7 @@ enum hw_state {
 /* "in use", "mmapped", "tcache", "fastbin", "bin", "top", "overhead"; never NULL. */
 const char *hw_state_name(enum hw_state state);
 
+/* The index of a list that is not known, or where there is none. */
 #define HW_BIN_UNKNOWN (-1)
 
 /* One block. Valid only during the callback that gets it. */
@@ -106,9 +116,19 @@ struct hw_block {
 
 /* ---- figures --------------------------------------------------------------------------------- */
 
-enum hw_unit { HW_UNIT_BYTES, HW_UNIT_COUNT, HW_UNIT_RATIO };
-enum hw_scope { HW_SCOPE_EVERY, HW_SCOPE_TOTAL };
+/* What a figure is measured in. */
+enum hw_unit {
+    HW_UNIT_BYTES, /* an integer */
+    HW_UNIT_COUNT, /* an integer */
+    HW_UNIT_RATIO, /* from 0 to 1 */
+};
+/* What a figure is of. */
+enum hw_scope {
+    HW_SCOPE_EVERY, /* each arena, and all together */
+    HW_SCOPE_TOTAL, /* all together */
+};
 
+/* Every figure of a report, one for each line of metrics.def. */
 enum hw_metric {
 #define HW_METRIC(id, name, unit, scope, help) HW_M_##id,
 #include <heapwalk/metrics.def>
@@ -116,11 +136,12 @@ enum hw_metric {
     HW_METRICS_ /* number of metrics */
 };
 
+/* What a figure is. Static. */
 struct hw_metric_info {
-    const char *name;
-    enum hw_unit unit;
-    enum hw_scope scope;
-    const char *help;
+    const char *name;    /* its key in JSON and its column in CSV, "system_bytes" */
+    enum hw_unit unit;   /* what it is measured in */
+    enum hw_scope scope; /* what it is of */
+    const char *help;    /* one line that explains it */
 };
 
 /* The description of a metric; static, NULL if `metric` is out of range. */
@@ -128,7 +149,7 @@ const struct hw_metric_info *hw_metric_info(enum hw_metric metric);
 
 /* One figure. Unknown is a state of its own, never 0. */
 struct hw_figure {
-    bool known;
+    bool known; /* else the rest means nothing */
     union {
         int64_t n;    /* HW_UNIT_BYTES, HW_UNIT_COUNT */
         double ratio; /* HW_UNIT_RATIO */
@@ -137,7 +158,9 @@ struct hw_figure {
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
+/* An open target. Of one thread at a time; from hw_open_pid() or hw_open_core() to hw_close(). */
 struct hw_session;
+/* What one walk has found. Does not change, so any thread may read it; until hw_report_destroy(). */
 struct hw_report;
 
 /* How a target is read. */
@@ -148,6 +171,10 @@ enum hw_mode {
     HW_MODE_CORE,     /* a core */
 };
 
+/*
+ * How to open a target. All zero is a fine beginning, but for a live process, which is then stopped for as
+ * long as it takes: see max_pause_ns. The texts and what *_arg points to must live as long as the session.
+ */
 struct hw_options {
     const char *exe;  /* executable of a core that cannot be found by itself, or NULL */
     const char *libc; /* the target's libc, where it cannot be found; refused if it is another */
@@ -176,7 +203,7 @@ struct hw_options {
      * A live process may stand still meanwhile: it must not wait for anything, a terminal least of all.
      */
     void (*progress)(void *arg, uint64_t done, uint64_t expected);
-    void *progress_arg;
+    void *progress_arg; /* for `progress` */
     /*
      * Or NULL: called before a heap is read, once all is open and started that this needs: the
      * moment to give up whatever else the process is allowed to do. From then on files are only
@@ -185,19 +212,24 @@ struct hw_options {
      * does.
      */
     const char *(*confine)(void *arg);
-    void *confine_arg;
+    void *confine_arg; /* for `confine` */
 };
 
 /*
- * Open a live process / a core file. Reads maps, symbols and types, but not yet the heap, and does
- * not stop anything. `opt` may be NULL. On success *ret must be closed with hw_close().
- * Fails with NO_PROCESS, GONE, PERMISSION, NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, NOMEM,
+ * Open a live process. Reads maps, symbols and types, but not yet the heap, and does not stop anything.
+ * `opt` may be NULL. On success *ret must be closed with hw_close().
+ * Fails with NO_PROCESS, GONE, PERMISSION, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, HARMFUL, USAGE, NOMEM,
  * SYSTEM.
  */
 int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
                 struct hw_error *err);
+/*
+ * The same of a core file, compressed by gzip, xz, zstd or lz4 or not; `path` "-" is standard input.
+ * Fails with NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, CORRUPT, NOMEM, SYSTEM.
+ */
 int hw_open_core(const char *path, const struct hw_options *opt, struct hw_session **ret,
                  struct hw_error *err);
+/* The reports that were made in it stay valid. NULL is fine. */
 void hw_close(struct hw_session *session);
 
 /*
@@ -207,9 +239,10 @@ void hw_close(struct hw_session *session);
  */
 typedef int (*hw_block_fn)(const struct hw_block *block, void *arg);
 
+/* What is to be found out by a walk, besides the figures. */
 struct hw_listener {
     hw_block_fn block; /* or NULL */
-    void *arg;
+    void *arg;         /* for `block` */
     bool want_lists; /* the report is to be rendered as malloc_info: follow the free lists of bins,
                         which may double the time; else they are proven, not followed */
     bool want_bins;  /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
@@ -225,13 +258,15 @@ struct hw_listener {
      * of each arena, the first word is read and reported as the symbol that it points to, if any.
      */
     size_t holes;
-    bool only_arena;
-    int arena;
+    bool only_arena; /* the holes of one arena, ... */
+    int arena;       /* ... which is this one */
     /* And the first bytes of these chunks, at most HW_SAMPLE_MAX. They are the program's own data,
      * secrets maybe: 0 means that none are kept. */
     unsigned sample_bytes;
 };
-#define HW_HOLES_MAX  1000
+/* The most for hw_listener.holes. */
+#define HW_HOLES_MAX 1000
+/* The most for hw_listener.sample_bytes. */
 #define HW_SAMPLE_MAX 64
 
 /*
@@ -243,6 +278,7 @@ struct hw_listener {
  */
 int hw_inspect(struct hw_session *session, const struct hw_listener *listener,
                struct hw_report **ret, struct hw_error *err);
+/* Ends a report, and all texts that it gave out. NULL is fine. */
 void hw_report_destroy(struct hw_report *report);
 
 /* True if nothing was unreadable, inconsistent or skipped. */
@@ -261,26 +297,67 @@ struct hw_figure hw_report_figure(const struct hw_report *report, int arena, enu
 /* The i-th finding as one line of text, NULL past the last; lives as long as the report. */
 const char *hw_report_finding(const struct hw_report *report, size_t i);
 
+/*
+ * A free run of memory (hw_listener.holes): free chunks next to each other, and what they lie between.
+ * A copy; the texts belong to the report and live as long as it.
+ */
+struct hw_hole_view {
+    hw_addr address;                 /* where its first chunk begins */
+    uint64_t bytes;                  /* from there */
+    int32_t arena;                   /* index of the arena */
+    uint32_t chunks;                 /* how many free chunks it consists of */
+    bool has_top;                    /* it ends with the top of its arena */
+    struct hw_figure resident_bytes; /* of it in RAM; unknown of a core */
+    struct hw_figure trim_bytes;     /* of it malloc_trim(0) would give back; unknown of a core */
+    /* What holds it in place before it: in use, in a tcache, or overhead. `state` is HW_STATES_ where nothing
+     * adjoins, at the end of a heap or beside what could not be read. */
+    struct hw_block below;
+    struct hw_block above; /* the same behind it */
+    /* The symbol that the first word of `below` points to ("libfoo.so: vtable for Foo"); "" if there is
+     * none. */
+    const char *below_symbol;
+    const char *above_symbol; /* the same of `above` */
+};
+
+/* How many free runs the report has: as many as hw_listener.holes asked for, or as there are. */
+size_t hw_report_holes(const struct hw_report *report);
+/* The i-th of them into *ret, in the order of --holes: most bytes in RAM first, then largest first.
+ * False past the last, and *ret is as it was. */
+bool hw_report_hole(const struct hw_report *report, size_t i, struct hw_hole_view *ret);
+
 /* ---- output ---------------------------------------------------------------------------------- */
 
+/* How to show a report. All zero: as text. */
 struct hw_render_options {
     const char *format; /* a name of hw_formats(); NULL means "text" */
     int arena;          /* show only this arena in lists and histograms, where only_arena is set */
-    bool only_arena;
-    bool all_arenas; /* text: every arena, not only the worst ten */
-    bool histogram;  /* text: also the free-size histogram of each shown arena */
-    bool exact;      /* text: bytes instead of KiB, MiB, GiB */
-    bool color;      /* text: use colour */
-    unsigned width;  /* text: columns to fill; 0 means 80 */
+    bool only_arena;    /* `arena` counts */
+    bool all_arenas;    /* text: every arena, not only the worst ten */
+    bool histogram;     /* text: also the free-size histogram of each shown arena */
+    bool exact;         /* text: bytes instead of KiB, MiB, GiB */
+    bool color;         /* text: use colour */
+    unsigned width;     /* text: columns to fill; 0 means 80 */
+    /* One table instead of the whole report, where any of these is set; see hw_check_table().
+     * NULL: "arenas". */
+    const char *table;
+    const char
+        *columns;     /* names, with commas between them; a '+' before the first one: besides those
+                         that are shown anyway. NULL: these alone */
+    const char *sort; /* a column: its smallest first; '-' before the name: its largest. NULL: rows
+                         as they come */
+    bool raw;         /* text: one blank between fields, and none in them (\x20) */
+    /* And, not only there, but wherever headings can be missed: of any CSV, of chunks, of a series. */
+    bool no_headings;
 };
 
-/* The known formats, ended by a NULL name. */
+/* A format of reports. Static. */
 struct hw_format {
-    const char *name;
+    const char *name;      /* "json", for hw_render_options.format */
     const char *extension; /* file names that choose it, without the dot; NULL if none does */
-    const char *help;
-    bool lists_chunks; /* hw_list_chunks() can write it */
+    const char *help;      /* one line that explains it */
+    bool lists_chunks;     /* hw_list_chunks() can write it */
 };
+/* The known formats, ended by a NULL name; static. */
 const struct hw_format *hw_formats(void);
 
 /*
@@ -294,26 +371,113 @@ int hw_render(const struct hw_report *report, const struct hw_render_options *op
  * Say what opening and inspecting would do, how long it would stop a process for, and whether it
  * would work at all (*works). The process is left alone: nothing of its memory is read, no thread is
  * traced; what is told is what files and /proc tell. Formats: text, json. Fails where there is nothing to
- * say: NO_PROCESS, GONE, NOT_CORE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
+ * say: NO_PROCESS, GONE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
  */
 int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render_options *render,
                    FILE *out, bool *works, struct hw_error *err);
+/* The same of a core, which need not be read for that; fails with NOT_CORE, too. */
 int hw_dry_run_core(const char *path, const struct hw_options *opt,
                     const struct hw_render_options *render, FILE *out, bool *works,
                     struct hw_error *err);
 
 /*
  * Walk like hw_inspect() and write every chunk (of opt->arena where that is asked for) while the
- * walk goes on; nothing is kept. Formats: text, csv, json (JSON Lines).
+ * walk goes on; nothing is kept. Formats: text, csv, json (JSON Lines). *ret as of hw_inspect(). Fails
+ * as that does, and with OUTPUT.
  */
 int hw_list_chunks(struct hw_session *session, const struct hw_render_options *opt, FILE *out,
                    struct hw_report **ret, struct hw_error *err);
 
 /*
  * Say what an address is: chunk and state, arena, heap, bin or thread cache; or mapping, stack,
- * module. Formats: text, json. An address that is not mapped is an answer, not an error.
+ * module. Formats: text, json. An address that is not mapped is an answer, not an error. *ret as of
+ * hw_inspect(). Fails as that does, and with OUTPUT.
  */
 int hw_whatis(struct hw_session *session, hw_addr address, const struct hw_render_options *opt,
               FILE *out, struct hw_report **ret, struct hw_error *err);
+
+/* ---- tables, series, comparisons -------------------------------------------------------------- */
+
+/*
+ * Whether hw_render() can print the table that `opt` asks for, or hw_list_chunks() where that is
+ * "chunks". USAGE, naming what there is: an unknown table, column or format. Formats: text, csv, json
+ * (JSON Lines). Columns have the names that JSON has.
+ */
+int hw_check_table(const struct hw_render_options *opt, struct hw_error *err);
+/* Print what columns the table opt->table has; which tables there are where that is "help". USAGE,
+ * OUTPUT. */
+int hw_explain_table(const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+
+/* What a line of a series shows of a process, each with its change since the line before. */
+#define HW_SERIES(X)                                                                               \
+    X(system_bytes)                                                                                \
+    X(in_use_bytes)                                                                                \
+    X(in_use_chunks)                                                                               \
+    X(free_bytes)                                                                                  \
+    X(free_resident_bytes)                                                                         \
+    X(trim_bytes)                                                                                  \
+    X(mmapped_bytes)                                                                               \
+    X(rss_bytes)
+
+/* What happened to the process of a series since the line before. */
+enum hw_event {
+    HW_EVENT_NONE,  /* it runs on */
+    HW_EVENT_EXEC,  /* it runs another program */
+    HW_EVENT_END,   /* it has ended */
+    HW_EVENT_ERROR, /* it could not be read */
+};
+
+/* One line of a series. Plain data, that may be sent from one process to another. */
+struct hw_sample {
+    int64_t time_ns;  /* since the epoch */
+    bool complete;    /* as hw_report_complete() */
+    uint64_t skipped; /* how many lines there should have been since the one before */
+#define HW_SERIES_FIELD_(name) struct hw_figure name;
+    HW_SERIES(HW_SERIES_FIELD_)
+#undef HW_SERIES_FIELD_
+    struct hw_figure pause_ns; /* how long it was stopped for this line */
+    char sandbox[16];          /* "seccomp"; "" if nothing confined us */
+    enum hw_event event;       /* END, ERROR: all figures are unknown */
+    char text[256];            /* on an event, and on why it is not complete */
+};
+
+/* The figures of a report for such a line. */
+void hw_report_sample(const struct hw_report *report, struct hw_sample *ret);
+/*
+ * Write the headings of a series. Formats: text, csv, json (JSON Lines, which has none). The stream is
+ * flushed. USAGE, OUTPUT, NOMEM.
+ */
+int hw_series_head(const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+/*
+ * Write a line of it. `before` is the last sample with figures of the same program; NULL: there is none.
+ * Formats and failures as of the headings.
+ */
+int hw_series_line(const struct hw_sample *now, const struct hw_sample *before,
+                   const struct hw_render_options *opt, FILE *out, struct hw_error *err);
+
+/* What grew from one report to another. From hw_diff_open() to hw_diff_destroy(). */
+struct hw_diff;
+/*
+ * Compare two reports that were written as JSON, what grew from one to the other. "-" is standard
+ * input, for one of them. On success *ret belongs to the caller (hw_diff_destroy). A figure that one of
+ * them lacks is unknown. Fails with SYSTEM, CORRUPT (not a report), UNSUPPORTED (a report of another
+ * schema_version), NOMEM.
+ */
+int hw_diff_open(const char *before, const char *after, struct hw_diff **ret, struct hw_error *err);
+/* And all its notes. NULL is fine. */
+void hw_diff_destroy(struct hw_diff *diff);
+/* True if both reports were complete. */
+bool hw_diff_complete(const struct hw_diff *diff);
+/* What else there is to know, one line each: which report is partial, that it was not the same process.
+ * NULL past the last; lives as long as the comparison. */
+const char *hw_diff_note(const struct hw_diff *diff, size_t i);
+/* Write it. Formats: text, csv, json. USAGE, OUTPUT, NOMEM. */
+int hw_diff_render(const struct hw_diff *diff, const struct hw_render_options *opt, FILE *out,
+                   struct hw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#pragma GCC visibility pop
 
 #endif

@@ -65,6 +65,16 @@ char *hw_format_size(char buf[HW_SIZE_TEXT], uint64_t bytes, bool exact)
     return buf;
 }
 
+char *hw_compact_size(char *size)
+{
+    char *blank = strchr(size, ' ');
+    if (blank) {
+        blank[0] = blank[1];
+        blank[1] = '\0';
+    }
+    return size;
+}
+
 /* Every part is rounded down; what is missing then goes to those that lost most. */
 uint64_t hw_format_parts(char (*buf)[HW_SIZE_TEXT], const uint64_t *parts, size_t count, bool exact)
 {

@@ -14,6 +14,9 @@
 #define HW_SIZE_TEXT 24
 char *hw_format_size(char buf[HW_SIZE_TEXT], uint64_t bytes, bool exact);
 
+/* "12.3 KiB" made "12.3K", where it stands: for columns. `size` is returned. */
+char *hw_compact_size(char *size);
+
 /*
  * The parts of a sum, all in the unit in which hw_format_size() writes the sum, without its name
  * ("0.52"), and rounded so that what is written adds up: none is off by a whole last digit. Returns

@@ -1,8 +1,9 @@
 /*
  * The command: parse, open, do one thing, say how it went by the exit status.
  */
+#include "build.h"
+#include "interval.h"
 #include "manners.h"
-#include "options.h"
 #include "output.h"
 #include "sandbox.h"
 
@@ -12,16 +13,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include <wchar.h>
-
-static int complain(const struct hw_error *err)
-{
-    fprintf(stderr, "heapwalk: %s", err->text[0] ? err->text : hw_code_text(err->code));
-    if (err->remedy[0])
-        fprintf(stderr, "; %s", err->remedy);
-    fputc('\n', stderr);
-    return err->code == HW_ERR_USAGE ? EXIT_USAGE : EXIT_NOTHING;
-}
 
 static unsigned terminal_width(int fd)
 {
@@ -103,15 +94,6 @@ static void tell(const struct cli_options *o, const struct hw_report *r)
         fputs("heapwalk: there are more findings: -v shows all\n", stderr);
 }
 
-/* What is left to be done when the sandbox is entered. */
-static unsigned needs(const struct cli_options *o, const struct output *out)
-{
-    unsigned of_mode = o->open.mode == HW_MODE_STOPPED    ? SANDBOX_STOP
-                       : o->open.mode == HW_MODE_SNAPSHOT ? SANDBOX_COPY
-                                                          : 0;
-    return (o->pid ? SANDBOX_LIVE | of_mode : 0) | (out->temporary ? SANDBOX_RENAME : 0);
-}
-
 static int run(const struct cli_options *o, struct hw_session *s, struct sandbox *box,
                struct progress *p)
 {
@@ -122,7 +104,7 @@ static int run(const struct cli_options *o, struct hw_session *s, struct sandbox
         progress_end(p);
         return complain(&err);
     }
-    box->needs = needs(o, &out);
+    box->needs = sandbox_needs(o) | (out.temporary ? SANDBOX_RENAME : 0);
     int rc = report(o, s, p, out.stream, &r, &err);
     progress_end(p);
     if (o->verbose && box->why_not[0])
@@ -159,6 +141,46 @@ static int dry_run(const struct cli_options *o)
     return works ? EXIT_COMPLETE : EXIT_NOTHING;
 }
 
+/* Reports may come from anywhere: they are read in the sandbox. */
+static int diff(const struct cli_options *o, struct sandbox *box)
+{
+    struct hw_error err = {0};
+    struct hw_diff *d = NULL;
+    struct output out;
+    if (output_open(&out, o->output, &err) != HW_OK)
+        return complain(&err);
+    box->needs = out.temporary ? SANDBOX_RENAME : 0;
+    if (!o->no_sandbox && !sandbox_enter(box) && o->verbose)
+        fprintf(stderr, "heapwalk: without sandbox: %s\n", box->why_not);
+    int rc = hw_diff_open(o->core, o->open.exe, &d, &err);
+    if (rc == HW_OK)
+        rc = hw_diff_render(d, &o->render, out.stream, &err);
+    if (rc == HW_OK)
+        rc = output_commit(&out, &err);
+    else
+        output_discard(&out);
+    const char *note;
+    for (size_t i = 0; rc == HW_OK && !o->quiet && (note = hw_diff_note(d, i)); i++)
+        fprintf(stderr, "heapwalk: %s\n", note);
+    int status = rc != HW_OK ? complain(&err) : hw_diff_complete(d) ? EXIT_COMPLETE : EXIT_PARTIAL;
+    hw_diff_destroy(d);
+    return status;
+}
+
+static int explain(const struct cli_options *o)
+{
+    struct hw_error err = {0};
+    struct output out;
+    if (output_open(&out, o->output, &err) != HW_OK)
+        return complain(&err);
+    int rc = hw_explain_table(&o->render, out.stream, &err);
+    if (rc == HW_OK)
+        rc = output_commit(&out, &err);
+    else
+        output_discard(&out);
+    return rc == HW_OK ? EXIT_COMPLETE : complain(&err);
+}
+
 /* Only where nothing else is written to the same terminal meanwhile. */
 static bool wants_progress(const struct cli_options *o)
 {
@@ -166,38 +188,14 @@ static bool wants_progress(const struct cli_options *o)
     return isatty(STDERR_FILENO) && !o->quiet && !mixed;
 }
 
-/*
- * What would be loaded when it is first needed, and cannot be in the sandbox: how the characters of
- * this locale are read. And servers that are to be asked for debug files were asked by then: no
- * library should try.
- */
-static const char *enter_sandbox(void *box)
+static int one_report(struct cli_options *given, struct sandbox *box)
 {
-    mbrtowc(NULL, "a", 1, &(mbstate_t){0});
-    unsetenv("DEBUGINFOD_URLS");
-    return sandbox_enter(box);
-}
-
-int main(int argc, char **argv)
-{
-    static struct sandbox box = {.dying = output_remove_unfinished};
-    struct cli_options o;
+    struct cli_options o = *given;
     struct progress progress;
-
-    setlocale(LC_CTYPE, "");
-    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes (ulimit -f) is an error like others */
-    cli_parse(argc, argv, &o);
-    adapt_to_terminal(&o);
-    if (o.dry_run)
-        return dry_run(&o);
     progress_begin(&progress, wants_progress(&o));
     if (progress.writer) {
         o.open.progress = progress_tell;
         o.open.progress_arg = &progress;
-    }
-    if (!o.no_sandbox) {
-        o.open.confine = enter_sandbox;
-        o.open.confine_arg = &box;
     }
     struct opening opening = {.o = &o};
     run_politely(open_session, &opening);
@@ -205,7 +203,31 @@ int main(int argc, char **argv)
         progress_end(&progress);
         return complain(&opening.err);
     }
-    int status = run(&o, opening.session, &box, &progress);
+    int status = run(&o, opening.session, box, &progress);
     hw_close(opening.session);
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct sandbox box = {.dying = output_remove_unfinished};
+    struct cli_options o;
+
+    setlocale(LC_CTYPE, "");
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes (ulimit -f) is an error like others */
+    output_begin();
+    cli_parse(argc, argv, &o);
+    adapt_to_terminal(&o);
+    if (!o.no_sandbox) {
+        o.open.confine = sandbox_enter;
+        o.open.confine_arg = &box;
+    }
+    cli_tell_missing(&o);
+    if (o.explain)
+        return explain(&o);
+    if (o.diff)
+        return diff(&o, &box);
+    if (o.dry_run)
+        return dry_run(&o);
+    return o.interval_ns ? interval(&o, &box) : one_report(&o, &box);
 }

@@ -1,11 +1,12 @@
-#include "options.h"
+#include "options_check.h"
+
+#include "build.h"
 
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     OPT_ARENA = 256,
@@ -27,12 +28,18 @@ enum {
     OPT_MAX_PAUSE,
     OPT_SNAPSHOT,
     OPT_NO_SANDBOX,
+    OPT_TABLE,
+    OPT_COLUMNS,
+    OPT_DIFF,
+    OPT_INTERVAL,
+    OPT_COUNT,
 };
 
 #define MAX_PAUSE_MS INT64_C(1000)
 #define NS_PER_MS    INT64_C(1000000)
+#define MAX_INTERVAL 31536000 /* a year, in seconds */
 
-const char *argp_program_version = "heapwalk " HW_VERSION_STRING;
+void (*argp_program_version_hook)(FILE *, struct argp_state *) = cli_print_version;
 error_t argp_err_exit_status = EXIT_USAGE;
 
 static const char doc[] =
@@ -44,19 +51,32 @@ static const char doc[] =
     "  heapwalk -p 1234                     a live process\n"
     "  heapwalk -p 1234 --no-stop           the same, not stopped at all\n"
     "  heapwalk -p 1234 --max-pause 50      the same, stopped for 50 ms at most\n"
-    "  heapwalk -p 1234 --snapshot          the same, stopped only for the time of a fork()\n"
+    "  heapwalk -p 1234 --snapshot          the same, stopped only for a fork()\n"
     "  heapwalk -p 1234 --dry-run           what would be done\n"
     "  heapwalk core.1234                   a core file\n"
     "  heapwalk -p 1234 -o report.json      the same as JSON\n"
     "  heapwalk -p 1234 --chunks -f csv     every chunk\n"
-    "  heapwalk -p 1234 --holes 5           the largest free runs, and what pins them\n"
+    "  heapwalk -p 1234 --holes 5           the largest free runs, and their pins\n"
     "  heapwalk core --check                what is damaged, and what stands there\n"
     "  heapwalk core --whatis 0x7f12a4c0    what is at this address?\n\n"
+    "Examples for scripts:\n"
+    "  heapwalk -p 1234 --columns index,trim_bytes --sort -trim_bytes -n -b\n"
+    "                                       two figures of each arena, in order\n"
+    "  heapwalk -p 1234 --columns help      which figures there are\n"
+    "  heapwalk -p 1234 --table threads -r  what each thread keeps in its tcache\n"
+    "  heapwalk core --chunks -J --columns pointer,bytes\n"
+    "                                       every chunk, as JSON Lines\n"
+    "  heapwalk --diff before.json after.json\n"
+    "                                       what grew between two reports\n"
+    "  heapwalk -p 1234 --interval 60 --count 5 -f csv\n"
+    "                                       five lines, one each minute\n\n"
     "Exit status:\n"
-    "  0   the report is complete\n"
-    "  1   partial: something was unreadable, inconsistent or skipped, and is named\n"
-    "  2   nothing could be reported (no process, no permission, no glibc, no core);\n"
-    "      of a --dry-run: that would be so\n"
+    "  0   the report is complete; of --interval: each of its lines\n"
+    "  1   partial: something was unreadable, inconsistent or skipped, and is\n"
+    "      named; of --diff: one of the reports is partial\n"
+    "  2   nothing could be reported or written (no process, no permission, no\n"
+    "      glibc, no core, no report to compare, a full disk); of a --dry-run:\n"
+    "      that would be so\n"
     "  64  usage error";
 
 static const struct argp_option options[] = {
@@ -103,6 +123,11 @@ static const struct argp_option options[] = {
      "Say what would be done, how long the process would be stopped for and whether it is allowed; "
      "nothing is done to it",
      2},
+    {"diff", OPT_DIFF, NULL, 0,
+     "Say what grew from one report to another; both were written as JSON, - is standard input", 2},
+    {"interval", OPT_INTERVAL, "SECONDS", 0,
+     "One line every so many seconds (0.5 for half of one), until the process ends or ^C", 2},
+    {"count", OPT_COUNT, "N", 0, "With --interval: no more than N lines", 2},
     {NULL, 0, NULL, 0, "How to show it:", 3},
     {"format", 'f', "NAME", 0, "text (default), json, malloc_info, malloc_stats or csv", 3},
     {"json", 'J', NULL, 0, "Same as --format json", 3},
@@ -111,6 +136,18 @@ static const struct argp_option options[] = {
      "(.json, .jsonl, .csv, .xml, .txt) unless -f is given; - is standard output",
      3},
     {"bytes", 'b', NULL, 0, "Exact bytes instead of KiB, MiB, GiB in text", 3},
+    {"table", OPT_TABLE, "NAME", 0,
+     "Print one table instead of the report: arenas (default), threads, histogram, ...; help lists "
+     "them",
+     3},
+    {"columns", OPT_COLUMNS, "LIST", 0,
+     "With these columns, named with commas between; +LIST: besides the usual ones; help lists "
+     "them",
+     3},
+    {"sort", 'x', "COLUMN", 0, "Sort the table by a column; -COLUMN: the largest first", 3},
+    {"no-headings", 'n', NULL, 0, "Without a line of headings", 3},
+    {"raw", 'r', NULL, 0, "Fields of text with one blank between them; those in fields are \\x20",
+     3},
     {"color", OPT_COLOR, "WHEN", OPTION_ARG_OPTIONAL,
      "auto (default: on a terminal, unless NO_COLOR is set), always, never", 3},
     {"quiet", 'q', NULL, 0, "No warnings and no pause on standard error", 3},
@@ -143,16 +180,6 @@ static hw_addr parse_address(struct argp_state *state, const char *text)
     if (errno || end == text || *end || *text == '-')
         argp_error(state, "'%s' is not a hexadecimal address", text);
     return n;
-}
-
-static const struct hw_format *find_format(const char *name, bool by_extension)
-{
-    for (const struct hw_format *f = hw_formats(); f->name; f++) {
-        const char *key = by_extension ? f->extension : f->name;
-        if (key && strcasecmp(key, name) == 0)
-            return f;
-    }
-    return by_extension && strcasecmp(name, "jsonl") == 0 ? find_format("json", false) : NULL;
 }
 
 static void parse_color(struct argp_state *state, struct cli_options *o, const char *when)
@@ -200,61 +227,13 @@ static void parse_max_pause(struct argp_state *state, struct cli_options *o, con
     }
 }
 
-/* What only all options together can tell. */
-static void check(struct argp_state *state, struct cli_options *o)
+static void parse_interval(struct argp_state *state, struct cli_options *o, const char *text)
 {
-    if (!o->pid && !o->core)
-        argp_error(state, "name a process with -p PID, or a core file");
-    if (o->pid && o->core)
-        argp_error(state, "either -p PID or a core file, not both");
-    if (o->pid && o->open.exe)
-        argp_error(state, "--exe is for cores: a process has its executable");
-    if (o->core && o->open.mode != HW_MODE_STOPPED)
-        argp_error(state, "%s is for live processes: a core stands still anyway",
-                   o->open.mode == HW_MODE_SNAPSHOT ? "--snapshot" : "--no-stop");
-    if (o->max_pause_given && o->core)
-        argp_error(state, "--max-pause is for live processes");
-    if (o->max_pause_given && o->open.mode != HW_MODE_STOPPED)
-        argp_error(state, "--max-pause is of no use with %s",
-                   o->open.mode == HW_MODE_SNAPSHOT ? "--snapshot: a fork() cannot be cut short"
-                                                    : "--no-stop: nothing is stopped");
-    if (o->chunks && o->whatis)
-        argp_error(state, "either --chunks or --whatis, not both");
-    if (o->listen.holes && (o->chunks || o->whatis))
-        argp_error(state, "either --holes or %s, not both", o->chunks ? "--chunks" : "--whatis");
-    if (o->listen.check && (o->chunks || o->whatis || o->dry_run))
-        argp_error(state, "either --check or %s, not both",
-                   o->chunks   ? "--chunks"
-                   : o->whatis ? "--whatis"
-                               : "--dry-run");
-    if (o->dry_run && (o->chunks || o->whatis || o->listen.holes))
-        argp_error(state, "either --dry-run or %s, not both",
-                   o->chunks   ? "--chunks"
-                   : o->whatis ? "--whatis"
-                               : "--holes");
-    if (o->listen.sample_bytes && !o->listen.holes)
-        argp_error(state, "--sample needs --holes");
-    o->listen.only_arena = o->render.only_arena;
-    o->listen.arena = o->render.arena;
-    const char *dot = o->output ? strrchr(o->output, '.') : NULL;
-    if (!o->render.format && dot) {
-        const struct hw_format *f = find_format(dot + 1, true);
-        o->render.format = f ? f->name : NULL;
-    }
-    const struct hw_format *f = find_format(o->render.format ? o->render.format : "text", false);
-    if (!f)
-        argp_error(state, "unknown format '%s'", o->render.format);
-    else if (o->chunks && !f->lists_chunks)
-        argp_error(state, "--chunks cannot be written as %s: use text, csv or json", f->name);
-    else if ((o->whatis || o->listen.holes || o->listen.check || o->dry_run) &&
-             strcmp(f->name, "text") != 0 && strcmp(f->name, "json") != 0)
-        argp_error(state, "%s answers in text or json, not %s",
-                   o->whatis         ? "--whatis"
-                   : o->dry_run      ? "--dry-run"
-                   : o->listen.check ? "--check"
-                                     : "--holes",
-                   f->name);
-    o->listen.want_lists = f && strcmp(f->name, "malloc_info") == 0;
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end || !(seconds >= 0.01 && seconds <= MAX_INTERVAL))
+        argp_error(state, "--interval takes a number of seconds from 0.01, not '%s'", text);
+    o->interval_ns = (int64_t)(seconds * 1e9);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -307,6 +286,30 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_DRY_RUN:
         o->dry_run = true;
         break;
+    case OPT_DIFF:
+        o->diff = true;
+        break;
+    case OPT_INTERVAL:
+        parse_interval(state, o, arg);
+        break;
+    case OPT_COUNT:
+        o->count = parse_number(state, "--count", arg, 1, LONG_MAX);
+        break;
+    case OPT_TABLE:
+        o->render.table = arg;
+        break;
+    case OPT_COLUMNS:
+        o->render.columns = arg;
+        break;
+    case 'x':
+        o->render.sort = arg;
+        break;
+    case 'n':
+        o->render.no_headings = true;
+        break;
+    case 'r':
+        o->render.raw = true;
+        break;
     case OPT_HOLES:
         o->listen.holes = (size_t)parse_number(state, "--holes", arg, 1, HW_HOLES_MAX);
         break;
@@ -352,7 +355,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         parse_target(state, o, arg);
         break;
     case ARGP_KEY_END:
-        check(state, o);
+        cli_check(state, o);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -360,7 +363,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-static const struct argp parser = {options, parse, "-p PID\nCORE [EXE]", doc, NULL, NULL, NULL};
+static const struct argp parser = {
+    options, parse, "-p PID\nCORE [EXE]\n--diff BEFORE.json AFTER.json", doc, NULL, NULL, NULL};
 
 void cli_parse(int argc, char **argv, struct cli_options *ret)
 {

@@ -1,6 +1,9 @@
 #include "output.h"
 
+#include "options.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,42 @@ static int fail(struct hw_error *err, const char *what, const char *path)
     snprintf(err->text, sizeof err->text, "%s %s: %s", what, path, strerror(code));
     return HW_ERR_OUTPUT;
 }
+
+int complain(const struct hw_error *err)
+{
+    fprintf(stderr, "heapwalk: %s", err->text[0] ? err->text : hw_code_text(err->code));
+    if (err->remedy[0])
+        fprintf(stderr, "; %s", err->remedy);
+    fputc('\n', stderr);
+    return err->code == HW_ERR_USAGE ? EXIT_USAGE : EXIT_NOTHING;
+}
+
+/* ---- standard output ------------------------------------------------------------------------- */
+
+static bool stdout_closed;
+static bool opened; /* from then on somebody looks after it */
+
+/* What --help and -V print: they end us on their own. */
+static void check_at_end(void)
+{
+    if (!opened && (ferror(stdout) || fflush(stdout) != 0)) {
+        fprintf(stderr, "heapwalk: cannot write standard output: %s\n", strerror(errno));
+        _exit(EXIT_NOTHING);
+    }
+}
+
+void output_begin(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        stdout_closed |= fd == STDOUT_FILENO;
+        (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* as good as closed */
+    }
+    atexit(check_at_end);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* The temporary file must not stay when the user loses patience. */
 static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
@@ -122,6 +161,11 @@ static int open_temporary(struct output *out, const char *path, struct hw_error 
 int output_open(struct output *out, const char *path, struct hw_error *err)
 {
     *out = (struct output){.stream = stdout, .path = path};
+    opened = true;
+    if (!path && stdout_closed) {
+        errno = EBADF;
+        return fail(err, "cannot write", "standard output"); /* before anybody is stopped for it */
+    }
     if (!path)
         return HW_OK;
     return is_special(path) ? open_directly(out, path, err) : open_temporary(out, path, err);

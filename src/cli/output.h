@@ -14,6 +14,13 @@ struct output {
     char *temporary;  /* beside `real`; NULL likewise */
 };
 
+/*
+ * Call first. Where standard input, output or error are closed, what is opened next would take their
+ * place, and be written to: a core, the socket of a snapshot. And what ends without us (--help) says so,
+ * too, if standard output cannot be written.
+ */
+void output_begin(void);
+
 /* OUTPUT with cause. `path` NULL is stdout. */
 int output_open(struct output *out, const char *path, struct hw_error *err);
 /* Make the file appear under its name. OUTPUT; the temporary file is gone either way. */

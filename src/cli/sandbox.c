@@ -16,10 +16,19 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1 /* <asm/siginfo.h>, which does not go with <signal.h> */
 #endif
+
+unsigned sandbox_needs(const struct cli_options *o)
+{
+    unsigned of_mode = o->open.mode == HW_MODE_STOPPED    ? SANDBOX_STOP
+                       : o->open.mode == HW_MODE_SNAPSHOT ? SANDBOX_COPY
+                                                          : 0;
+    return o->pid ? SANDBOX_LIVE | of_mode : 0;
+}
 
 /* ---- the end of a forbidden call ------------------------------------------------------------- */
 
@@ -166,11 +175,23 @@ static int load(scmp_filter_ctx filter, unsigned needs)
 #define HAS_SANITIZER 1
 #endif
 
+/*
+ * What would be loaded when it is first needed, and cannot be in the sandbox: how the characters of
+ * this locale are read. And servers that are to be asked for debug files were asked by then: no
+ * library should try.
+ */
+static void load_beforehand(void)
+{
+    mbrtowc(NULL, "a", 1, &(mbstate_t){0});
+    unsetenv("DEBUGINFOD_URLS");
+}
+
 const char *sandbox_enter(void *arg)
 {
     struct sandbox *s = arg;
     if (s->entered)
         return "seccomp";
+    load_beforehand();
 #ifdef HAS_SANITIZER
     /* They start processes, trace their own and open files to write, all at the very end. */
     snprintf(s->why_not, sizeof s->why_not, "this heapwalk was built with a sanitizer");

@@ -9,7 +9,7 @@
 #ifndef HW_CLI_SANDBOX_H
 #define HW_CLI_SANDBOX_H
 
-#include <stdbool.h>
+#include "options.h"
 
 /* What the rest of the run will have to do besides reading files. */
 enum sandbox_need {
@@ -25,6 +25,9 @@ struct sandbox {
     bool entered;
     char why_not[160]; /* where it was tried to no avail */
 };
+
+/* What reading the target takes, as the options ask for it: of enum sandbox_need. */
+unsigned sandbox_needs(const struct cli_options *o);
 
 /*
  * Enter it, for good and with all threads; for hw_options.confine, `arg` is a struct sandbox that

@@ -7,23 +7,41 @@
  */
 #include "base/cleanup.h"
 #include "inspect/session.h"
-#include "render/render.h"
+#include "render/table.h"
 
 #include <errno.h>
 
 struct listing {
     const struct hw_renderer *renderer;
     const struct hw_render_options *opt;
+    struct hw_choice columns; /* of a table of chunks; its table is NULL where there is none */
     FILE *out;
     FILE *spool; /* NULL: write at once */
     int failed;  /* errno, where the spool could not be written */
 };
 
+static void put_head(struct listing *l, const struct hw_report *r)
+{
+    if (l->columns.table)
+        hw_table_write_head(&l->columns, l->opt, l->out);
+    else if (l->renderer->list_head && !l->opt->no_headings)
+        l->renderer->list_head(r, l->opt, l->out);
+}
+
+static void put_block(struct listing *l, const struct hw_report *r, const struct hw_block *b)
+{
+    const struct hw_rows rows = {.r = r, .opt = l->opt, .block = b};
+    if (l->columns.table)
+        hw_table_write_row(&l->columns, &rows, (struct hw_row_key){0}, l->out);
+    else
+        l->renderer->list_block(r, l->opt, b, l->out);
+}
+
 static void head(void *ctx, const struct hw_report *r)
 {
     struct listing *l = ctx;
-    if (!l->spool && l->renderer->list_head)
-        l->renderer->list_head(r, l->opt, l->out);
+    if (!l->spool)
+        put_head(l, r);
 }
 
 static int list(void *ctx, const struct hw_report *r, const struct hw_block *b)
@@ -34,7 +52,7 @@ static int list(void *ctx, const struct hw_report *r, const struct hw_block *b)
     if (l->spool)
         l->failed = fwrite(b, sizeof *b, 1, l->spool) == 1 ? 0 : errno;
     else
-        l->renderer->list_block(r, l->opt, b, l->out);
+        put_block(l, r, b);
     return l->failed || ferror(l->out);
 }
 
@@ -47,13 +65,22 @@ static int print_spool(struct listing *l, const struct hw_report *r, struct hw_e
         hw_remedy(err, "make room in /tmp, or take a core and list that");
         return HW_ERR_SYSTEM;
     }
-    if (l->renderer->list_head)
-        l->renderer->list_head(r, l->opt, l->out);
+    put_head(l, r);
     while (!ferror(l->out) && fread(&b, sizeof b, 1, l->spool) == 1)
-        l->renderer->list_block(r, l->opt, &b, l->out);
+        put_block(l, r, &b);
     if (ferror(l->spool))
         return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read back the temporary file of chunks");
     return HW_OK;
+}
+
+/* Columns of its own, or lines as they always are. */
+static int choose(struct listing *l, const struct hw_render_options *opt, struct hw_error *err)
+{
+    struct hw_render_options chunks = *opt;
+    chunks.table = hw_table_chunks.name;
+    if (!opt->columns && !opt->raw && !opt->sort)
+        return HW_OK;
+    return hw_table_choose(&chunks, &l->columns, err);
 }
 
 static int check_arena(const struct hw_render_options *opt, const struct hw_report *r,
@@ -73,6 +100,8 @@ int hw_list_chunks(struct hw_session *s, const struct hw_render_options *opt, FI
     if (!l.renderer || !l.renderer->list_block)
         return hw_fail(err, HW_ERR_USAGE, "format %s cannot list chunks: use text, csv or json",
                        opt->format ? opt->format : "text");
+    if (choose(&l, opt, err) != HW_OK)
+        return HW_ERR_USAGE;
     hw_autofile FILE *spool = NULL;
     if (s->image.target->who.kind == HW_TARGET_LIVE && !(spool = tmpfile()))
         return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot create a temporary file");

@@ -5,6 +5,7 @@
 
 #include "analysis/adopt.h"
 #include "analysis/verdict.h"
+#include "base/when.h"
 #include "inspect/blame.h"
 #include "inspect/limits.h"
 #include "inspect/missing.h"
@@ -299,6 +300,7 @@ int hw_walking_run(struct hw_walking *w, struct hw_error *err)
     int64_t start = hw_walking_clock();
     w->err = err;
     describe_target(t, r);
+    r->method.time_ns = r->target.live ? hw_wall_clock_ns() : 0;
     find_pages(t, r);
     int rc = hw_ledger_begin(&w->ledger, t, err);
     if (rc == HW_OK)
@@ -338,8 +340,12 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
     report_adopted(w, r);
     hw_ledger_end(&w->ledger, r);
     hw_ledger_deinit(&w->ledger);
-    if (live)
+    if (live) {
+        struct hw_proc_stat stat;
+        if (hw_proc_stat(t->who.pid, &stat))
+            r->target.start_ticks = hw_known(stat.start);
         hw_limits_ask(t->who.pid, r);
+    }
     hw_analyses_end(w->analyzing);
     hw_missing_report(t, &w->missing, r);
     r->pages = NULL;

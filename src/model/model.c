@@ -255,6 +255,35 @@ const char *hw_report_finding(const struct hw_report *r, size_t i)
     return i < r->findings.count ? r->findings.data[i].line : NULL;
 }
 
+size_t hw_report_holes(const struct hw_report *r)
+{
+    return r->holes.count;
+}
+
+static struct hw_figure figure_of(struct hw_maybe m)
+{
+    return (struct hw_figure){.known = m.known, .n = (int64_t)m.n};
+}
+
+bool hw_report_hole(const struct hw_report *r, size_t i, struct hw_hole_view *ret)
+{
+    if (i >= r->holes.count)
+        return false;
+    const struct hw_hole *h = &r->holes.data[i];
+    *ret = (struct hw_hole_view){.address = h->address,
+                                 .bytes = h->bytes,
+                                 .arena = h->arena,
+                                 .chunks = h->chunks,
+                                 .has_top = h->has_top,
+                                 .resident_bytes = figure_of(h->resident_bytes),
+                                 .trim_bytes = figure_of(h->trim_bytes),
+                                 .below = h->below.block,
+                                 .above = h->above.block,
+                                 .below_symbol = h->below.symbol,
+                                 .above_symbol = h->above.symbol};
+    return true;
+}
+
 const struct hw_metric_info *hw_metric_info(enum hw_metric metric)
 {
     static const struct hw_metric_info infos[HW_METRICS_] = {

@@ -502,6 +502,7 @@ struct hw_report {
         char *arch;
         unsigned word;
         uint64_t threads, page_size;
+        struct hw_maybe start_ticks; /* when it was started, in clock ticks since the machine was */
         /* The kernel's sums for a live process (VmLck, RssAnon). What is locked in RAM, nothing
          * gives back. */
         struct hw_maybe locked_bytes, anon_bytes;
@@ -521,6 +522,7 @@ struct hw_report {
     } allocator;
     struct {
         enum hw_mode mode;
+        int64_t time_ns;                 /* since the epoch, when the walk began; 0: a core */
         struct hw_maybe pause_ns;        /* the longest time in one piece */
         struct hw_maybe stops;           /* how often it was stopped; unknown of a core */
         struct hw_maybe thread_pause_ns; /* snapshot: of one thread, when the copy was ended */

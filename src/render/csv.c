@@ -3,24 +3,9 @@
  */
 #include "render/render.h"
 #include "render/row.h"
+#include "render/table.h"
 
 #include <inttypes.h>
-
-/* A field in quotes where it needs them. */
-static void put_text(FILE *out, const char *s)
-{
-    if (!s[strcspn(s, ",\"\r\n")]) {
-        fputs(s, out);
-        return;
-    }
-    putc('"', out);
-    for (; *s; s++) {
-        if (*s == '"')
-            putc('"', out);
-        putc(*s, out);
-    }
-    putc('"', out);
-}
 
 /* Ratios by hand: printf() would write a comma for the point in many locales. */
 static void put_figure(FILE *out, const struct hw_figure *f, enum hw_unit unit)
@@ -49,12 +34,12 @@ static int report(const struct hw_report *r, const struct hw_render_options *opt
                   struct hw_error *err)
 {
     (void)err;
-    fputs("arena,address,kind", out);
-    for (size_t m = 0; m < HW_METRICS_; m++) {
-        putc(',', out);
-        put_text(out, hw_metric_info((enum hw_metric)m)->name);
+    if (!opt->no_headings) {
+        fputs("arena,address,kind", out);
+        for (size_t m = 0; m < HW_METRICS_; m++)
+            fprintf(out, ",%s", hw_metric_info((enum hw_metric)m)->name);
+        putc('\n', out);
     }
-    putc('\n', out);
     for (size_t i = 0; i < r->arenas.count; i++) {
         const struct hw_arena *a = &r->arenas.data[i];
         if (!hw_shows_arena(opt, (int)i))

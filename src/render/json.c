@@ -3,6 +3,7 @@
  * is to be changed together with it: keys are only ever added. json_value.c has how values look.
  */
 #include "render/json.h"
+#include "base/when.h"
 #include "render/json_verdict.h"
 #include "render/row.h"
 
@@ -41,6 +42,7 @@ static json_t *target(struct doc *d)
     put(d, o, "page_size",
         r->target.page_size ? hw_json_integer(r->target.page_size) : json_null());
     put(d, o, "ended", hw_json_ended(r));
+    put(d, o, "start_ticks", hw_json_maybe(r->target.start_ticks));
     return o;
 }
 
@@ -85,6 +87,7 @@ static json_t *allocator(struct doc *d)
 static json_t *method(struct doc *d)
 {
     const struct hw_report *r = d->r;
+    char when[HW_WHEN_TEXT];
     json_t *o = json_object();
     put(d, o, "mode", json_string(hw_mode_name(r->method.mode)));
     put(d, o, "pause_ns", hw_json_maybe(r->method.pause_ns));
@@ -93,6 +96,8 @@ static json_t *method(struct doc *d)
     put(d, o, "bytes_read", hw_json_integer(r->method.bytes_read));
     put(d, o, "walk_ns", hw_json_integer(r->method.walk_ns));
     put(d, o, "sandbox", hw_json_text(r->method.sandbox));
+    put(d, o, "time",
+        r->method.time_ns ? json_string(hw_format_utc(when, r->method.time_ns)) : json_null());
     return o;
 }
 

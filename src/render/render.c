@@ -1,5 +1,7 @@
 #include "render/render.h"
 
+#include "render/table.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -65,7 +67,8 @@ int hw_render(const struct hw_report *r, const struct hw_render_options *opt, FI
         return no_such_arena(r, opt->arena, err);
 
     errno = 0;
-    int rc = renderer->report(r, opt, out, err);
+    int rc = hw_wants_table(opt) ? hw_table_render(r, opt, out, err)
+                                 : renderer->report(r, opt, out, err);
     if (rc != HW_OK)
         return rc;
     if (fflush(out) != 0 || ferror(out))

@@ -77,15 +77,6 @@ struct cell_style {
 typedef bool (*cell_fn)(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
                         char buf[HW_TEXT_NUMBER]);
 
-static void shorten(char *size)
-{
-    char *blank = strchr(size, ' ');
-    if (blank) {
-        blank[0] = blank[1];
-        blank[1] = '\0';
-    }
-}
-
 static bool size_cell(const struct cell_style *s, const struct hw_arena *a, enum hw_metric metric,
                       char buf[HW_TEXT_NUMBER])
 {
@@ -93,7 +84,7 @@ static bool size_cell(const struct cell_style *s, const struct hw_arena *a, enum
         return false;
     hw_text_size(s->t, buf, a->figures[metric].n);
     if (s->compact)
-        shorten(buf);
+        hw_compact_size(buf);
     return true;
 }
 
@@ -114,7 +105,7 @@ static bool stays_cell(const struct cell_style *s, const struct hw_arena *a, enu
         return false;
     hw_text_size(s->t, buf, stays.n);
     if (s->compact)
-        shorten(buf);
+        hw_compact_size(buf);
     return true;
 }
 

@@ -25,7 +25,7 @@ SUMMED = (
 )
 PAGE = 4096
 # What differs between two looks at a heap that did not change.
-VOLATILE = ("pause_ns", "stops", "thread_pause_ns", "walk_ns", "bytes_read",
+VOLATILE = ("time", "pause_ns", "stops", "thread_pause_ns", "walk_ns", "bytes_read",
             "rss_bytes", "file_bytes", "shmem_bytes", "unexplained_bytes")
 
 

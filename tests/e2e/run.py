@@ -15,6 +15,7 @@ import time
 import act
 import badinput
 import busy
+import completions
 import cores
 import cores_large
 import cores_missing
@@ -30,8 +31,10 @@ import hidden
 import holes
 import hostile
 import i386
+import install
 import layouts
 import manners
+import manpages
 import maxpause
 import modes
 import mutate
@@ -39,7 +42,9 @@ import nostop
 import output
 import residency
 import sandbox
+import scripts
 import snapshot
+import static_build
 import stress
 import verdict
 import whatis
@@ -47,9 +52,10 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (act, cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
+MODULES = (install, static_build, manpages, completions, act,
+           cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
-           sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           sandbox, scripts, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():

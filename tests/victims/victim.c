@@ -44,6 +44,7 @@ static struct {
     unsigned remapped; /* how often realloc() gave a mapped block more or fewer pages */
     void *let_go[64];
     size_t let_go_count;
+    void (*grow)(char answer[VICTIM_ANSWER]);
     char expect[1 << 16];
     size_t expect_len;
 } self = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -433,6 +434,19 @@ static void answer_free(void)
     write_all(self.out, text, (size_t)n);
 }
 
+void victim_obey(void (*grow)(char answer[VICTIM_ANSWER]))
+{
+    self.grow = grow;
+}
+
+static void answer_grow(void)
+{
+    static char text[VICTIM_ANSWER + 1];
+    self.grow(text);
+    strcat(text, "\n");
+    write_all(self.out, text, strlen(text));
+}
+
 /* Most tests leave stdin empty. */
 static void obey(void)
 {
@@ -442,6 +456,8 @@ static void obey(void)
             answer_trim();
         else if (order == 'f')
             answer_free();
+        else if (order == 'g' && self.grow)
+            answer_grow();
     }
 }
 

@@ -20,6 +20,7 @@
  *     t    malloc_trim(0); answers its result, then RssAnon and VmSwap before and after, in KiB:
  *          "RESULT RSS_BEFORE RSS_AFTER SWAP_BEFORE SWAP_AFTER"
  *     f    free the blocks of victim_let_go(); answers RssAnon before and after: "BEFORE AFTER"
+ *     g    do what was given to victim_obey(); answers the numbers that this tells
  *
  * Files: mallinfo2.txt ("field value"), malloc_info.xml, malloc_stats.txt,
  * blocks.txt ("pointer requested usable", hex and decimal), expect.txt ("word value ...").
@@ -57,6 +58,10 @@ void victim_free(void *p);
 
 /* A live block that the order "f" is going to free. It stays in the list of live blocks. */
 void victim_let_go(void *p);
+
+/* For the order "g": writes its answer, numbers with blanks between, no newline. */
+#define VICTIM_ANSWER 256
+void victim_obey(void (*grow)(char answer[VICTIM_ANSWER]));
 
 /* True if the C library that runs, not the one compiled against, is this version or a later one. */
 int victim_libc_since(unsigned major, unsigned minor);

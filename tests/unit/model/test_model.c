@@ -148,3 +148,39 @@ Test(model, sums_of_damaged_sizes_wrap_and_do_not_trap)
     hw_add(f, HW_M_BIN_BYTES, UINT64_MAX / 2);
     cr_assert_eq(f[HW_M_BIN_BYTES].n, -2);
 }
+
+Test(model, holes_are_shown_as_they_are_kept)
+{
+    struct hw_report *r = sample_report();
+    struct hw_hole_view view = {.address = 1};
+    cr_assert_eq(hw_report_holes(r), 0);
+    cr_assert_not(hw_report_hole(r, 0, &view));
+    cr_assert_eq(view.address, 1);
+
+    struct hw_hole hole = {.arena = 3,
+                           .address = 0x7000,
+                           .bytes = 4096,
+                           .chunks = 2,
+                           .has_top = true,
+                           .resident_bytes = hw_known(1024),
+                           .below.block = {.address = 0x6fe0, .bytes = 32, .state = HW_USED},
+                           .below.symbol = "vtable for Foo",
+                           .above.block.state = HW_STATES_};
+    cr_assert(hw_vec_push(&r->holes, hole));
+    cr_assert_eq(hw_report_holes(r), 1);
+    cr_assert(hw_report_hole(r, 0, &view));
+    cr_assert_eq(view.address, 0x7000);
+    cr_assert_eq(view.bytes, 4096);
+    cr_assert_eq(view.arena, 3);
+    cr_assert_eq(view.chunks, 2);
+    cr_assert(view.has_top);
+    cr_assert(view.resident_bytes.known);
+    cr_assert_eq(view.resident_bytes.n, 1024);
+    cr_assert_not(view.trim_bytes.known);
+    cr_assert_eq(view.below.address, 0x6fe0);
+    cr_assert_str_eq(view.below_symbol, "vtable for Foo");
+    cr_assert_eq(view.above.state, HW_STATES_);
+    cr_assert_str_eq(view.above_symbol, "");
+    cr_assert_not(hw_report_hole(r, 1, &view));
+    hw_report_destroy(r);
+}

@@ -59,11 +59,12 @@ Test(json, all_keys_in_order)
         "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
         "holes limits check abort");
     expect_keys(o, "heapwalk", "version");
-    expect_keys(o, "target", "kind pid comm exe core arch threads page_size ended");
+    expect_keys(o, "target",
+                "kind pid comm exe core arch threads page_size ended start_ticks");
     expect_keys(o, "allocator",
                 "name version libc layout_source roots_source main_arena unused others");
     expect_keys(o, "allocator.libc", "path build_id");
-    expect_keys(o, "method", "mode pause_ns stops thread_pause_ns bytes_read walk_ns sandbox");
+    expect_keys(o, "method", "mode pause_ns stops thread_pause_ns bytes_read walk_ns sandbox time");
     expect_keys(o, "findings.0", "kind arena address bytes text invariant scene");
     expect_keys(o, "params",
                 "trim_threshold top_pad mmap_threshold mmap_threshold_dynamic arena_max arena_test "

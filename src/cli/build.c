@@ -1,0 +1,6 @@
+#include "build.h"
+
+bool cli_is_static(void)
+{
+    return false;
+}

@@ -1,0 +1,39 @@
+/*
+ * A process that is looked at for long: whether it still is the one that it was.
+ */
+#ifndef HW_CLI_WATCHED_H
+#define HW_CLI_WATCHED_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct watched {
+    int pid;
+    int fd; /* tells when it ends; -1 where the kernel has none (before Linux 5.3) */
+    unsigned long long start; /* with the pid, what tells processes apart */
+    unsigned char
+        program[1024]; /* the auxiliary vector, which differs with each program it executes */
+};
+
+enum watched_state { WATCHED_SAME, WATCHED_EXEC, WATCHED_ENDED };
+
+/* False where there is no such process. */
+bool watched_begin(struct watched *w, int pid);
+void watched_end(struct watched *w);
+
+/* What has become of it since the begin or the last call. */
+enum watched_state watched_look(struct watched *w);
+
+/* The name of what it runs, at most 15 bytes, "?" if that is not known. */
+void watched_name(const struct watched *w, char buf[16]);
+
+/* CLOCK_MONOTONIC. */
+int64_t watched_clock(void);
+/*
+ * Wait until that clock shows `until`; it ends, too, when the process does, and when a signal comes
+ * that `open` lets through. With `fd` (else -1) until that can be read, however long that takes.
+ */
+void watched_wait(const struct watched *w, int64_t until, int fd, const sigset_t *open);
+
+#endif

@@ -1,0 +1,6 @@
+#include "cli/build.h"
+
+bool cli_is_static(void)
+{
+    return true;
+}
