@@ -25,6 +25,13 @@ import sys
 import gdb
 
 
+class HeapwalkError(gdb.GdbError):
+    """Says who says it: it may end a condition of a breakpoint."""
+
+    def __init__(self, text):
+        super().__init__(f"heapwalk: {text}")
+
+
 class HeapwalkTarget:
     """What gdb looks at."""
 
@@ -56,7 +63,7 @@ class HeapwalkTarget:
     def core():
         core, exe = HeapwalkTarget.files()
         if not core:
-            raise gdb.GdbError("gdb does not say which core this is")
+            raise HeapwalkError("gdb does not say which core this is")
         # Behind a sysroot of this machine lie the libraries of the machine that the core is from.
         root = gdb.parameter("sysroot") or ""
         root = ["--sysroot", root] if root.startswith("/") and root.strip("/") else []
@@ -65,7 +72,7 @@ class HeapwalkTarget:
     @staticmethod
     def process(inferior):
         if any(thread.is_running() for thread in inferior.threads()):
-            raise gdb.GdbError("the process is running: stop it first (interrupt; in non-stop mode all "
+            raise HeapwalkError("the process is running: stop it first (interrupt; in non-stop mode all "
                                "of its threads: interrupt -a)")
         return ["-p", str(inferior.pid)]
 
@@ -75,13 +82,13 @@ class HeapwalkTarget:
         inferior = gdb.selected_inferior()
         kind = HeapwalkTarget.connection(inferior)
         if inferior.pid == 0 or not kind:
-            raise gdb.GdbError("there is no process and no core: start one (run), attach to one (attach "
+            raise HeapwalkError("there is no process and no core: start one (run), attach to one (attach "
                                "PID) or open one (core-file FILE)")
         if kind == "core":
             return HeapwalkTarget.core()
         if kind == "native":
             return HeapwalkTarget.process(inferior)
-        raise gdb.GdbError(f"this process is at the other end of a connection (target {kind}), and heapwalk "
+        raise HeapwalkError(f"this process is at the other end of a connection (target {kind}), and heapwalk "
                            f"reads processes and cores of this machine: {HeapwalkTarget.REMEDY_OF_REMOTE}")
 
 
@@ -106,7 +113,7 @@ class HeapwalkRun:
         import shutil
         path = shutil.which("heapwalk")
         if not path:
-            raise gdb.GdbError(f"there is no heapwalk in {beside} or in PATH: name it by set heapwalk path FILE")
+            raise HeapwalkError(f"there is no heapwalk in {beside} or in PATH: name it by set heapwalk path FILE")
         return path
 
     @staticmethod
@@ -137,7 +144,7 @@ class HeapwalkRun:
                 env=self.environment(), start_new_session=True, encoding="utf-8", errors="replace")
         except OSError as why:
             self.errors.close()
-            raise gdb.GdbError(f"cannot run {command[0]}: {why.strerror}; name another by set heapwalk "
+            raise HeapwalkError(f"cannot run {command[0]}: {why.strerror}; name another by set heapwalk "
                                "path FILE") from why
 
     def __enter__(self):
@@ -161,7 +168,7 @@ class HeapwalkRun:
         status = self.process.wait()
         if status not in (0, 1):
             said = "\n".join(self.said())
-            raise gdb.GdbError(said or f"heapwalk has ended with status {status}")
+            raise HeapwalkError(said or f"heapwalk has ended with status {status}")
         return status == 0
 
     def warn(self):
@@ -179,7 +186,10 @@ class HeapwalkAnswers:
         with HeapwalkRun(command=command) as run:
             text = run.process.stdout.read()
             run.end()
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except ValueError as why:
+            raise HeapwalkError(f"{command[0]} answers with something else than a report") from why
 
     @staticmethod
     def report():
@@ -404,20 +414,28 @@ class HeapwalkMidst:
 
 
 class HeapwalkParameter(gdb.Parameter):
-    """A setting that keeps its value when this file is sourced once more."""
+    """What all settings share."""
 
-    def __init__(self, name, otherwise, *kind):
-        try:
-            value = gdb.parameter(name)
-            value = 0 if value is None else value  # unlimited
-        except RuntimeError:
-            value = otherwise
+    NAME = ""
+    KIND = ()
+    VALUE = ""
+
+    def __init__(self, value):
         self.__doc__ = inspect.cleandoc(type(self).__doc__)
-        super().__init__(name, gdb.COMMAND_DATA, *kind)
+        super().__init__(self.NAME, gdb.COMMAND_DATA, *self.KIND)
         self.value = value
 
     def get_set_string(self):
         return ""
+
+    @classmethod
+    def current(cls):
+        """As it was set before this file was sourced once more."""
+        try:
+            value = gdb.parameter(cls.NAME)
+        except RuntimeError:
+            return cls.VALUE
+        return 0 if value is None else value  # unlimited
 
 
 class HeapwalkPath(HeapwalkParameter):
@@ -425,9 +443,8 @@ class HeapwalkPath(HeapwalkParameter):
     with this script, or else the one in PATH."""
     set_doc = "Set the heapwalk command that is run."
     show_doc = "Show the heapwalk command that is run."
-
-    def __init__(self):
-        super().__init__("heapwalk path", "", gdb.PARAM_OPTIONAL_FILENAME)
+    NAME = "heapwalk path"
+    KIND = (gdb.PARAM_OPTIONAL_FILENAME,)
 
     def get_show_string(self, value):
         if value:
@@ -435,7 +452,7 @@ class HeapwalkPath(HeapwalkParameter):
         try:
             return f'The heapwalk command is "{HeapwalkRun.program()}", found by itself.'
         except gdb.GdbError as why:
-            return f"The heapwalk command is not found: {why}."
+            return f"The heapwalk command is not found: {why}"
 
 
 class HeapwalkOptions(HeapwalkParameter):
@@ -443,9 +460,8 @@ class HeapwalkOptions(HeapwalkParameter):
     --libc FILE for a core of another machine. "heapwalk --help" in a shell lists them."""
     set_doc = "Set further options of the heapwalk command."
     show_doc = "Show further options of the heapwalk command."
-
-    def __init__(self):
-        super().__init__("heapwalk options", "", gdb.PARAM_STRING)
+    NAME = "heapwalk options"
+    KIND = (gdb.PARAM_STRING,)
 
     def get_show_string(self, value):
         return f'Further options of the heapwalk command are "{value}".'
@@ -455,9 +471,9 @@ class HeapwalkUnits(HeapwalkParameter):
     """How sizes are written: "binary" is KiB, MiB and GiB, "bytes" is exact."""
     set_doc = "Set how heapwalk writes sizes."
     show_doc = "Show how heapwalk writes sizes."
-
-    def __init__(self):
-        super().__init__("heapwalk units", "binary", gdb.PARAM_ENUM, ["binary", "bytes"])
+    NAME = "heapwalk units"
+    KIND = (gdb.PARAM_ENUM, ["binary", "bytes"])
+    VALUE = "binary"
 
     def get_show_string(self, value):
         return f'heapwalk writes sizes as "{value}".'
@@ -467,9 +483,9 @@ class HeapwalkLimit(HeapwalkParameter):
     """How many lines heapwalk lists at most, of chunks, arenas and threads; "unlimited" for all."""
     set_doc = "Set how many lines heapwalk lists at most."
     show_doc = "Show how many lines heapwalk lists at most."
-
-    def __init__(self):
-        super().__init__("heapwalk limit", 200, gdb.PARAM_UINTEGER)
+    NAME = "heapwalk limit"
+    KIND = (gdb.PARAM_UINTEGER,)
+    VALUE = 200
 
     def get_show_string(self, value):
         return f"heapwalk lists {value} lines at most."
@@ -482,7 +498,7 @@ class HeapwalkLimit(HeapwalkParameter):
         if own == "unlimited":
             return None
         if not own.isdigit():
-            raise gdb.GdbError(f'--limit takes a number or "unlimited", not "{own}"')
+            raise HeapwalkError(f'--limit takes a number or "unlimited", not "{own}"')
         return int(own) or None
 
     @staticmethod
@@ -766,10 +782,10 @@ class HeapwalkFind(HeapwalkCommand):
         if kind in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION, gdb.TYPE_CODE_FUNC):
             value = value.address
             if value is None:
-                raise gdb.GdbError("this value is not in memory: it has no address")
+                raise HeapwalkError("this value is not in memory: it has no address")
         elif kind not in (gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_CHAR,
                           gdb.TYPE_CODE_BOOL):
-            raise gdb.GdbError(f"a value of type {value.type} is no address")
+            raise HeapwalkError(f"a value of type {value.type} is no address")
         return int(value) & ((1 << 8 * gdb.lookup_type("char").pointer().sizeof) - 1)
 
     @staticmethod
@@ -857,7 +873,7 @@ class HeapwalkCheck(HeapwalkCommand):
         gdb.write("\n\n".join(sections[first[0]:] if first else sections) + "\n")
         HeapwalkMidst.say()
         if not is_complete:
-            raise gdb.GdbError("something is damaged or missing: see above")
+            raise HeapwalkError("something is damaged or missing: see above")
 
 
 class HeapwalkJson(HeapwalkCommand):
@@ -921,7 +937,7 @@ class HeapwalkFunction(gdb.Function):
         places = [report["totals"], report]
         if arena is not None:
             if not 0 <= int(arena) < len(report["arenas"]):
-                raise gdb.GdbError(f"there is no arena {int(arena)}")
+                raise HeapwalkError(f"there is no arena {int(arena)}")
             places = [report["arenas"][int(arena)]]
         for place in places:
             try:
@@ -929,10 +945,10 @@ class HeapwalkFunction(gdb.Function):
             except KeyError:
                 continue
             if value is None:
-                raise gdb.GdbError(f"{name} is not known here")
+                raise HeapwalkError(f"{name} is not known of this {report['target']['kind']} heap")
             if not isinstance(value, (dict, list)):
                 return value
-        raise gdb.GdbError(f'there is no figure "{name}"; some are {", ".join(list(places[0])[:12])}')
+        raise HeapwalkError(f'there is no figure "{name}"; some are {", ".join(list(places[0])[:12])}')
 
 
 class HeapwalkStateFunction(gdb.Function):
@@ -958,10 +974,11 @@ def heapwalk_register():
     HeapwalkSummary()
     for command in HeapwalkCommand.__subclasses__():
         command()
+    settings = [(setting, setting.current()) for setting in HeapwalkParameter.__subclasses__()]
     HeapwalkPrefix("set", "Set how heapwalk is run and what it shows.")
     HeapwalkPrefix("show", "Show how heapwalk is run and what it shows.")
-    for parameter in HeapwalkParameter.__subclasses__():
-        parameter()
+    for setting, value in settings:
+        setting(value)
     HeapwalkFunction()
     HeapwalkStateFunction()
     events = gdb.events
