@@ -8,7 +8,7 @@
 #
 #   HeapwalkTarget    which process or core, as arguments of the command; or why there is none
 #   HeapwalkRun       one run of the command: its output while it comes, its end, its death by Ctrl-C
-#   HeapwalkAnswers   what the command says in JSON, kept until the process runs on
+#   HeapwalkAnswers   what the command says in JSON, kept until the process has run on
 #   HeapwalkText      sizes, tables, sections and colours as the command writes them
 #   HeapwalkMidst     which threads stand in the middle of malloc
 #
@@ -70,15 +70,39 @@ class HeapwalkTarget:
         return [*root, "--", core, *([exe] if exe else [])]
 
     @staticmethod
-    def process(inferior):
-        if any(thread.is_running() for thread in inferior.threads()):
-            raise HeapwalkError("the process is running: stop it first (interrupt; in non-stop mode all "
-                               "of its threads: interrupt -a)")
-        return ["-p", str(inferior.pid)]
+    def threads(pid):
+        """{thread id: (letter of its state, how often it was scheduled)}, by the kernel's account. gdb's own
+        is for the user: while it looks at a condition, all threads run for him, and no event tells of it."""
+        threads = {}
+        try:
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8", errors="replace") as f:
+                    text = f.read()
+                state = re.search(r"^State:\s+(\S)", text, re.M).group(1)
+                threads[int(tid)] = (state, sum(map(int, re.findall(r"ctxt_switches:\s+(\d+)", text))))
+        except (OSError, AttributeError):
+            pass  # the thread ends
+        return threads
 
     @staticmethod
-    def arguments():
-        """As the command wants it."""
+    def moment():
+        """Another one whenever the process has run. Of a core there is one."""
+        return sum(switches for _, switches in HeapwalkTarget.threads(gdb.selected_inferior().pid).values())
+
+    @staticmethod
+    def process(inferior, may_move):
+        thread = gdb.selected_thread()
+        moving = [tid for tid, (state, _) in HeapwalkTarget.threads(inferior.pid).items() if state not in "tTZX"]
+        if not moving:
+            return ["-p", str(inferior.pid)]
+        if may_move and thread and (thread.ptid[1] or thread.ptid[0]) not in moving:
+            return ["--no-stop", "-p", str(inferior.pid)]
+        raise HeapwalkError("the process is running: stop it first (interrupt; in non-stop mode all of its "
+                            "threads: interrupt -a)")
+
+    @staticmethod
+    def arguments(may_move=False):
+        """As the command wants it. Where `may_move`, other threads than the selected one may run."""
         inferior = gdb.selected_inferior()
         kind = HeapwalkTarget.connection(inferior)
         if inferior.pid == 0 or not kind:
@@ -87,7 +111,7 @@ class HeapwalkTarget:
         if kind == "core":
             return HeapwalkTarget.core()
         if kind == "native":
-            return HeapwalkTarget.process(inferior)
+            return HeapwalkTarget.process(inferior, may_move)
         raise HeapwalkError(f"this process is at the other end of a connection (target {kind}), and heapwalk "
                            f"reads processes and cores of this machine: {HeapwalkTarget.REMEDY_OF_REMOTE}")
 
@@ -117,10 +141,10 @@ class HeapwalkRun:
         return path
 
     @staticmethod
-    def command(*options):
+    def command(*options, may_move=False):
         """All words: program, options, what to read."""
         own = gdb.string_to_argv(gdb.parameter("heapwalk options") or "")
-        return (HeapwalkRun.program(), *own, *options, *HeapwalkTarget.arguments())
+        return (HeapwalkRun.program(), *own, *options, *HeapwalkTarget.arguments(may_move))
 
     @staticmethod
     def environment():
@@ -141,7 +165,7 @@ class HeapwalkRun:
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
-                env=self.environment(), start_new_session=True, encoding="utf-8", errors="replace")
+                env=self.environment(), start_new_session=True)
         except OSError as why:
             self.errors.close()
             raise HeapwalkError(f"cannot run {command[0]}: {why.strerror}; name another by set heapwalk "
@@ -156,6 +180,42 @@ class HeapwalkRun:
         self.process.wait()
         self.errors.close()
 
+    def blocks(self):
+        """Its output as it comes. Not by a read that waits: gdb has it go on after Ctrl-C."""
+        import select
+        out = self.process.stdout.fileno()
+        poll = select.poll()
+        poll.register(out, select.POLLIN)
+        while True:
+            if poll.poll(1000):
+                block = os.read(out, 1 << 16)
+                if not block:
+                    return
+                yield block
+
+    def text(self):
+        return b"".join(self.blocks()).decode("utf-8", "replace")
+
+    def lines(self):
+        """All of them, many at a time, each with its end."""
+        rest = b""
+        for block in self.blocks():
+            *lines, rest = (rest + block).splitlines(True)
+            if rest.endswith(b"\n"):
+                lines, rest = [*lines, rest], b""
+            yield [line.decode("utf-8", "replace") for line in lines]
+        if rest:
+            yield [rest.decode("utf-8", "replace")]
+
+    def wait(self):
+        """Its status. Not by a call that waits, for the same reason."""
+        import subprocess
+        while True:
+            try:
+                return self.process.wait(1)
+            except subprocess.TimeoutExpired:
+                continue
+
     def said(self):
         """What it wrote to its standard error, in lines. That gdb has stopped the process needs no saying."""
         self.errors.seek(0)
@@ -165,7 +225,7 @@ class HeapwalkRun:
 
     def end(self):
         """Once all output was read: whether the answer is complete. An error where there is none."""
-        status = self.process.wait()
+        status = self.wait()
         if status not in (0, 1):
             said = "\n".join(self.said())
             raise HeapwalkError(said or f"heapwalk has ended with status {status}")
@@ -177,14 +237,14 @@ class HeapwalkRun:
 
 
 class HeapwalkAnswers:
-    """JSON of runs that were made since the process last moved."""
+    """JSON of runs, made once as long as nothing moves."""
 
     @staticmethod
     @functools.lru_cache(maxsize=64)
-    def of(command):
+    def kept(command, _moment):
         import json
         with HeapwalkRun(command=command) as run:
-            text = run.process.stdout.read()
+            text = run.text()
             run.end()
         try:
             return json.loads(text)
@@ -192,12 +252,17 @@ class HeapwalkAnswers:
             raise HeapwalkError(f"{command[0]} answers with something else than a report") from why
 
     @staticmethod
-    def report():
-        return HeapwalkAnswers.of(HeapwalkRun.command("-q", "-J"))
+    def of(*options, may_move=False):
+        command = HeapwalkRun.command("-q", "-J", *options, may_move=may_move)
+        return HeapwalkAnswers.kept(command, HeapwalkTarget.moment())
 
     @staticmethod
-    def whatis(address):
-        return HeapwalkAnswers.of(HeapwalkRun.command("-q", "-J", "--whatis", hex(address)))
+    def report(may_move=False):
+        return HeapwalkAnswers.of(may_move=may_move)
+
+    @staticmethod
+    def whatis(address, may_move=False):
+        return HeapwalkAnswers.of("--whatis", hex(address), may_move=may_move)
 
     @staticmethod
     def arenas():
@@ -209,7 +274,8 @@ class HeapwalkAnswers:
 
     @staticmethod
     def forget(_event):
-        HeapwalkAnswers.of.cache_clear()
+        """gdb writes into memory while the process stands still."""
+        HeapwalkAnswers.kept.cache_clear()
 
 
 class HeapwalkText:
@@ -598,7 +664,7 @@ class HeapwalkCommand(gdb.Command):
     @staticmethod
     def text(*options):
         with HeapwalkRun("-q", *options, *HeapwalkText.options()) as run:
-            text = run.process.stdout.read()
+            text = run.text()
             run.end()
         return text
 
@@ -831,23 +897,17 @@ class HeapwalkChunks(HeapwalkCommand):
 
     NAME = "chunks"
     OPTIONS = ("--arena", "--limit")
-    AT_ONCE = 512
 
     def run(self, options, _words):
-        import itertools
-        limit, shown = HeapwalkLimit.rows(options.get("--limit")), 0
+        limit = HeapwalkLimit.rows(options.get("--limit"))
+        left = sys.maxsize if limit is None else limit + 1  # one is the heading
         with HeapwalkRun("--chunks", *self.of_arena(options), *HeapwalkText.options()) as run:
-            lines = iter(run.process.stdout)
-            gdb.write(next(lines, ""))
-            while limit is None or shown < limit:
-                some = list(itertools.islice(lines, self.AT_ONCE if limit is None
-                                             else min(self.AT_ONCE, limit - shown)))
-                if not some:
+            for lines in run.lines():
+                gdb.write("".join(lines[:left]))
+                if len(lines) > left:
+                    gdb.write(f"... and more: these are {limit:,} (--limit unlimited lists all)\n")
                     break
-                gdb.write("".join(some))
-                shown += len(some)
-            if limit is not None and next(lines, None) is not None:
-                gdb.write(f"... and more: these are {shown:,} (--limit unlimited lists all)\n")
+                left -= len(lines)
             else:
                 run.end()
                 run.warn()
@@ -866,7 +926,7 @@ class HeapwalkCheck(HeapwalkCommand):
 
     def run(self, _options, _words):
         with HeapwalkRun("-q", "--check", *HeapwalkText.options()) as run:
-            text = run.process.stdout.read()
+            text = run.text()
             is_complete = run.end()
         sections = HeapwalkText.sections(text)
         first = [n for n, s in enumerate(sections) if HeapwalkText.plain(s).startswith("CHECK")]
@@ -892,7 +952,7 @@ class HeapwalkJson(HeapwalkCommand):
             self.fail("it needs a FILE")
         path = os.path.abspath(os.path.expanduser(words[0]))
         with HeapwalkRun("-q", "-J", "-o", path) as run:
-            run.process.stdout.read()
+            run.text()
             run.end()
         gdb.write(f"Written to {path}.\n")
         HeapwalkMidst.say()
@@ -916,8 +976,9 @@ class HeapwalkFunction(gdb.Function):
 
         break f if $_heapwalk("in_use_bytes") > 1 << 30
 
-    The heap is read once for each time that the process stops. What is not known, as what is in RAM in a
-    core, is an error."""
+    The heap is read once for each time that the process stops. gdb looks at conditions while other threads
+    run on: then it is read as they do, and a figure that changes meanwhile is about right. What is not known,
+    as what is in RAM in a core, is an error."""
 
     def __init__(self):
         self.__doc__ = inspect.cleandoc(type(self).__doc__)
@@ -933,7 +994,7 @@ class HeapwalkFunction(gdb.Function):
         return value
 
     def invoke(self, name, arena=None):
-        name, report = name.string(), HeapwalkAnswers.report()
+        name, report = name.string(), HeapwalkAnswers.report(may_move=True)
         places = [report["totals"], report]
         if arena is not None:
             if not 0 <= int(arena) < len(report["arenas"]):
@@ -966,7 +1027,7 @@ class HeapwalkStateFunction(gdb.Function):
         super().__init__("_heapwalk_state")
 
     def invoke(self, address):
-        answer = HeapwalkAnswers.whatis(HeapwalkFind.number(address))
+        answer = HeapwalkAnswers.whatis(HeapwalkFind.number(address), may_move=True)
         return answer["chunk"]["state"] if answer["chunk"] else answer["kind"]
 
 
@@ -981,9 +1042,7 @@ def heapwalk_register():
         setting(value)
     HeapwalkFunction()
     HeapwalkStateFunction()
-    events = gdb.events
-    for registry in (events.cont, events.stop, events.exited, events.memory_changed, events.new_objfile):
-        registry.connect(HeapwalkAnswers.forget)
+    gdb.events.memory_changed.connect(HeapwalkAnswers.forget)
 
 
 heapwalk_register()

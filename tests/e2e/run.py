@@ -23,6 +23,7 @@ import damage_victims
 import dryrun
 import everyday
 import foreign
+import gdb
 import harmless
 import held
 import hidden
@@ -48,7 +49,7 @@ from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
-           sandbox, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           sandbox, holes, dryrun, held, gdb, manners, maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():
