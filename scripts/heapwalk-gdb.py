@@ -85,8 +85,19 @@ class HeapwalkTarget:
         return threads
 
     @staticmethod
+    def memory():
+        """Open files to pass on: who holds a process may read it where its children may not (Yama)."""
+        inferior = gdb.selected_inferior()
+        try:
+            if HeapwalkTarget.connection(inferior) == "native":
+                return (os.open(f"/proc/{inferior.pid}/mem", os.O_RDONLY),)
+        except OSError:
+            pass  # then the command will say what there is to be said
+        return ()
+
+    @staticmethod
     def moment():
-        """Another one whenever the process has run. Of a core there is one."""
+        """Another one whenever the process has run."""
         return sum(switches for _, switches in HeapwalkTarget.threads(gdb.selected_inferior().pid).values())
 
     @staticmethod
@@ -162,14 +173,18 @@ class HeapwalkRun:
         import tempfile
         command = command or self.command(*options)
         self.errors = tempfile.TemporaryFile()
+        memory = HeapwalkTarget.memory()
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
-                env=self.environment(), start_new_session=True)
+                pass_fds=memory, env=self.environment(), start_new_session=True)
         except OSError as why:
             self.errors.close()
             raise HeapwalkError(f"cannot run {command[0]}: {why.strerror}; name another by set heapwalk "
-                               "path FILE") from why
+                                "path FILE") from why
+        finally:
+            for descriptor in memory:
+                os.close(descriptor)
 
     def __enter__(self):
         return self
@@ -1031,7 +1046,7 @@ class HeapwalkStateFunction(gdb.Function):
         return answer["chunk"]["state"] if answer["chunk"] else answer["kind"]
 
 
-def heapwalk_register():
+def heapwalk_register(previous):
     HeapwalkSummary()
     for command in HeapwalkCommand.__subclasses__():
         command()
@@ -1042,7 +1057,10 @@ def heapwalk_register():
         setting(value)
     HeapwalkFunction()
     HeapwalkStateFunction()
+    if previous:
+        gdb.events.memory_changed.disconnect(previous)
     gdb.events.memory_changed.connect(HeapwalkAnswers.forget)
 
 
-heapwalk_register()
+heapwalk_register(globals().get("heapwalk_forget"))
+heapwalk_forget = HeapwalkAnswers.forget  # for when it is sourced once more

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
 from cases import Case
@@ -575,6 +576,38 @@ def conditions(t, tool):
                 ('"in use"', True))
 
 
+def other_threads_run(t, tool):
+    """gdb looks at a condition as soon as one thread has come to the breakpoint."""
+    with workplace() as place:
+        program = compiled(place, "steps", "-g", "-pthread", "-DSPIN")
+        got = Batch(tool, [program], "break seen if number == 3", "run", 'set $base = $_heapwalk("in_use_chunks")',
+                    "delete", 'break seen if $_heapwalk("in_use_chunks") >= $base + 9', "continue", "output number",
+                    "heapwalk tcache")
+        t.equal(f"{got}: block", got.outputs[6].strip(), "12")
+        t.equal("threads", len(table(got.outputs[7])), 2)
+
+
+def passed_on(t, tool):
+    """Where only the tracer itself may open the memory of a process, the command reads by its right."""
+    if not shutil.which("strace"):
+        raise Skip("no strace here")
+    with running(tool.build, MIXED) as victim, workplace() as place:
+        path, log = os.path.join(place, "confined"), os.path.join(place, "log")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\nexec strace -f -o {log} -P /proc/{victim.pid}/mem -e inject=openat:error=EACCES "
+                    f'{tool.path} --no-sandbox "$@"\n')
+        os.chmod(path, 0o755)
+        env = {"ASAN_OPTIONS": "detect_leaks=0"}
+        got = Batch(tool, attached(victim), "heapwalk tcache", f"set heapwalk path {path}", "heapwalk tcache", env=env)
+        t.equal(f"{got}: tcaches", got.outputs[2], got.outputs[0])
+        t.check("INJECTED" in "".join(lines_of(log)), "nothing was refused")
+        with running(tool.build, THREADS) as other:  # what is passed on is of no use for another process
+            with open(f"/proc/{other.pid}/mem", "rb") as memory:
+                done = subprocess.run([path, "-p", str(victim.pid)], pass_fds=(memory.fileno(),), check=False,
+                                      capture_output=True, env={**tool.env, **env})
+        t.equal(f"by a file of another process: {done.stderr}", done.returncode, 2)
+
+
 def expressions(t, tool):
     """All that has an address."""
     with workplace() as place:
@@ -660,7 +693,8 @@ def run(suite, tool, _args):
              "settings": settings, "name-is-free": name_is_free, "sourced-twice": sourced_twice,
              "found-by-itself": found_by_itself, "installed": installed, "help": helpful, "completion": completion,
              "colors": colors, "empty-line": empty_line, "pages": pages, "interrupted": interrupted,
-             "conditions": conditions, "expressions": expressions, "in-malloc": in_malloc,
+             "conditions": conditions, "other-threads-run": other_threads_run, "passed-on": passed_on,
+             "expressions": expressions, "in-malloc": in_malloc,
              "nothing-called": nothing_called, "two-processes": two_processes, "damaged": damaged}
     for name, test in tests.items():
         suite.run(f"gdb/{name}", test, tool)

@@ -1,7 +1,9 @@
 /*
  * Under a debugger: allocates BLOCKS blocks and shows each of them to seen(), then frees every other one
- * and shows those to seen(), too. Says "ready" before, and ends by abort() for those who want a core.
+ * and shows those to seen(), too. Says "ready" before, and ends by abort(). With -DSPIN another thread never
+ * stands still meanwhile, and keeps away from malloc.
  */
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,8 +22,22 @@ void seen(struct block *block, int number)
     __asm__ volatile("" : : "r"(block), "r"(number) : "memory");
 }
 
+#ifdef SPIN
+static void *spin(void *arg)
+{
+    for (volatile unsigned long turns = 0;; turns++)
+        ;
+    return arg;
+}
+#endif
+
 int main(void)
 {
+#ifdef SPIN
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, spin, NULL) != 0)
+        return 1;
+#endif
     struct block *blocks[BLOCKS];
     if (write(STDOUT_FILENO, "ready\n", 6) != 6)
         return 1;
