@@ -17,7 +17,6 @@
 # every gdb reads it as it starts.
 
 import functools
-import inspect
 import os
 import re
 import sys
@@ -103,7 +102,8 @@ class HeapwalkTarget:
     @staticmethod
     def process(inferior, may_move):
         thread = gdb.selected_thread()
-        moving = [tid for tid, (state, _) in HeapwalkTarget.threads(inferior.pid).items() if state not in "tTZX"]
+        threads = HeapwalkTarget.threads(inferior.pid)
+        moving = [tid for tid, (state, _) in threads.items() if state not in "tTZX"]
         if not moving:
             return ["-p", str(inferior.pid)]
         if may_move and thread and (thread.ptid[1] or thread.ptid[0]) not in moving:
@@ -148,7 +148,8 @@ class HeapwalkRun:
         import shutil
         path = shutil.which("heapwalk")
         if not path:
-            raise HeapwalkError(f"there is no heapwalk in {beside} or in PATH: name it by set heapwalk path FILE")
+            raise HeapwalkError(f"there is no heapwalk in {beside} or in PATH: name it by set heapwalk path "
+                                "FILE")
         return path
 
     @staticmethod
@@ -299,6 +300,11 @@ class HeapwalkText:
     UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
     @staticmethod
+    def help(owner):
+        """A docstring flush left, as gdb 12 makes it by itself."""
+        return re.sub("^    ", "", owner.__doc__, flags=re.M)
+
+    @staticmethod
     def width():
         """Columns: as gdb has it; where it does not care, as the terminal has."""
         import shutil
@@ -396,9 +402,9 @@ class HeapwalkMidst:
     frames, for which malloc itself needs no symbols: those of its functions that programs call are known
     in any libc. Threads that were not stopped before the arena was locked are known by that alone."""
 
-    NAME = re.compile(r"(?:__GI_)?(?:__libc_|__)?(malloc|free|calloc|realloc|reallocarray|memalign|aligned_alloc|"
-                      r"posix_memalign|valloc|pvalloc|malloc_trim|malloc_stats|malloc_info|mallinfo2?|"
-                      r"malloc_arena_thread_freeres)$")
+    NAME = re.compile(r"(?:__GI_)?(?:__libc_|__)?(malloc|free|calloc|realloc|reallocarray|memalign|"
+                      r"aligned_alloc|posix_memalign|valloc|pvalloc|malloc_trim|malloc_stats|malloc_info|"
+                      r"mallinfo2?|malloc_arena_thread_freeres)$")
     DEEP = 64  # frames of the selected thread: it may be in a handler of a signal by now
     FLAT = 16  # of any other, as long as they are in libc
     SECONDS = 1
@@ -471,12 +477,14 @@ class HeapwalkMidst:
     @staticmethod
     def say(report=None):
         """A line behind the figures, if need be. `report`, where one was made, knows more."""
-        inside = {HeapwalkMidst.label(thread): f" ({function})" for thread, function in HeapwalkMidst.threads()}
-        threads = HeapwalkMidst.labels()
-        for row in report["threads"] if report else ():
-            if row.get("in_malloc") and row["tid"] in threads:
-                inside.setdefault(HeapwalkMidst.label(threads[row["tid"]]), "")
-        locked = [HeapwalkText.arena(row["index"]) for row in report["arenas"] if row["locked"]] if report else []
+        inside = {HeapwalkMidst.label(thread): f" ({function})"
+                  for thread, function in HeapwalkMidst.threads()}
+        threads, locked = HeapwalkMidst.labels(), []
+        if report:
+            locked = [HeapwalkText.arena(row["index"]) for row in report["arenas"] if row["locked"]]
+            for row in report["threads"]:
+                if row.get("in_malloc") and row["tid"] in threads:
+                    inside.setdefault(HeapwalkMidst.label(threads[row["tid"]]), "")
         if not inside and not locked:
             return
         names = [label + function for label, function in inside.items()] or locked
@@ -502,7 +510,7 @@ class HeapwalkParameter(gdb.Parameter):
     VALUE = ""
 
     def __init__(self, value):
-        self.__doc__ = inspect.cleandoc(type(self).__doc__)
+        self.__doc__ = HeapwalkText.help(type(self))
         super().__init__(self.NAME, gdb.COMMAND_DATA, *self.KIND)
         self.value = value
 
@@ -620,7 +628,7 @@ class HeapwalkCommand(gdb.Command):
     COMPLETER = None
 
     def __init__(self):
-        self.__doc__ = inspect.cleandoc(type(self).__doc__)
+        self.__doc__ = HeapwalkText.help(type(self))
         if self.COMPLETER is None:
             super().__init__(f"heapwalk {self.NAME}", gdb.COMMAND_DATA)
         else:
@@ -711,7 +719,7 @@ class HeapwalkSummary(gdb.Command):
     state of the chunk at an address: "help function _heapwalk"."""
 
     def __init__(self):
-        self.__doc__ = inspect.cleandoc(type(self).__doc__)
+        self.__doc__ = HeapwalkText.help(type(self))
         super().__init__("heapwalk", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
 
     def invoke(self, argument, _from_tty):
@@ -733,9 +741,7 @@ class HeapwalkArenas(HeapwalkCommand):
     NAME = "arenas"
 
     def run(self, _options, _words):
-        text = self.text("--all-arenas")
-        lines = [line for line in text.splitlines(True)]
-        self.show(self.shortened(lines), r"ARENA\s")
+        self.show(self.shortened(self.text("--all-arenas").splitlines(True)), r"ARENA\s")
         HeapwalkMidst.say()
 
     @staticmethod
@@ -898,7 +904,8 @@ class HeapwalkFind(HeapwalkCommand):
             for side, place in (("above", start + chunk["bytes"]), ("below", start - 1)):
                 _, other = self.describe(place)
                 is_neighbour = "chunk" in other and other.get("arena") == facts.get("arena")
-                gdb.write(f"  {side}    {other['chunk'] if is_neighbour else 'nothing: its heap ends here'}\n")
+                found = other["chunk"] if is_neighbour else "nothing: its heap ends here"
+                gdb.write(f"  {side}    {found}\n")
         HeapwalkMidst.say()
 
 
@@ -996,7 +1003,7 @@ class HeapwalkFunction(gdb.Function):
     as what is in RAM in a core, is an error."""
 
     def __init__(self):
-        self.__doc__ = inspect.cleandoc(type(self).__doc__)
+        self.__doc__ = HeapwalkText.help(type(self))
         super().__init__("_heapwalk")
 
     @staticmethod
@@ -1038,7 +1045,7 @@ class HeapwalkStateFunction(gdb.Function):
         break f if $_streq($_heapwalk_state(p), "tcache")"""
 
     def __init__(self):
-        self.__doc__ = inspect.cleandoc(type(self).__doc__)
+        self.__doc__ = HeapwalkText.help(type(self))
         super().__init__("_heapwalk_state")
 
     def invoke(self, address):

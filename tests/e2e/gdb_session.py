@@ -13,8 +13,8 @@ import time
 
 from suite import Skip
 
-SCRIPT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts",
-                                       "heapwalk-gdb.py"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+SCRIPT = os.path.realpath(os.path.join(HERE, "..", "..", "scripts", "heapwalk-gdb.py"))
 MARK = "<<<<<<"
 QUIET = ("-iex", "set debuginfod enabled off")
 SECONDS = 60
@@ -32,6 +32,11 @@ def loaded(tool):
     return [f"source {SCRIPT}", f"set heapwalk path {tool.path}"]
 
 
+def attached(victim):
+    """Arguments of gdb, and of heapwalk as well."""
+    return ["-p", victim.pid]
+
+
 class Batch:
     """What `gdb -batch` wrote for each of some commands, and how it ended."""
 
@@ -42,10 +47,12 @@ class Batch:
             words += ["-ex", line]
         for line in commands:
             words += ["-ex", f"echo \\n{MARK}\\n", "-ex", line]
-        done = subprocess.run(command("-batch", *target, *words), stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=300, check=False, env={**tool.env, **(env or {})})
+        done = subprocess.run(command("-batch", *target, *words), stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=300, check=False,
+                              env={**tool.env, **(env or {})})
         self.status, self.err = done.returncode, done.stderr.decode(errors="replace")
-        out = re.sub(r"\[Inferior \d+ \(.*\) detached\]\n", "", done.stdout.decode(errors="replace"))
+        out = done.stdout.decode(errors="replace")
+        out = re.sub(r"\[Inferior \d+ \(.*\) detached\]\n", "", out)
         self.before, *self.outputs = out.split(f"\n{MARK}\n")
         self.outputs = [text.rstrip("\n") + "\n" if text.strip() else "" for text in self.outputs]
 
@@ -77,9 +84,10 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         env = {**tool.env, "TERM": "xterm", **(env or {})}
         # Of its own session, so that Ctrl-C is for those who run on this terminal.
-        self.process = subprocess.Popen(command("-iex", "set editing off", *target), stdin=slave, stdout=slave,
-                                        stderr=slave, env=env, start_new_session=True,
-                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        self.process = subprocess.Popen(
+            command("-iex", "set editing off", *target), stdin=slave, stdout=slave, stderr=slave,
+            env=env, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         self.pid = self.process.pid
         try:

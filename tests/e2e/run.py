@@ -24,6 +24,8 @@ import dryrun
 import everyday
 import foreign
 import gdb
+import gdb_manners
+import gdb_running
 import harmless
 import held
 import hidden
@@ -49,7 +51,8 @@ from tool import Tool
 
 MODULES = (cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
-           sandbox, holes, dryrun, held, gdb, manners, maxpause, nostop, harmless, snapshot, stress)
+           sandbox, holes, dryrun, held, gdb, gdb_manners, gdb_running, manners,
+           maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():
