@@ -170,31 +170,41 @@ class HeapwalkRun:
         return environment
 
     def __init__(self, *options, command=None):
-        import subprocess
+        self.words, self.process, self.errors = command or self.command(*options), None, None
+
+    def __enter__(self):
         import tempfile
-        command = command or self.command(*options)
         self.errors = tempfile.TemporaryFile()
-        memory = HeapwalkTarget.memory()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        if self.process:
+            self.process.kill()
+            self.process.stdout.close()
+            self.process.wait()
+        self.errors.close()
+
+    def start(self):
+        """Ctrl-C waits until it is known what there is to be ended."""
+        import signal
+        import subprocess
+        memory, before = HeapwalkTarget.memory(), signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
+                self.words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors,
                 pass_fds=memory, env=self.environment(), start_new_session=True)
         except OSError as why:
-            self.errors.close()
-            raise HeapwalkError(f"cannot run {command[0]}: {why.strerror}; name another by set heapwalk "
+            raise HeapwalkError(f"cannot run {self.words[0]}: {why.strerror}; name another by set heapwalk "
                                 "path FILE") from why
         finally:
             for descriptor in memory:
                 os.close(descriptor)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.stdout.close()
-        self.process.wait()
-        self.errors.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def blocks(self):
         """Its output as it comes. Not by a read that waits: gdb has it go on after Ctrl-C."""
