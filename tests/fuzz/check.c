@@ -251,24 +251,23 @@ static int print_answer(void *arg, const struct hw_render_options *opt, FILE *ou
     return rc;
 }
 
+/* Each question is a walk of its own, so it is asked in one format: by the number of blocks. */
 static void ask_more(struct hw_session *s, const struct met *met, unsigned extras)
 {
+    static const char *const formats[] = {"json", "text", "csv"};
+    size_t blocks = met->blocks.count;
     if (extras & FUZZ_CHUNKS)
-        for (const struct hw_format *f = hw_formats(); f->name; f++)
-            if (f->lists_chunks)
-                print(f->name, true, print_chunks, s);
+        print(formats[blocks % 3], true, print_chunks, s);
     if (!(extras & FUZZ_WHATIS))
         return;
     const struct hw_target *t = s->image.target;
     struct question ask[] = {
-        {s, met->blocks.count ? met->blocks.data[met->blocks.count / 2].address + 8 : 0},
+        {s, blocks ? met->blocks.data[blocks / 2].address + 8 : 0},
         {s, t->map_count ? t->maps[t->map_count - 1].end - 1 : 0},
         {s, t->thread_count ? t->threads[0].tp : UINT64_MAX},
     };
-    for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
-        print("text", false, print_answer, &ask[i]);
-        print("json", false, print_answer, &ask[i]);
-    }
+    for (size_t i = 0; i < sizeof ask / sizeof *ask; i++)
+        print(formats[(blocks + i) % 2], false, print_answer, &ask[i]);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
@@ -282,6 +281,7 @@ int fuzz_inspect(struct hw_session *s, unsigned extras)
                                    .arg = &met,
                                    .want_lists = extras & FUZZ_LISTS,
                                    .want_bins = extras & FUZZ_BINS,
+                                   .check = extras & FUZZ_CHECK,
                                    .holes = extras & FUZZ_HOLES ? 5 : 0,
                                    .sample_bytes = extras & FUZZ_HOLES ? 16 : 0};
     int rc = hw_inspect(s, &listener, &r, &err);

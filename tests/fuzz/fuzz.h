@@ -47,7 +47,8 @@ enum fuzz_extra {
     FUZZ_HOLES = 4,   /* the largest holes, with samples */
     FUZZ_WHATIS = 8,  /* what some addresses are */
     FUZZ_CHUNKS = 16, /* every chunk, in all formats */
-    FUZZ_EXTRAS_ = 32,
+    FUZZ_CHECK = 32,  /* all invariants, and what stands where one does not hold */
+    FUZZ_EXTRAS_ = 64,
 };
 
 /*

@@ -7,7 +7,6 @@ import time
 import traceback
 from dataclasses import dataclass, field, replace
 
-from badinput import check_refused
 from expect import GUARDS, is_extra, variants_of
 from finders import Finder, check_alone, finders_of
 from libcs import DETACHED, HIDDEN, SYMBOLS
@@ -131,17 +130,6 @@ def from_core(t, tool, libc, variant, case, victim, core, tids):
     check_sources(t, libc, variant, check_core(t, tool, case, victim, core, tids))
 
 
-def check_nameless(t, tool, core):
-    """The emulator's own cores do not say which files were mapped. True if heapwalk says that
-    it cannot find libc for that reason; if it finds one, all must be right."""
-    ran = tool.run("-J", core)
-    if ran.status != 2:
-        return False
-    check_refused(t, ran, words=["which files were mapped"])
-    t.note("refused")
-    return True
-
-
 def check_lost_stacks(t, tool, core):
     """Since glibc 2.42, on kernels that can, madvise() makes the guard pages of stacks; gdb's gcore
     then cannot read a stack as a whole and saves zeros, also where the thread-local variables were.
@@ -231,8 +219,6 @@ class Job:
 
     def excused(self, t, cell, tool, core):
         """True of a core that has not all it takes, if the report says so."""
-        if cell.mode == QEMU:
-            return check_nameless(t, tool, core)
         lossy = self.case.name == GUARDS and cell.mode == GCORE
         return lossy and check_lost_stacks(t, tool, core)
 

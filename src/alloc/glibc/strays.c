@@ -8,9 +8,10 @@
 
 #include <inttypes.h>
 
-/* So many places where a heap could begin are looked at, and so often an arena is looked for among those
- * that are known. No process has as many heaps that nothing leads to. */
-#define PLACES  ((uint64_t)1 << 18)
+/* So many places where a heap could begin are looked at, a system call for each of a process that stands
+ * still meanwhile, and so often an arena is looked for among those that are known. They are enough for a
+ * TiB; who has more, in readable mappings, keeps other things there than heaps: shadow memory, for one. */
+#define PLACES  ((uint64_t)1 << 14)
 #define LOOKUPS ((uint64_t)1 << 14)
 
 struct budget {
@@ -85,9 +86,10 @@ static int look_for(struct walk *w, bool arenas, struct hw_error *err)
             continue;
         hw_addr heap = hw_align_up(map->start, w->heap_max);
         while (heap >= map->start && heap < map->end && rc == HW_OK && left.places) {
-            left.places--;
-            if (!is_taken(w, heap))
+            if (!is_taken(w, heap)) {
+                left.places--;
                 rc = try_place(w, heap, arenas, &left, err);
+            }
             heap += w->heap_max;
         }
     }

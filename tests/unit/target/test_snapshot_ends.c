@@ -14,6 +14,8 @@ Test(snapshot, of_a_stopped_process_leaves_it_stopped, .timeout = 60)
         cr_assert(reaches_state(pid, 'T'));
         long before = sh->count[0];
         take_and_end(pid);
+        /* It stops anew in the kernel, when it gets a processor, and never returns to its code. */
+        cr_assert(reaches_state(pid, 'T'), "state %c", state_of(pid));
         nap_ms(5);
         cr_assert_eq(state_of(pid), 'T', "state %c", state_of(pid));
         cr_assert_eq(sh->count[0], before);
