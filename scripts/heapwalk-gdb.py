@@ -52,7 +52,7 @@ class HeapwalkTarget:
     @staticmethod
     def files():
         """The core and the executable that gdb reads, in the words of `info target`: gdb's own symbol file
-        may be another file, and only gdb 17 tells scripts the name of its core."""
+        may be another file, and only the newest tell scripts the name of their core."""
         text = gdb.execute("info target", False, True)
         found = re.findall(r"^Local (core dump|exec) file:\s+[`'‘](.+)['’],\s+file type ", text, re.M)
         files = {kind: re.sub("^target:", "", name) for kind, name in found}
@@ -96,8 +96,15 @@ class HeapwalkTarget:
 
     @staticmethod
     def moment():
-        """Another one whenever the process has run."""
-        return sum(switches for _, switches in HeapwalkTarget.threads(gdb.selected_inferior().pid).values())
+        """Another one whenever the process has run, or the core is another file."""
+        inferior = gdb.selected_inferior()
+        if HeapwalkTarget.connection(inferior) != "core":
+            return sum(switches for _, switches in HeapwalkTarget.threads(inferior.pid).values())
+        try:
+            core = os.stat(HeapwalkTarget.files()[0])
+            return core.st_dev, core.st_ino, core.st_mtime_ns
+        except OSError:
+            return 0  # the command will say so
 
     @staticmethod
     def process(inferior, may_move):
@@ -292,7 +299,7 @@ class HeapwalkAnswers:
 
     @staticmethod
     def arenas():
-        """How arenas are called, for completion: where that is known, or quickly found out."""
+        """How arenas are called, for completion; nothing where that cannot be said."""
         try:
             return [HeapwalkText.arena(row["index"]) for row in HeapwalkAnswers.report()["arenas"]]
         except (gdb.GdbError, gdb.error, KeyboardInterrupt):
