@@ -1,5 +1,8 @@
 """What is measured. Each part is a function that returns rows, and the columns that show them."""
 
+import os
+import re
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -140,6 +143,50 @@ def rows_of_start(bench):
     return rows + [{"what": "of which the shell stands still", "seconds": best(ran["pause"], "pause")}]
 
 
+GDB_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "scripts", "heapwalk-gdb.py")
+TIMED_IN_GDB = """python
+import time
+began = time.monotonic()
+text = gdb.execute({command!r}, False, True)
+print("took", time.monotonic() - began, len(text.splitlines()))
+end
+"""
+
+
+def in_gdb(bench, pid, *commands):
+    """Seconds that commands take in one session of gdb, and the whole session."""
+    script = os.path.join(bench.subject.scratch, "commands.gdb")
+    with open(script, "w", encoding="utf-8") as f:
+        f.write(f"source {GDB_SCRIPT}\nset heapwalk path {os.path.abspath(bench.subject.heapwalk)}\n")
+        f.writelines(TIMED_IN_GDB.format(command=command) for command in commands)
+    ran = bench.subject.timed("gdb", "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off", "-p", pid,
+                              "-x", script)
+    took = re.findall(r"^took ([\d.]+) (\d+)$", ran["out"], re.M)
+    if ran["status"] != 0 or len(took) != len(commands) or any(int(lines) < 10 for _, lines in took):
+        raise Failure(f"heapwalk in gdb: status {ran['status']}")
+    return {**dict(zip(commands, (float(seconds) for seconds, _ in took))), "session": ran["seconds"]}
+
+
+def rows_of_gdb(bench):
+    if not shutil.which("gdb"):
+        bench.note("no gdb here: no row for heapwalk in it")
+        return []
+    commands = ("heapwalk", "heapwalk arenas", "heapwalk tcache")
+    with bench.subject.filler(128 * MIB, 96, 33, "bins", 64) as filler:
+        alone = {"alone": lambda: bench.subject.timed(bench.subject.heapwalk, *NO_LIMIT, "-p", filler.pid)}
+        ran = in_turn(bench.few, walk=lambda: bench.subject.walk(*NO_LIMIT, "-p", filler.pid), **alone,
+                      idle=lambda: in_gdb(bench, filler.pid),
+                      summary=lambda: in_gdb(bench, filler.pid, "heapwalk"),
+                      gdb=lambda: in_gdb(bench, filler.pid, *commands))
+    chunks, command = ran["walk"][0]["chunks"], best(ran["alone"], "seconds")
+    rows = [("the command alone", command)]
+    rows += [(f"(gdb) {name}", best(ran["gdb"], name)) for name in commands]
+    rows += [("gdb -p from its start to its end, doing nothing", best(ran["idle"], "session")),
+             ("gdb -p, heapwalk", best(ran["summary"], "session"))]
+    return [{"what": what, "chunks": chunks, "seconds": seconds, "ratio": seconds / command}
+            for what, seconds in rows]
+
+
 WHOLE = (("plain read", "plain", milliseconds), ("command", "whole", milliseconds),
          ("ratio", "whole_ratio", ratio), ("in CPU time", "cpu_ratio", ratio),
          ("peak RSS", "rss", mebibytes))
@@ -167,4 +214,7 @@ PARTS = (
           ("pause as told", "pause", milliseconds))),
     Part("start", "What a small process costs: a shell", rows_of_start,
          (("command", "what", str), ("time", "seconds", milliseconds), ("peak RSS", "rss", mebibytes))),
+    Part("gdb", "In gdb: 64 arenas and more than a million chunks", rows_of_gdb,
+         (("command", "what", str), ("chunks", "chunks", count), ("time", "seconds", milliseconds),
+          ("ratio", "ratio", ratio))),
 )

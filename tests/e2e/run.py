@@ -25,6 +25,9 @@ import damage_victims
 import dryrun
 import everyday
 import foreign
+import gdb
+import gdb_manners
+import gdb_running
 import harmless
 import held
 import hidden
@@ -55,7 +58,8 @@ from tool import Tool
 MODULES = (install, static_build, manpages, completions, act,
            cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
-           sandbox, scripts, holes, dryrun, held, manners, maxpause, nostop, harmless, snapshot, stress)
+           sandbox, scripts, holes, dryrun, held, gdb, gdb_manners, gdb_running, manners,
+           maxpause, nostop, harmless, snapshot, stress)
 
 
 def groups():
