@@ -9,7 +9,7 @@ from programs import Program, compiled
 from report_checks import check_adds_up, check_schema
 
 BUSY = Case("busy", "busy", (4,))
-ROUNDS = 20
+ROUNDS = 10
 
 
 def check_snapshot(t, what, report, status):
