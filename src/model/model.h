@@ -572,7 +572,7 @@ struct hw_whatis {
     bool unaccounted;
     int arena;
     hw_addr lost_start, lost_end;
-    const struct hw_finding *finding; /* of the report, which is about that; NULL if there is none */
+    const struct hw_finding *finding; /* of the report, about that; NULL if there is none */
     bool mapped;
     hw_addr map_start, map_end;
     char permissions[5]; /* "rw-p" */

@@ -9,7 +9,7 @@ from programs import Program, compiled
 from report_checks import check_adds_up, check_schema
 
 BUSY = Case("busy", "busy", (4,))
-ROUNDS = 20
+ROUNDS = 10
 
 
 def check_snapshot(t, what, report, status):
@@ -26,10 +26,14 @@ def check_lost(t, what, report):
         lost, number = row["unaccounted_bytes"], row["index"]
         if not lost or row["moved"]:
             continue
-        named = sum(f["bytes"] or 0 for f in report["findings"]
-                    if f["arena"] == number and f["kind"] not in ("note", "list_mismatch"))
+        # What a half-done change of an arena's size is off by need not be lost.
+        named, off = (sum(f["bytes"] or 0 for f in report["findings"] if f["arena"] == number
+                          and (f["kind"] == "arena_heaps") == is_off
+                          and f["kind"] not in ("note", "list_mismatch"))
+                      for is_off in (False, True))
         t.check(row["locked"], f"{what}: arena {number} was not locked and lost {lost} bytes")
-        t.equal(f"{what}: lost bytes of arena {number} that are named", named, lost)
+        t.check(lost in (named, named + off),
+                f"{what}: arena {number} lost {lost} bytes, named are {named} + {off}")
     t.equal(f"{what}: lost bytes in all", report["totals"]["unaccounted_bytes"],
             sum(row["unaccounted_bytes"] for row in rows))
 
