@@ -100,7 +100,7 @@ static int64_t bytes_of(const struct hw_target *t)
             is_private(map - 1))
             bytes += gap;
     }
-    return t->moving ? INT64_MAX : (int64_t)bytes;
+    return t->moving || bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
 static void check_signs(const struct hw_report *r, int arena, int64_t limit)

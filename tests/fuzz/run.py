@@ -72,8 +72,10 @@ class Fuzzer:
     def merge(self):
         fresh = os.path.join(self.args.build, "merged", self.name)
         shutil.rmtree(fresh, ignore_errors=True)
-        os.makedirs(fresh)
-        options = ["-merge=1", f"-max_len={self.args.most}", fresh]
+        for place in (fresh, self.found):
+            os.makedirs(place, exist_ok=True)
+        # An input for each edge; how often it was taken would ask for ten times as many.
+        options = ["-merge=1", "-use_counters=0", f"-max_len={self.args.most}", fresh]
         subprocess.run(self.command(*options, *self.corpora()), env=self.env, check=True,
                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         place = os.path.join(self.args.merge, self.name)
