@@ -44,6 +44,7 @@ demo    gdb                 cmd:gcore                   gdb                    g
 demo    libc6-dbg           none                        -                      -               glibc-debuginfo     -
 tests   libcriterion-dev    hdr:criterion/criterion.h   -                      criterion       criterion-devel     -
 tests   python3-jsonschema  py:jsonschema               python3-jsonschema     python-jsonschema python3-jsonschema py3-jsonschema
+tests   gdbserver           cmd:gdbserver               gdb-gdbserver          gdb             gdbserver           gdb
 tests   binutils            cmd:objcopy                 binutils               binutils        binutils            binutils
 tests   elfutils            cmd:eu-strip                elfutils               elfutils        elfutils            elfutils
 tests   zstd                cmd:zstd                    zstd                   zstd            zstd                zstd

@@ -160,7 +160,7 @@ def sourced_twice(t, tool):
 def found_by_itself(t, tool):
     """The command beside the script, as it was built and as it is installed; else in PATH."""
     layouts = {"scripts/heapwalk-gdb.py": "build/heapwalk",
-               "usr/share/gdb/python/gdb/command/heapwalk.py": "usr/bin/heapwalk"}
+               "usr/share/heapwalk/heapwalk-gdb.py": "usr/bin/heapwalk"}
     show = "show heapwalk path"
     with workplace() as place:
         for script, program in layouts.items():
@@ -180,16 +180,19 @@ def found_by_itself(t, tool):
 
 
 def installed(t, tool):
-    """In gdb's own directory of commands it is there from the start, even without a program."""
+    """By the link that gdb reads when it starts, the command is found beside the script; even without a
+    program there is nothing to complain about."""
     with workplace() as place:
-        data = os.path.join(place, "share", "gdb")
-        own = Batch(tool, [], "python print(gdb.PYTHONDIR)", first=[]).outputs[0].strip()
-        shutil.copytree(own, f"{data}/python")
-        shutil.copy(SCRIPT, f"{data}/python/gdb/command/heapwalk.py")
-        os.makedirs(f"{place}/bin")
-        shutil.copy(tool.path, f"{place}/bin/heapwalk")
-        ran = Batch(tool, ["-data-directory", data], "show heapwalk path", FIGURE, first=[])
-        t.check(f'"{place}/bin/heapwalk"' in ran.outputs[0], str(ran))
+        script = os.path.join(place, "share", "heapwalk", "heapwalk-gdb.py")
+        link = os.path.join(place, "etc", "gdb", "gdbinit.d", "heapwalk.py")
+        program = os.path.join(place, "bin", "heapwalk")
+        for path in (script, link, program):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+        shutil.copy(SCRIPT, script)
+        shutil.copy(tool.path, program)
+        os.symlink(script, link)
+        ran = Batch(tool, [], "show heapwalk path", FIGURE, first=[f"source {link}"])
+        t.check(f'"{program}"' in ran.outputs[0], str(ran))
         t.check("no process and no core" in ran.err and ran.err.count("\n") <= 2, ran.err)
 
 

@@ -43,6 +43,7 @@ import modes
 import mutate
 import nostop
 import output
+import readme
 import residency
 import sandbox
 import scripts
@@ -55,7 +56,7 @@ from cases import CASES
 from suite import Suite
 from tool import Tool
 
-MODULES = (install, static_build, manpages, completions, act,
+MODULES = (install, static_build, manpages, readme, completions, act,
            cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
            sandbox, scripts, holes, dryrun, held, gdb, gdb_manners, gdb_running, manners,
