@@ -104,11 +104,6 @@ $(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(BUILD)/libheapwalk.a $(BUILD)/.sources
 
 $(call obj,$(sort $(UNIT_SRCS) $(FUZZ_SRCS))): private ALL_CFLAGS += -Itests/unit
 
-# criterion itself leaks when it runs tests in parallel, which LeakSanitizer would count as ours.
-ifneq ($(SANITIZE),)
-export CRITERION_JOBS := 1
-endif
-
 check: all $(BUILD)/unit $(BUILD)/fuzz/replay victims
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/run.sh
 
