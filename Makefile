@@ -126,11 +126,6 @@ $(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(LIB_OBJS) $(BUILD)/.sources
 
 $(call obj,$(sort $(UNIT_SRCS) $(FUZZ_SRCS))): private ALL_CFLAGS += -Itests/unit
 
-# criterion itself leaks when it runs tests in parallel, which LeakSanitizer would count as ours.
-ifneq ($(SANITIZE),)
-export CRITERION_JOBS := 1
-endif
-
 check: all $(BUILD)/unit $(BUILD)/fuzz/replay victims
 	BUILD=$(BUILD) PYTHON=$(PYTHON) tests/run.sh
 
