@@ -10,7 +10,7 @@ from dataclasses import replace
 import chunk_checks
 from badinput import check_refused
 from cases import Case
-from damage import check_adds_up
+
 from elfcore import NT_FILE, hide_notes
 from modes import check_core, good, kernel_core, running
 from process import Victim, thread_states, workplace
@@ -18,7 +18,6 @@ from report_checks import check_mallinfo2, check_report
 from suite import Skip
 
 NOBODY = 65534
-FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures", "cores")
 VICTIMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "victims")
 MIXED = Case("mixed", "mixed", foreign=3)
 
@@ -200,40 +199,6 @@ def no_note(t, tool):
                     t.equal("libc", with_note, "libc.so.6")
 
 
-class Stored(Victim):
-    """A committed core: what its program knew, without the program."""
-
-    def __init__(self, name):
-        self.directory = os.path.join(FIXTURES, name)
-        self.core = os.path.join(self.directory, "core.zst")
-
-
-def emulated(t, tool):
-    """By qemu-user, of a program that was linked to a libc which is not here: neither the files nor
-    a header of any was saved. All is told but what the threads have in their caches."""
-    victim = Stored("qemu-aarch64")
-    if os.path.exists("/lib/aarch64-linux-gnu/libc.so.6"):
-        raise Skip("this system has a libc of that machine")
-    ran = tool.run("-J", victim.core)
-    if not t.equal(str(ran), ran.status, 1):
-        return
-    report, want = ran.json(), victim.mallinfo2()
-    check_adds_up(t, "report", report)
-    t.equal("kinds", [f["kind"] for f in problems(report)], ["thread_cache"])
-    check_note(t, report, "/lib/aarch64-linux-gnu/libc.so.6")
-    check_note(t, report, "--libc")
-    check_mallinfo2(t, report, victim)
-    t.equal("unaccounted", report["totals"]["unaccounted_bytes"], 0)
-    t.equal("libc", report["allocator"]["libc"]["path"], "/lib/aarch64-linux-gnu/libc.so.6")
-    t.equal("threads", sorted(row["tid"] for row in report["threads"]),
-            sorted(int(tid) for tid, _ in victim.expectations("thread_pointer")))
-    listed = chunk_checks.parse(tool.run("--chunks", "-f", "csv", victim.core).out)
-    used = {c.pointer: c.bytes - 8 for c in listed if c.state == "in use"}
-    wrong = [hex(p) for p, usable in victim.blocks().items() if used.get(p) != usable]
-    t.equal("live blocks that are not listed", wrong[:5], [])
-    t.equal("free bytes", report["totals"]["free_bytes"], want["fordblks"])
-
-
 def qemu_core(victim):
     """What the emulator writes when its program aborts."""
     set_filter(victim, 0)  # of the emulator itself, which dumps core as well
@@ -269,7 +234,6 @@ def run(suite, tool, _args):
     suite.run("cores/filters", filters, tool)
     suite.run("cores/no-private-memory", no_private_memory, tool)
     suite.run("cores/no-note-of-files", no_note, tool)
-    suite.run("cores/emulated", emulated, tool)
     suite.run("cores/emulated-static", emulated_static, tool)
     suite.run("cores/static", static, tool, "-static", False)
     suite.run("cores/static-stripped", static, tool, "-static", True)

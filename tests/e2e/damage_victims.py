@@ -19,6 +19,8 @@ BESIDES = {"flag": {"bad_chunk"}, "free-chunk": {"bad_list", "list_mismatch"},
            "top-huge": {"arena_heaps"}, "top-text": {"arena_heaps"}, "top-small": {"arena_heaps"},
            "top-inside": {"arena_heaps"}}
 
+FOREIGN = 1 + 2 * 3  # blocks that are none of the victim's: a tcache for each thread, a dtv for each but the first
+
 
 def places(report):
     return [(f["kind"], int(f["address"], 16)) for f in report["findings"]
@@ -141,8 +143,7 @@ def check_target(t, tool, mistake, target, victim, foreign):
 def live_and_core(t, tool, mistake, where):
     in_thread = where == "thread"
     case = Case(mistake, "smashed", (mistake, where) if in_thread else (mistake,))
-    # A tcache for each thread, a dtv for each but the first.
-    foreign = 1 + 2 * (3 + in_thread)
+    foreign = FOREIGN + 2 * in_thread
     with running(tool.build, case) as victim:
         if victim.expectations("skip"):
             raise Skip(f"{mistake} cannot happen with this libc")

@@ -20,6 +20,7 @@ import cores
 import cores_large
 import cores_missing
 import cores_packed
+import cores_stored
 import damage
 import damage_victims
 import dryrun
@@ -57,7 +58,7 @@ from suite import Suite
 from tool import Tool
 
 MODULES = (install, static_build, manpages, readme, completions, act,
-           cores, cores_large, cores_missing, cores_packed, layouts, whatis, output, verdict, busy,
+           cores, cores_large, cores_missing, cores_packed, cores_stored, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
            sandbox, scripts, holes, dryrun, held, gdb, gdb_manners, gdb_running, manners,
            maxpause, nostop, harmless, snapshot, stress)
