@@ -10,7 +10,6 @@ from dataclasses import replace
 import chunk_checks
 from badinput import check_refused
 from cases import Case
-
 from elfcore import NT_FILE, hide_notes
 from modes import check_core, good, kernel_core, running
 from process import Victim, thread_states, workplace
