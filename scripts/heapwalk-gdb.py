@@ -1032,7 +1032,9 @@ class HeapwalkFunction(gdb.Function):
             value = value[word]
         return value
 
-    def invoke(self, name, arena=None):
+    def invoke(self, name=None, arena=None):
+        if name is None or name.type.strip_typedefs().code not in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_PTR):
+            raise HeapwalkError('$_heapwalk takes the name of a figure, in quotes: $_heapwalk("free_bytes")')
         name, report = name.string(), HeapwalkAnswers.report(may_move=True)
         places = [report["totals"], report]
         if arena is not None:
@@ -1065,7 +1067,9 @@ class HeapwalkStateFunction(gdb.Function):
         self.__doc__ = HeapwalkText.help(type(self))
         super().__init__("_heapwalk_state")
 
-    def invoke(self, address):
+    def invoke(self, address=None):
+        if address is None:
+            raise HeapwalkError("$_heapwalk_state takes an address: $_heapwalk_state(p)")
         answer = HeapwalkAnswers.whatis(HeapwalkFind.number(address), may_move=True)
         return answer["chunk"]["state"] if answer["chunk"] else answer["kind"]
 

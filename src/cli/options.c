@@ -232,7 +232,8 @@ static void parse_interval(struct argp_state *state, struct cli_options *o, cons
     char *end;
     double seconds = strtod(text, &end);
     if (end == text || *end || !(seconds >= 0.01 && seconds <= MAX_INTERVAL))
-        argp_error(state, "--interval takes a number of seconds from 0.01, not '%s'", text);
+        argp_error(state, "--interval takes a number of seconds from 0.01 to %d, not '%s'",
+                   MAX_INTERVAL, text);
     o->interval_ns = (int64_t)(seconds * 1e9);
 }
 

@@ -111,7 +111,8 @@ static void check_format(struct argp_state *state, struct cli_options *o)
     const char *few = answers_in_few(o), *name = o->render.format ? o->render.format : "text";
     const struct hw_format *f = find_format(name, false);
     if (!f)
-        argp_error(state, "unknown format '%s'", name);
+        argp_error(state, "unknown format '%s': use text, json, malloc_info, malloc_stats or csv",
+                   name);
     else if (o->chunks && !f->lists_chunks)
         argp_error(state, "--chunks cannot be written as %s: use text, csv or json", f->name);
     else if ((o->diff || o->interval_ns) && !f->lists_chunks)

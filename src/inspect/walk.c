@@ -169,6 +169,8 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
                       "processor)%s",
                       t->missed_threads,
                       t->missed_start ? ", and may have started others, which ran on" : "");
+    const char *why =
+        t->unpack_flaw ? "no more of it could be unpacked" : "it was truncated when it was written";
     if (t->unpack_flaw)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
                       "the compressed core file is damaged, what comes behind is missing: %s",
@@ -176,13 +178,11 @@ static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
     if (t->truncated && t->core_wanted)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0},
                       hw_known(t->core_wanted - t->core_bytes),
-                      "the core file ends after %" PRIu64 " of %" PRIu64
-                      " bytes: it was truncated when it was written",
-                      t->core_bytes, t->core_wanted);
+                      "the core file ends after %" PRIu64 " of %" PRIu64 " bytes: %s",
+                      t->core_bytes, t->core_wanted, why);
     else if (t->truncated)
         hw_report_add(r, HW_FINDING_TRUNCATED_CORE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
-                      "the core file ends before its segments do: it was truncated when it was "
-                      "written");
+                      "the core file ends before its segments do: %s", why);
 }
 
 /* Not all is of the moment at which it stood still. */

@@ -34,6 +34,8 @@ static void say_invariant(struct hw_text *t, enum hw_invariant i)
         hw_flow_words(&f, "(%s place%s%s%s)", hw_text_count(t, number, hw_text_signed(broken)),
                       broken == 1 ? "" : "s", *info->half_done ? "; also so for a moment " : "",
                       info->half_done);
+    if (verdict == HW_CHECK_UNKNOWN)
+        hw_flow_words(&f, "(does not apply here)");
     if (verdict == HW_CHECK_IN_PART)
         hw_flow_words(&f, "(the rest is missing, or cannot be read)");
     hw_flow_end(&f);

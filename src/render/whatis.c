@@ -58,8 +58,8 @@ static void print_block(const struct hw_whatis *w, const struct hw_report *r, bo
             hw_format_size(size, b->bytes, exact), describe_state(b, buf, sizeof buf));
     if (b->state != HW_TOP && b->state != HW_OVERHEAD) {
         if (w->address >= pointer)
-            fprintf(out, "  pointer  %#" PRIx64 " (the address is %" PRIu64 " bytes into it)\n",
-                    pointer, w->address - pointer);
+            fprintf(out, "  pointer  %#" PRIx64 " (the address is %" PRIu64 " byte%s into it)\n",
+                    pointer, w->address - pointer, w->address - pointer == 1 ? "" : "s");
         else
             fprintf(out, "  pointer  %#" PRIx64 " (the address is in the header before it)\n",
                     pointer);

@@ -125,6 +125,7 @@ static int open_input(const char *path, struct hw_error *err)
 {
     struct stat st;
     bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
     if (standard && isatty(STDIN_FILENO)) {
         hw_fail(err, HW_ERR_NOT_CORE, "standard input is a terminal, not a core");
         hw_remedy(err, "heapwalk - reads a core from a pipe: zcat core.gz | heapwalk -");
@@ -134,11 +135,13 @@ static int open_input(const char *path, struct hw_error *err)
     int fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
                       : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &st) != 0) {
-        hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", path);
+        hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %s", name);
+        if (fd < 0 && *path && !path[strspn(path, "0123456789")])
+            hw_remedy(err, "to read a process: heapwalk -p %s", path);
     } else if (S_ISDIR(st.st_mode)) {
-        hw_fail(err, HW_ERR_NOT_CORE, "%s is a directory", path);
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is a directory", name);
     } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)) {
-        hw_fail(err, HW_ERR_NOT_CORE, "%s is neither a file nor a pipe", path);
+        hw_fail(err, HW_ERR_NOT_CORE, "%s is neither a file nor a pipe", name);
     } else if (!standard && S_ISFIFO(st.st_mode) && !has_writer(fd)) {
         hw_fail(err, HW_ERR_NOT_CORE, "%s is a pipe into which nobody writes a core", path);
     } else {

@@ -180,6 +180,7 @@ def not_a_core(t, tool):
             (tool.path, ["core"]),
             (os.path.join(place, "nothing"), ["no such file"]),
             (fifo, ["nobody writes"]),
+            ("12345678", ["no such file", "heapwalk -p 12345678"]),
             ("/dev/zero", ["neither a file nor a pipe"]),
         ]:
             check_refused(t, tool.run(path, timeout=60), words=words)
@@ -285,7 +286,9 @@ def usage(t, tool):
             (["-p", "-5"], ["-5"]),
             (["-p", "0"], ["0"]),
             (["-p", "99999999999999999999"], ["99999999999999999999"]),
-            (["-f", "nonsense", "-p", pid], ["nonsense"]),
+            (["-f", "nonsense", "-p", pid], ["nonsense", "json", "malloc_stats"]),
+            (["--interval", "0", "-p", pid], ["0.01 to 31536000"]),
+            (["--interval", "1e300", "-p", pid], ["0.01 to 31536000"]),
             (["--arena", "x", "-p", pid], ["x"]),
             (["--whatis", "zzz", "-p", pid], ["zzz"]),
             (["--color=sometimes", "-p", pid], ["sometimes"]),

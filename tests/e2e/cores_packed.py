@@ -184,6 +184,8 @@ def check_broken(t, tool, path, what):
         texts = [f["text"] for f in problems(report) if f["kind"] == "truncated_core"]
         t.check(any("compressed core file is damaged" in text for text in texts),
                 f"{what}: not said: {texts}")
+        t.check(not any("when it was written" in text for text in texts),
+                f"{what}: whoever wrote it is blamed: {texts}")
     return ran.status
 
 

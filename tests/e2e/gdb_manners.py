@@ -61,6 +61,9 @@ WRONG = {
     "set heapwalk nonsense 1": "nonsense",
     'print $_heapwalk("nonsense")': "nonsense.*bin_bytes",
     'print $_heapwalk("bin_bytes", 99)': "no arena 99",
+    "print $_heapwalk()": "takes the name of a figure, in quotes",
+    "print $_heapwalk(7)": "takes the name of a figure, in quotes",
+    "print $_heapwalk_state()": "takes an address",
 }
 NO_HEAPWALK = {"/nonexistent": "No such file", "/bin/false": "", "/bin/true": "else than a report"}
 

@@ -34,6 +34,7 @@ def answers(t, tool):
         block, usable = next(iter(blocks.items()))
         says(t, tool, pid, "a live block", block, "in use", f"{block - 16:#x}")
         says(t, tool, pid, "inside a live block", block + usable // 2, "in use", f"{block - 16:#x}")
+        says(t, tool, pid, "its second byte", block + 1, "is 1 byte into it")
         says(t, tool, pid, "a header", block - 16, "in use")
         for pointer, tid in victim.expectations("cached"):
             says(t, tool, pid, "a freed block", int(pointer, 16), "tcache", tid)

@@ -336,10 +336,12 @@ static void walk_chunk(struct cursor *c)
         return;
     }
     bool possible = ((size & (w->rules.alignment - 1)) == 0 || size == w->rules.header) &&
-                    size >= w->rules.header && size < end - c->p && !(c->h.raw & CHUNK_M);
-    if (!possible || !glibc_is_credible(c)) {
-        bad_chunk(c, possible ? "a chunk whose header leads to no other chunk"
-                              : "a chunk of impossible size");
+                    size >= w->rules.header && size < end - c->p;
+    bool mmapped = c->h.raw & CHUNK_M;
+    if (!possible || mmapped || !glibc_is_credible(c)) {
+        bad_chunk(c, !possible ? "a chunk of impossible size"
+                     : mmapped ? "a chunk inside a heap with the flag of mmapped ones"
+                               : "a chunk whose header leads to no other chunk");
         return;
     }
     hw_addr q = c->p + size;

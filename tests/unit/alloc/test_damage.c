@@ -52,6 +52,20 @@ Test(heap_damage, a_smashed_size_word)
     cr_expect_eq(figure(r, 0, HW_M_TOP_BYTES), 0x1000);
 }
 
+/* Its size is possible, and the finding says what is not. */
+Test(heap_damage, the_flag_of_mmapped_chunks_inside_a_heap)
+{
+    build_used(b, 0x100);
+    hw_addr flagged = build_used(b, 0x200);
+    build_used(b, 0x300);
+    build_top(b, 0x1000);
+    builder_poke(b, flagged + 8, 0x203);
+    expect_finding(HW_FINDING_BAD_CHUNK);
+    cr_expect(strstr(r->report->findings.data[0].text, "flag of mmapped ones"), "%s",
+              r->report->findings.data[0].text);
+    cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0x200);
+}
+
 Test(heap_damage, only_what_is_damaged_is_lost)
 {
     for (unsigned i = 0; i < 200; i++)

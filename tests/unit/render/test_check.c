@@ -40,6 +40,7 @@ Test(check_report, as_text)
     expect_in(text, "  BROKEN  chunks follow each other");
     expect_in(text, "(1 place; also so for a");
     expect_in(text, "  ok      bins are linked both ways");
+    expect_in(text, "(does not apply here)");
     expect_in(text, "  -       fastbins have");
     expect_in(text, "      0x2000  4141414141414141 4141414141414141  " TEXT "\n");
     expect_in(text, "      0x2010  0a1b000000000021                   !.......\n");
