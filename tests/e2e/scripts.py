@@ -414,7 +414,8 @@ def diff_hostile(t, tool):
                 t.check(len(ran.err.splitlines()) == 1 and not ran.out, f"{text[:40]}: {ran}")
         for path in (place, os.path.join(place, "none"), "/dev/zero", tool.path):
             t.equal(path, tool.run("--diff", a, path, timeout=20).status, 2)
-        for args in ((), (a,), (a, a, a), ("-", "-"), ("-p", victim.pid)):
+        for args in ((), (a,), (a, a, a), ("-", "-"), ("-p", victim.pid), (a, a, "--no-stop"),
+                     (a, a, "--snapshot"), (a, a, "--max-pause", "5")):
             t.equal(f"{args}", tool.run("--diff", *args).status, 64)
         t.equal("of --dry-run", tool.run("--diff", a, save_dry(tool, place, victim)).status, 2)
         loud = changed(a, place, lambda r: r["target"].update(comm="\x1b[31m\n", pid=1))
