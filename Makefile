@@ -63,7 +63,7 @@ CLI_SRCS  := $(sort $(wildcard src/cli/*.c))
 UNIT_SRCS := $(sort $(shell find tests/unit -name '*.c'))
 FUZZ_SRCS := $(sort $(filter-out tests/fuzz/entry.c,$(wildcard tests/fuzz/*.c)) \
              $(wildcard tests/unit/alloc/builder*.c tests/unit/alloc/forms.c))
-FUZZERS   := core walk roots debug unpack
+FUZZERS   := core walk roots debug unpack report
 C_FILES   := $(sort $(shell find src include tests bench demo examples static -name '*.[ch]'))
 VICTIMS   := $(patsubst tests/victims/%.c,$(BUILD)/victims/%,$(filter-out tests/victims/victim.c,$(wildcard tests/victims/*.c)))
 

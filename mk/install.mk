@@ -82,5 +82,5 @@ uninstall-files:
 	@$(MAKE) -s --no-print-directory install-files DESTDIR=$(WHERE)
 	cd $(WHERE) && find . ! -type d -printf '$(abspath $(DESTDIR))/%P\0' | xargs -0 rm -f
 	cd $(WHERE) && find . -depth -type d -path '*/heapwalk*' -printf '$(abspath $(DESTDIR))/%P\0' | \
-	    xargs -0 -r rmdir --ignore-fail-on-non-empty
+	    xargs -0 -r -n 1 sh -c '! test -d "$$0" || rmdir --ignore-fail-on-non-empty "$$0"'
 	@rm -rf $(WHERE)

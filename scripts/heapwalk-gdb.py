@@ -603,7 +603,7 @@ class HeapwalkLimit(HeapwalkParameter):
             return gdb.parameter("heapwalk limit")
         if own == "unlimited":
             return None
-        if not own.isdigit():
+        if not re.match("[0-9]+$", own):
             raise HeapwalkError(f'--limit takes a number or "unlimited", not "{own}"')
         return int(own) or None
 
@@ -854,7 +854,7 @@ class HeapwalkHoles(HeapwalkCommand):
 
     def run(self, _options, words):
         count = words[0] if words else "10"
-        if not count.isdigit() or int(count) == 0:
+        if not re.match("[0-9]+$", count) or int(count) == 0:
             self.fail(f'N is a number, not "{count}"')
         self.show(self.text("--holes", count), r"HOLES\b", r"PINS\b")
         HeapwalkMidst.say()
@@ -884,7 +884,7 @@ class HeapwalkFind(HeapwalkCommand):
         if kind in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
             return HeapwalkFind.number(value.referenced_value())
         if kind in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION, gdb.TYPE_CODE_FUNC):
-            value = value.address
+            value = HeapwalkFind.without_calls(lambda: value.address)
             if value is None:
                 raise HeapwalkError("this value is not in memory: it has no address")
         elif kind not in (gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_INT, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_CHAR,
@@ -893,19 +893,24 @@ class HeapwalkFind(HeapwalkCommand):
         return int(value) & ((1 << 8 * gdb.lookup_type("char").pointer().sizeof) - 1)
 
     @staticmethod
-    def address(expression):
-        """Operators may be functions of the program, which gdb would call."""
+    def without_calls(work):
+        """Operators may be functions of the program, which gdb would call; for the address of a text that
+        is only in gdb, it would call malloc."""
         setting = "may-call-functions"
         is_allowed = gdb.parameter(setting)
         try:
             if is_allowed:
                 gdb.execute(f"set {setting} off", False, True)
-            return HeapwalkFind.number(gdb.parse_and_eval(expression))
+            return work()
         except gdb.error as why:
             raise gdb.GdbError(str(why)) from why
         finally:
             if is_allowed:
                 gdb.execute(f"set {setting} on", False, True)
+
+    @staticmethod
+    def address(expression):
+        return HeapwalkFind.without_calls(lambda: HeapwalkFind.number(gdb.parse_and_eval(expression)))
 
     def describe(self, address):
         """The lines about an address by their first word."""
@@ -1035,12 +1040,16 @@ class HeapwalkFunction(gdb.Function):
     def invoke(self, name=None, arena=None):
         if name is None or name.type.strip_typedefs().code not in (gdb.TYPE_CODE_ARRAY, gdb.TYPE_CODE_PTR):
             raise HeapwalkError('$_heapwalk takes the name of a figure, in quotes: $_heapwalk("free_bytes")')
-        name, report = name.string(), HeapwalkAnswers.report(may_move=True)
+        try:
+            name, arena = name.string(), None if arena is None else int(arena)
+        except gdb.error as why:
+            raise HeapwalkError(f"$_heapwalk (NAME [, ARENA]) takes a text and a number: {why}") from why
+        report = HeapwalkAnswers.report(may_move=True)
         places = [report["totals"], report]
         if arena is not None:
-            if not 0 <= int(arena) < len(report["arenas"]):
-                raise HeapwalkError(f"there is no arena {int(arena)}")
-            places = [report["arenas"][int(arena)]]
+            if not 0 <= arena < len(report["arenas"]):
+                raise HeapwalkError(f"there is no arena {arena}")
+            places = [report["arenas"][arena]]
         for place in places:
             try:
                 value = self.look_up(place, name)

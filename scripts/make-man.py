@@ -90,7 +90,7 @@ def follow(schema, node):
     """A node with what it refers to; its own description wins."""
     if "$ref" in node:
         target = schema
-        for word in node["$ref"].removeprefix("#/").split("/"):
+        for word in node["$ref"].split("/")[1:]:
             target = target[word]
         node = {**follow(schema, target), **{k: v for k, v in node.items() if k != "$ref"}}
     return node

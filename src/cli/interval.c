@@ -87,6 +87,14 @@ static void give_back_endings(const struct series *s)
     sigprocmask(SIG_SETMASK, &s->open, NULL);
 }
 
+/* Here, at the latest, those that came by now. */
+static void let_endings_in(const struct series *s)
+{
+    sigset_t ours;
+    sigprocmask(SIG_SETMASK, &s->open, &ours);
+    sigprocmask(SIG_SETMASK, &ours, NULL);
+}
+
 /* ---- one look -------------------------------------------------------------------------------- */
 
 struct opening {
@@ -198,6 +206,7 @@ static int measure(struct series *s, struct hw_sample *ret, struct hw_error *err
         return fail(err, "cannot start a process to look at the heap", code);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
+    let_endings_in(s); /* ^C is for all of us at once, and it may have ended the look first */
     int rc = judge(s, &a, answered, status, err);
     if (rc == HW_OK)
         *ret = a.sample;

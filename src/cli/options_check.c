@@ -32,6 +32,8 @@ static void check_target(struct argp_state *state, const struct cli_options *o)
             argp_error(state, "--diff compares two reports: name both, and nothing else");
         else if (strcmp(o->core, "-") == 0 && strcmp(o->open.exe, "-") == 0)
             argp_error(state, "only one of the reports can be standard input");
+        if (o->open.mode != HW_MODE_STOPPED || o->max_pause_given)
+            argp_error(state, "--diff compares reports: no process is stopped for it");
         return;
     }
     if (!o->pid && !o->core)

@@ -4,6 +4,7 @@
  * An arena stays where it is as long as the program runs. Of two processes, or of two programs that one
  * process ran after the other, addresses tell nothing, and the first is compared with the first.
  */
+#include "base/printable.h"
 #include "diff/diff.h"
 
 #include <inttypes.h>
@@ -66,16 +67,19 @@ static size_t pair(const struct hw_diff *d, bool by_address, size_t *partner, bo
     return pairs;
 }
 
+/* Of what a report of some arenas (--arena) has not nobody knows whether it was there. */
 static bool list_pairs(struct hw_diff *d, const size_t *partner, const bool *taken)
 {
     for (size_t i = 0; i < d->after.arenas.count; i++) {
+        if (!partner[i] && d->before.some_arenas)
+            continue;
         struct hw_arena_pair p = {.after = &d->after.arenas.data[i]};
         if (partner[i])
             p.before = &d->before.arenas.data[partner[i] - 1];
         if (!hw_vec_push(&d->arenas, p))
             return false;
     }
-    for (size_t i = 0; i < d->before.arenas.count; i++)
+    for (size_t i = 0; i < d->before.arenas.count && !d->after.some_arenas; i++)
         if (!taken[i] &&
             !hw_vec_push(&d->arenas, (struct hw_arena_pair){.before = &d->before.arenas.data[i]}))
             return false;
@@ -90,7 +94,8 @@ static bool match_arenas(struct hw_diff *d)
     bool ok = partner && taken;
     if (ok && d->same_process != HW_NOT_SAME)
         pairs = pair(d, true, partner, taken);
-    d->by_address = pairs > 0;
+    bool some = d->before.some_arenas || d->after.some_arenas;
+    d->by_address = pairs > 0 || (some && d->same_process == HW_SAME);
     if (ok && !d->by_address)
         pairs = pair(d, false, partner, taken);
     ok = ok && pairs != SIZE_MAX && list_pairs(d, partner, taken);
@@ -108,6 +113,8 @@ __attribute__((format(printf, 2, 3))) static bool note(struct hw_diff *d, const 
     va_start(args, fmt);
     bool ok = vasprintf(&text, fmt, args) >= 0;
     va_end(args);
+    if (ok)
+        hw_make_printable(text); /* names of files */
     if (ok && !hw_vec_push(&d->notes, text)) {
         free(text);
         ok = false;
@@ -119,6 +126,12 @@ static bool note_partial(struct hw_diff *d, const struct hw_saved *s)
 {
     return s->complete ||
            note(d, "%s is a partial report%s%s", s->file, s->why_not[0] ? ": " : "", s->why_not);
+}
+
+static bool note_some(struct hw_diff *d, const struct hw_saved *s)
+{
+    return !s->some_arenas ||
+           note(d, "%s has not all arenas (--arena): others than those are not compared", s->file);
 }
 
 static enum hw_sameness sameness(const struct hw_saved *a, const struct hw_saved *b)
@@ -170,7 +183,8 @@ int hw_diff_match(struct hw_diff *d, struct hw_error *err)
 {
     d->same_process = sameness(&d->before, &d->after);
     if (match_arenas(d) && note_partial(d, &d->before) && note_partial(d, &d->after) &&
-        note_process(d) && note_matching(d) && note_order(d))
+        note_some(d, &d->before) && note_some(d, &d->after) && note_process(d) &&
+        note_matching(d) && note_order(d))
         return HW_OK;
     return hw_fail(err, HW_ERR_NOMEM, "no memory to compare the reports");
 }

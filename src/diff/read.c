@@ -3,6 +3,7 @@
  * are bounded before a parser makes something of it, and each value is of the kind that it has to be.
  */
 #include "base/cleanup.h"
+#include "base/printable.h"
 #include "diff/diff.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #define FILE_MAX   ((size_t)64 << 20) /* of some 20000 arenas */
 #define VALUES_MAX ((size_t)1 << 20)  /* the parser needs up to 200 bytes for each */
 #define DEPTH_MAX  64
+#define ARENAS_MAX 20000 /* what is written of each takes far more than "{}" */
 #define FIRST_ROOM ((size_t)64 << 10)
 
 #define OLD_OR_NEW "write it with heapwalk -J, or -o FILE.json"
@@ -127,13 +129,11 @@ static const char *get_text(struct reader *r, const json_t *o, const char *key)
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
-/* A copy that fits, and does nothing to a terminal. */
+/* A copy that fits, and does nothing to a terminal; what is cut in the middle of a character is no text. */
 static void copy_text(char *to, size_t size, const char *from)
 {
     snprintf(to, size, "%s", from);
-    for (; *to; to++)
-        if ((unsigned char)*to < ' ' || (unsigned char)*to == 0x7f)
-            *to = '?';
+    hw_make_printable(to);
 }
 
 static struct hw_figure get_integer(struct reader *r, const json_t *o, const char *key)
@@ -207,10 +207,26 @@ static void get_histogram(struct reader *r, const json_t *o, const char *key,
     }
 }
 
+/* Totals are of all arenas, the list is of those that were to be shown. Sums may wrap, as both do. */
+static bool has_some_arenas(const struct hw_saved *s)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < s->arenas.count; i++) {
+        const struct hw_figure *f = &s->arenas.data[i].figures[HW_M_SYSTEM_BYTES];
+        if (!f->known)
+            return false;
+        sum += (uint64_t)f->n;
+    }
+    const struct hw_figure *all = &s->totals[HW_M_SYSTEM_BYTES];
+    return s->arenas.count > 0 && all->known && (uint64_t)all->n != sum;
+}
+
 static void get_arenas(struct reader *r, const json_t *root, struct hw_saved *s)
 {
     const json_t *list = get_array(r, root, "arenas"), *row;
     size_t i;
+    if (json_array_size(list) > ARENAS_MAX)
+        wrong(r, "arenas", "list of as many arenas as there can be");
     json_array_foreach(list, i, row)
     {
         struct hw_saved_arena a = {.index = get_count(r, row, "index"),
@@ -223,6 +239,7 @@ static void get_arenas(struct reader *r, const json_t *root, struct hw_saved *s)
         if (r->rc != HW_OK)
             return;
     }
+    s->some_arenas = has_some_arenas(s);
 }
 
 static void get_findings(struct reader *r, const json_t *root, struct hw_saved *s)

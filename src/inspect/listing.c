@@ -83,15 +83,6 @@ static int choose(struct listing *l, const struct hw_render_options *opt, struct
     return hw_table_choose(&chunks, &l->columns, err);
 }
 
-static int check_arena(const struct hw_render_options *opt, const struct hw_report *r,
-                       struct hw_error *err)
-{
-    if (!opt->only_arena || (opt->arena >= 0 && (size_t)opt->arena < r->arenas.count))
-        return HW_OK;
-    return hw_fail(err, HW_ERR_USAGE, "there is no arena %d: this heap has arenas 0 to %zu",
-                   opt->arena, r->arenas.count - 1);
-}
-
 int hw_list_chunks(struct hw_session *s, const struct hw_render_options *opt, FILE *out,
                    struct hw_report **ret, struct hw_error *err)
 {
@@ -112,7 +103,7 @@ int hw_list_chunks(struct hw_session *s, const struct hw_render_options *opt, FI
     int rc = hw_session_walk(s, &walker, &r, err);
     if (rc != HW_OK)
         return rc;
-    rc = check_arena(opt, r, err);
+    rc = hw_check_arena(r, opt, err);
     if (rc == HW_OK && spool)
         rc = print_spool(&l, r, err);
     if (rc == HW_OK && (fflush(out) != 0 || ferror(out)))

@@ -29,6 +29,7 @@ struct hw_saved {
     struct hw_figure rss_bytes;
     struct hw_saved_histogram histogram, in_use_histogram;
     HW_VEC(struct hw_saved_arena) arenas;
+    bool some_arenas; /* and not all that there were (--arena) */
 };
 
 /* An arena of both, or of one of them: the other is NULL then. They point into the reports. */
@@ -41,8 +42,10 @@ enum hw_sameness { HW_SAME_UNKNOWN, HW_SAME, HW_NOT_SAME };
 struct hw_diff {
     struct hw_saved before, after;
     enum hw_sameness same_process;
-    bool by_address;                     /* arenas are matched by their addresses; else by index */
-    HW_VEC(struct hw_arena_pair) arenas; /* in the order of `after`, then those that are gone */
+    bool by_address; /* arenas are matched by their addresses; else by index */
+    /* In the order of `after`, then those that are gone. An arena is new or gone only where the other report
+     * has all arenas. */
+    HW_VEC(struct hw_arena_pair) arenas;
     HW_VEC(char *) notes;
 };
 

@@ -42,9 +42,13 @@ static int no_such_format(const char *name, struct hw_error *err)
     return HW_ERR_USAGE;
 }
 
-static int no_such_arena(const struct hw_report *r, int arena, struct hw_error *err)
+int hw_check_arena(const struct hw_report *r, const struct hw_render_options *opt,
+                   struct hw_error *err)
 {
     size_t count = r->arenas.count;
+    int arena = opt->arena;
+    if (!opt->only_arena || (arena >= 0 && (size_t)arena < count))
+        return HW_OK;
     if (count == 0)
         return hw_fail(err, HW_ERR_USAGE, "there is no arena %d: this heap has none", arena);
     if (count == 1)
@@ -63,8 +67,8 @@ int hw_render(const struct hw_report *r, const struct hw_render_options *opt, FI
     const struct hw_renderer *renderer = hw_renderer_find(opt->format);
     if (!renderer)
         return no_such_format(opt->format, err);
-    if (opt->only_arena && (opt->arena < 0 || (size_t)opt->arena >= r->arenas.count))
-        return no_such_arena(r, opt->arena, err);
+    if (hw_check_arena(r, opt, err) != HW_OK)
+        return HW_ERR_USAGE;
 
     errno = 0;
     int rc = hw_wants_table(opt) ? hw_table_render(r, opt, out, err)

@@ -64,6 +64,10 @@ static inline bool hw_has_pointer(const struct hw_block *b)
            b->state == HW_PARKED;
 }
 
+/* Whether there is the arena that is asked for, if any: USAGE. */
+int hw_check_arena(const struct hw_report *r, const struct hw_render_options *opt,
+                   struct hw_error *err);
+
 /* False where opt->only_arena hides arena `index`. */
 static inline bool hw_shows_arena(const struct hw_render_options *opt, int index)
 {

@@ -2,11 +2,11 @@
  * A series (--interval): one line for each look at a process, as text, CSV or JSON Lines. What is
  * unknown is "-", an empty field, null.
  */
+#include "base/printable.h"
 #include "base/when.h"
 #include "render/json.h"
 #include "render/table.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -123,12 +123,6 @@ static void put_pause(const struct hw_render_options *opt, const struct hw_figur
     fprintf(out, " %*s", width(opt), text);
 }
 
-static void put_words(const char *s, FILE *out)
-{
-    for (; *s; s++)
-        putc(iscntrl((unsigned char)*s) ? '?' : *s, out);
-}
-
 static void text_line(const struct line *l, const struct hw_render_options *opt, FILE *out)
 {
     const struct hw_sample *s = l->sample;
@@ -149,7 +143,7 @@ static void text_line(const struct line *l, const struct hw_render_options *opt,
         fputs("  partial:", out);
     if (s->text[0]) {
         fputs(figures && !s->complete ? " " : "  ", out);
-        put_words(s->text, out);
+        hw_put_printable(s->text, out);
     }
     putc('\n', out);
 }

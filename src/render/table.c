@@ -142,7 +142,7 @@ int hw_explain_table(const struct hw_render_options *opt, FILE *out, struct hw_e
 {
     const char *name = opt->table ? opt->table : USUAL_TABLE;
     const struct hw_table *table = find_table(name);
-    if (!table && strcmp(name, "help") != 0)
+    if (!table && strcasecmp(name, "help") != 0)
         return no_such_table(name, err);
     for (size_t i = 0; !table && tables[i]; i++)
         fprintf(out, "%-23s %s\n", tables[i]->name, tables[i]->help);

@@ -53,6 +53,11 @@ WRONG = {
     "heapwalk find nosuch": '"nosuch"',
     "heapwalk find 1.5": "no address",
     "heapwalk find malloc(3)": "may-call-functions",
+    "heapwalk holes \u00b2": "number",
+    "heapwalk chunks --limit \u00b2": "unlimited",
+    'print $_heapwalk_state("only in gdb")': "not in memory",
+    "print $_heapwalk(5)": "NAME",
+    'print $_heapwalk("bin_bytes", "x")': "NAME",
     "heapwalk json": "FILE",
     "heapwalk json /nonexistent/r.json": "No such file",
     "heapwalk json /dev/full": "No space left",
@@ -109,6 +114,7 @@ def remote(t, tool):
 def settings(t, tool):
     """Nothing that belongs to gdb is changed, and nothing is defined but by our own name."""
     used = [*loaded(tool), "heapwalk", "heapwalk find malloc(3)", "heapwalk find $sp", FIGURE,
+            'print $_heapwalk_state("only in gdb")',
             *(f"heapwalk {name}" for name in ("arenas", "top", "tcache", "holes", "check"))]
     with running(tool.build, MIXED) as victim, workplace() as place:
         shows = []

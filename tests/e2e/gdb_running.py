@@ -143,7 +143,8 @@ def nothing_called(t, tool):
         before = switches(victim.pid)
         for name in NAMES:
             gdb.ask(f"heapwalk {name}{arguments.get(name, '')}")
-        for line in (FIGURE, "heapwalk find malloc(3)", "heapwalk"):
+        for line in (FIGURE, 'print $_heapwalk_state("only in gdb")', "heapwalk find malloc(3)",
+                     "heapwalk"):
             gdb.ask(line)
         t.equal("context switches", switches(victim.pid), before)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
@@ -413,7 +414,8 @@ def diff_hostile(t, tool):
                 t.check(len(ran.err.splitlines()) == 1 and not ran.out, f"{text[:40]}: {ran}")
         for path in (place, os.path.join(place, "none"), "/dev/zero", tool.path):
             t.equal(path, tool.run("--diff", a, path, timeout=20).status, 2)
-        for args in ((), (a,), (a, a, a), ("-", "-"), ("-p", victim.pid)):
+        for args in ((), (a,), (a, a, a), ("-", "-"), ("-p", victim.pid), (a, a, "--no-stop"),
+                     (a, a, "--snapshot"), (a, a, "--max-pause", "5")):
             t.equal(f"{args}", tool.run("--diff", *args).status, 64)
         t.equal("of --dry-run", tool.run("--diff", a, save_dry(tool, place, victim)).status, 2)
         loud = changed(a, place, lambda r: r["target"].update(comm="\x1b[31m\n", pid=1))
@@ -594,6 +596,20 @@ def series_interrupted(t, tool):
         t.equal("files", os.listdir(place), ["series.jsonl"])
 
 
+def series_interrupted_look(t, tool):
+    """^C on a terminal is for all of us at once: the look may end by it before we have heard of it."""
+    with running(tool.build, TARGET) as victim:
+        for _ in range(25):
+            options = ("-J", "--interval", "0.01", "-p", victim.pid)
+            with Series(tool, *options, start_new_session=True) as series:
+                series.line()
+                time.sleep(random.uniform(0, 0.04))
+                os.killpg(series.process.pid, signal.SIGINT)
+                lines = series.rest()
+            t.equal(f"{series.err}", series.process.returncode, 0)
+            t.check(all(line["complete"] and not line["event"] for line in lines), f"{lines[-1:]}")
+
+
 def own_memory(pid):
     """In KiB; a sanitizer, which reserves terabytes, keeps what was freed for some time."""
     sanitized = status_bytes(pid, "VmSize") >> 40
@@ -747,6 +763,7 @@ def run(suite, tool, _args):
     suite.run("scripts/series-exec", series_exec, tool)
     suite.run("scripts/series-end", series_end, tool)
     suite.run("scripts/series-interrupted", series_interrupted, tool)
+    suite.run("scripts/series-interrupted-look", series_interrupted_look, tool)
     suite.run("scripts/series-memory", series_memory, tool)
     suite.run("scripts/series-sandbox", series_sandbox, tool)
     suite.run("scripts/outputs", outputs, tool)

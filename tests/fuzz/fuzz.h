@@ -8,6 +8,7 @@
  *     roots    the same heaps, whose roots have to be found                     bytes: see heap.h
  *     debug    the file of a libc, its symbols and types                        bytes: the file
  *     unpack   a compressed core                                                bytes: the file
+ *     report   two reports as JSON, compared (--diff)                           bytes: the files
  *
  * To add one: a file here with its struct fuzzer last, one line in FUZZERS below, its seeds in
  * seeds.py. What was found once lies in fixtures/NAME and is replayed by `make check`.
@@ -25,7 +26,7 @@ struct fuzzer {
     void (*run)(const uint8_t *bytes, size_t len);
 };
 
-#define FUZZERS(X)          X(core) X(walk) X(roots) X(debug) X(unpack)
+#define FUZZERS(X)          X(core) X(walk) X(roots) X(debug) X(unpack) X(report)
 #define FUZZ_DECLARE_(name) extern const struct fuzzer fuzz_##name;
 FUZZERS(FUZZ_DECLARE_)
 #undef FUZZ_DECLARE_

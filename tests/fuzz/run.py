@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = ("core", "walk", "roots", "debug", "unpack")
+NAMES = ("core", "walk", "roots", "debug", "unpack", "report")
 KNOWN = (os.path.join(HERE, "corpus"), os.path.join(HERE, "fixtures"))
 
 # One input takes less than a millisecond to a tenth of a second, on a processor of its own. None may ask

@@ -8,8 +8,10 @@ Writes DIRECTORY/NAME/seed-*. Needs a compiler (one for arm64, too), binutils, z
 
 import argparse
 import gzip
+import json
 import lzma
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -215,6 +217,45 @@ def packed(directory):
     return out
 
 
+METRICS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../include/heapwalk/metrics.def")
+
+
+def report(arenas, scale=1, **more):
+    """What --diff reads of a report, and some of what it does not."""
+    with open(METRICS, encoding="utf-8") as f:
+        metrics = re.findall(r'^HW_METRIC\(\w+, "(\w+)", (\w+)', f.read(), re.M)
+    assert metrics
+    figures = {name: 0.25 if unit == "RATIO" else 16 * scale * n for n, (name, unit) in enumerate(metrics)}
+    sizes = [{"from": 1 << n, "to": (2 << n) - 1, "chunks": scale, "bytes": scale << n} for n in (4, 5, 12)]
+    return {"schema_version": 1, "heapwalk": {"version": "0"}, "complete": True,
+            "findings": [{"kind": "note", "arena": None, "text": "a \u00e9"}],
+            "target": {"pid": 7, "start_ticks": 9, "comm": "prog"},
+            "method": {"time": f"2026-01-02T03:04:{scale % 60:02}.567Z"},
+            "totals": figures, "rss": {"rss_bytes": scale << 20}, "histogram": sizes, "in_use_histogram": sizes[1:],
+            "arenas": [{"index": n, "address": hex(0x7f00 + (n << 20)), **figures} for n in range(arenas)], **more}
+
+
+def reports():
+    """Pairs, and some that are alone."""
+    def pair(*all_of_it):
+        return b"\0".join(json.dumps(r, separators=(",", ":")).encode() for r in all_of_it)
+
+    least = {"schema_version": 1, "heapwalk": {}, "totals": {}}
+    other = {"pid": 8, "start_ticks": None, "comm": "x\u009b"}
+    partial = [{"kind": "bad_chunk", "text": "\u001b" + "\u20ac" * 100}]
+    return {
+        "alone": pair(report(2)),
+        "grown": pair(report(1), report(3, 5)),
+        "shrunk": pair(report(3, 5), report(1)),
+        "other-process": pair(report(2), report(2, 3, target=other)),
+        "partial": pair(report(1, complete=False, findings=partial), least),
+        "largest": pair(report(1), report(1, 1 << 50)),
+        "comparison": pair({**least, "same_process": None}),
+        "version": pair({**least, "schema_version": 2}),
+        "kinds": pair({**least, "arenas": [{"address": "0x-1", "index": -1, "utilization": 1e308}]}),
+    }
+
+
 def cores(replay, directory, programs):
     """The images of some programs, as cores."""
     out = {}
@@ -237,7 +278,8 @@ def main():
     programs = heaps()
     with tempfile.TemporaryDirectory() as scratch:
         seeds = {"walk": programs, "roots": programs, "unpack": packed(scratch),
-                 "debug": libraries(scratch), "core": cores(args.replay, scratch, programs)}
+                 "debug": libraries(scratch), "core": cores(args.replay, scratch, programs),
+                 "report": reports()}
     for fuzzer, inputs in seeds.items():
         place = os.path.join(args.directory, fuzzer)
         os.makedirs(place, exist_ok=True)

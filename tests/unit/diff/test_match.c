@@ -61,6 +61,34 @@ Test(match, the_same_twice)
     expect_pairs(ONE, "{},{}", ONE, "{},{},{}", "-0 -0 -0 0- 0- ", false);
 }
 
+/* What a report of some arenas (--arena) has not is neither new nor gone. */
+Test(match, some_arenas_and_all)
+{
+    static const char some[] =
+        "{\"schema_version\":1,\"heapwalk\":{},\"complete\":true,\"target\":{" ONE
+        "},\"totals\":{\"system_bytes\":30},\"arenas\":[{\"index\":1,"
+        "\"address\":\"0x20\",\"system_bytes\":20}]}",
+                      all[] =
+                          "{\"schema_version\":1,\"heapwalk\":{},\"complete\":true,\"target\":{" ONE
+                          "},\"totals\":{\"system_bytes\":30},\"arenas\":[{\"index\":0,"
+                          "\"address\":\"0x10\",\"system_bytes\":10},{\"index\":1,"
+                          "\"address\":\"0x20\",\"system_bytes\":20}]}",
+                      other[] =
+                          "{\"schema_version\":1,\"heapwalk\":{},\"complete\":true,\"target\":{" ONE
+                          "},\"totals\":{\"system_bytes\":30},\"arenas\":[{\"index\":0,"
+                          "\"address\":\"0x10\",\"system_bytes\":10}]}";
+    const char *const cases[][2] = {{some, all}, {all, some}, {some, some}, {some, other}};
+    static const size_t pairs[] = {1, 1, 1, 0}, notes[] = {1, 1, 2, 2};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct hw_diff *d = compared(cases[i][0], cases[i][1]);
+        cr_expect_eq(d->arenas.count, pairs[i], "%zu", i);
+        cr_expect_eq(d->notes.count, notes[i], "%zu", i);
+        cr_expect(d->by_address);
+        cr_expect(strstr(hw_diff_note(d, 0), "not all arenas") != NULL, "%s", hw_diff_note(d, 0));
+        hw_diff_destroy(d);
+    }
+}
+
 static enum hw_sameness sameness(const char *a, const char *b, const char *word)
 {
     char one[1024], two[1024];

@@ -126,3 +126,52 @@ Test(saved, no_file)
     cr_expect_eq(hw_saved_read("/tmp", &s, &err), HW_ERR_SYSTEM);
     cr_expect_eq(hw_saved_read("/tmp", &s, NULL), HW_ERR_SYSTEM);
 }
+
+/* Controls beyond ASCII, and characters that were cut. */
+Test(saved, texts_of_more_than_ascii)
+{
+    char text[1024] =
+        "{\"schema_version\":1,\"heapwalk\":{},\"totals\":{},\"target\":{\"comm\":\"a\\u009b\"},"
+        "\"findings\":[{\"kind\":\"x\",\"text\":\"aa";
+    for (size_t i = 0; i < 100; i++)
+        strcat(text, "\xe2\x82\xac");
+    strcat(text, "\"}]}");
+    struct hw_saved s = saved(text);
+    cr_expect_str_eq(s.comm, "a??");
+    cr_expect_eq(strlen(s.why_not), 255);
+    cr_expect_str_eq(s.why_not + 253, "\xac?");
+    hw_saved_deinit(&s);
+}
+
+/* A comparison has a thousand times as much to say of an arena as "{}" takes. */
+Test(saved, more_arenas_than_there_can_be)
+{
+    static char text[1 << 17] =
+        "{\"schema_version\":1,\"heapwalk\":{},\"totals\":{},\"arenas\":[{}";
+    for (char *p = text + strlen(text), *end = p + (size_t)20000 * 3; p < end; p += 3)
+        memcpy(p, ",{}", 3);
+    strcat(text, "]}");
+    refuse(text, HW_ERR_CORRUPT, "arenas");
+}
+
+Test(saved, whether_all_arenas_are_there)
+{
+    static const struct {
+        const char *text;
+        bool some;
+    } cases[] = {
+        {"{\"system_bytes\":30},\"arenas\":[{\"system_bytes\":10},{\"system_bytes\":20}]}", false},
+        {"{\"system_bytes\":30},\"arenas\":[{\"system_bytes\":20}]}", true},
+        {"{\"system_bytes\":30},\"arenas\":[{\"system_bytes\":null}]}", false},
+        {"{\"system_bytes\":30},\"arenas\":[]}", false},
+        {"{},\"arenas\":[{\"system_bytes\":20}]}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"schema_version\":1,\"heapwalk\":{},\"totals\":%s",
+                 cases[i].text);
+        struct hw_saved s = saved(text);
+        cr_expect_eq(s.some_arenas, cases[i].some, "%s", text);
+        hw_saved_deinit(&s);
+    }
+}

@@ -61,10 +61,10 @@ Test(series, text)
                 "  1.00M  1.00M   500B      -      -  2.00M  2.5ms  +324K     0B     0B\n");
     b.skipped = 3;
     b.complete = false;
-    strcpy(b.text, "a chunk\033[1m");
+    strcpy(b.text, "a chunk\033[1m \xc2\x9b \xc3\xa9");
     expect_line(&b, &a, NULL, false,
                 "  1.00M  1.00M   500B      -      -  2.00M  2.5ms  +324K     0B     0B  (3 "
-                "skipped)  partial: a chunk?[1m\n");
+                "skipped)  partial: a chunk?[1m ?? \xc3\xa9\n");
     strcpy(end.text, "the process has ended");
     expect_line(&end, &a, NULL, false, "  the process has ended\n");
     a.in_use_bytes.n = 1048575; /* is rounded up, and fits all the same */
