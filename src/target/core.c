@@ -113,11 +113,20 @@ static const struct hw_target_ops core_ops = {
 /* How long a pipe with a name may be without a writer. */
 #define WRITER_MS 3000
 
-/* Whether there is something in it, or was. */
+/* Whether there is something in it, or was, or may come yet: a writer can take its time. */
 static bool has_writer(int fd)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, WRITER_MS) != 0;
+    int to[2];
+    if (poll(&p, 1, WRITER_MS) != 0)
+        return true;
+    if (pipe2(to, O_CLOEXEC) != 0)
+        return false;
+    /* Unlike read() this takes nothing out; 0: nobody has it open to write. */
+    bool has = tee(fd, to[1], 1, SPLICE_F_NONBLOCK) != 0;
+    close(to[0]);
+    close(to[1]);
+    return has;
 }
 
 /* A descriptor for what the user named: a file, a pipe, standard input. */

@@ -29,6 +29,14 @@ extern const struct hw_codec hw_codec_zstd, hw_codec_lz4, hw_codec_xz, hw_codec_
 /* Bytes that a codec hands over at a time. */
 #define HW_CODEC_BYTES ((size_t)256 << 10)
 
+/* What came of the input. */
+static inline int hw_codec_put(struct hw_source *in, struct hw_spool *out, const void *bytes,
+                               size_t len, struct hw_error *err)
+{
+    in->idle = 0;
+    return hw_spool_put(out, bytes, len, err);
+}
+
 /* What each codec says of a stream that ends before it should. */
 #define HW_FLAW_ENDS_EARLY "it ends in the middle"
 

@@ -30,7 +30,7 @@ static enum hw_unpack_end unpack_members(z_stream *z, unsigned char *buf, struct
         int rc = inflate(z, Z_NO_FLUSH);
         in->at = in->end - z->avail_in;
         size_t n = HW_CODEC_BYTES - z->avail_out;
-        if (n && hw_spool_put(out, buf, n, err) != HW_OK)
+        if (n && hw_codec_put(in, out, buf, n, err) != HW_OK)
             return HW_UNPACK_FAILED;
         if (rc == Z_STREAM_END) {
             inside = false;

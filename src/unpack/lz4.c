@@ -21,7 +21,7 @@ static enum hw_unpack_end unpack_frames(LZ4F_dctx *z, unsigned char *buf, struct
             return HW_UNPACK_BROKEN;
         }
         in->at += from;
-        if (to && hw_spool_put(out, buf, to, err) != HW_OK)
+        if (to && hw_codec_put(in, out, buf, to, err) != HW_OK)
             return HW_UNPACK_FAILED;
         if (to == 0 && from == 0) {
             *flaw = HW_FLAW_ENDS_EARLY;

@@ -36,10 +36,11 @@ int hw_source_fill(struct hw_source *s, size_t want, struct hw_error *err)
         }
         if (n < 0)
             return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read %s", s->name);
-        s->at_end = n == 0;
+        s->end += (size_t)n;
+        s->idle += (size_t)n;
+        s->at_end = n == 0 || s->idle > HW_SOURCE_IDLE;
         if (s->at_end)
             break;
-        s->end += (size_t)n;
     }
     return HW_OK;
 }

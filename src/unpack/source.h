@@ -8,15 +8,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define HW_SOURCE_BYTES ((size_t)256 << 10)
+
+/* Formats have padding, and frames to be skipped. But a file may have a hole of any size at no cost: nothing
+ * comes of so many bytes unless somebody made them for that. What follows is not read. */
+#define HW_SOURCE_IDLE ((uint64_t)64 << 20)
 
 struct hw_source {
     int fd;
     const char *name;
     unsigned char *buf; /* HW_SOURCE_BYTES; the bytes from `at` to `end` are not used yet */
     size_t at, end;
-    bool at_end; /* nothing follows behind `end` */
+    bool at_end;   /* nothing follows behind `end` */
+    uint64_t idle; /* bytes read since something came of them; who unpacks sets it to 0 */
 };
 
 /* Fails with NOMEM. `fd` stays the caller's. */

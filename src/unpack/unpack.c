@@ -27,7 +27,7 @@ static enum hw_unpack_end copy(struct hw_source *in, struct hw_spool *out, struc
             return HW_UNPACK_FAILED;
         if (hw_source_left(in) == 0)
             return HW_UNPACK_WHOLE;
-        if (hw_spool_put(out, in->buf + in->at, hw_source_left(in), err) != HW_OK)
+        if (hw_codec_put(in, out, in->buf + in->at, hw_source_left(in), err) != HW_OK)
             return HW_UNPACK_FAILED;
         in->at = in->end;
     }
@@ -43,6 +43,10 @@ static int unpack(struct hw_source *in, struct hw_spool *out, struct hw_unpacked
     const char *flaw = NULL;
     struct hw_error why = {0};
     enum hw_unpack_end end = codec ? codec->unpack(in, out, &flaw, &why) : copy(in, out, &why);
+    if (end == HW_UNPACK_WHOLE && in->idle > HW_SOURCE_IDLE) {
+        end = HW_UNPACK_BROKEN;
+        flaw = "nothing comes of what follows it, which was not read to its end";
+    }
     if (end == HW_UNPACK_FAILED && out->is_other) {
         ret->format = codec ? codec->name : NULL;
         return HW_OK;

@@ -36,7 +36,7 @@ static enum hw_unpack_end unpack_streams(lzma_stream *z, unsigned char *buf, str
         rc = lzma_code(z, in->at_end && z->avail_in == 0 ? LZMA_FINISH : LZMA_RUN);
         in->at = in->end - z->avail_in;
         size_t n = HW_CODEC_BYTES - z->avail_out;
-        if (n && hw_spool_put(out, buf, n, err) != HW_OK)
+        if (n && hw_codec_put(in, out, buf, n, err) != HW_OK)
             return HW_UNPACK_FAILED;
     }
     if (rc == LZMA_STREAM_END)

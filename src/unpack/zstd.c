@@ -23,7 +23,7 @@ static enum hw_unpack_end unpack_frames(ZSTD_DStream *z, unsigned char *buf, str
             return HW_UNPACK_BROKEN;
         }
         in->at += from.pos;
-        if (to.pos && hw_spool_put(out, buf, to.pos, err) != HW_OK)
+        if (to.pos && hw_codec_put(in, out, buf, to.pos, err) != HW_OK)
             return HW_UNPACK_FAILED;
         if (dry && to.pos == 0) {
             *flaw = HW_FLAW_ENDS_EARLY;

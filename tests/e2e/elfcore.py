@@ -26,6 +26,20 @@ def headers(data, kind):
     return [h for h in every if h.kind == kind]
 
 
+def add_segments(data, added):
+    """More headers of segments, so many that their number takes a section's header.
+    `added`: (flags, address, offset in the file, bytes in the file, bytes of memory)."""
+    phoff, phnum = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    old = bytes(data[phoff:phoff + 56 * phnum])
+    section = len(data)
+    data += struct.pack("<IIQQQQIIQQ", 0, 0, 0, 0, 0, 0, 0, phnum + len(added), 0, 0)
+    struct.pack_into("<QQ", data, 32, len(data), section)
+    struct.pack_into("<HHHH", data, 56, 0xffff, 64, 1, 0)
+    data += old
+    for flags, address, offset, saved, size in added:
+        data += struct.pack("<IIQQQQQQ", PT_LOAD, flags, offset, address, 0, saved, size, 4096)
+
+
 def segments(data):
     """[(address, offset in the file, bytes in the file)] of the loaded segments."""
     return [(h.address, h.offset, h.saved) for h in headers(data, PT_LOAD) if h.saved]

@@ -10,7 +10,8 @@ import sys
 import chunk_checks
 from cases import Case
 from damage import MALLOC_STATE_BYTES, MIXED, Core, check_sound
-from elfcore import PT_LOAD, PT_NOTE, headers, offset_of, peek, poke, thread_note
+from elfcore import (PT_LOAD, PT_NOTE, add_segments, headers, offset_of, peek, poke,
+                     thread_note)
 from modes import running
 
 SECONDS, MIB = 15, 64
@@ -37,7 +38,7 @@ def is_sanitized(tool):
         return b"__asan_init" in f.read()
 
 
-def check_bounded(t, tool, core, data):
+def check_bounded(t, tool, core, data, mib=MIB):
     """Walk it. Its report, if it was partial, as it must be."""
     with open(core.copy, "wb") as f:
         f.write(data)
@@ -50,7 +51,7 @@ def check_bounded(t, tool, core, data):
     with open(figures, encoding="utf-8") as f:
         status, kib = json.load(f)
     t.note(f"{kib >> 10} MiB")
-    t.check(kib < MIB << 10 or sanitized, f"took {kib} KiB")
+    t.check(kib < mib << 10 or sanitized, f"took {kib} KiB")
     if not t.equal(f"status ({-signal.SIGALRM}: too slow), {done.stderr[:300]}", status, 1):
         return None
     report = json.loads(done.stdout)
@@ -170,9 +171,48 @@ def zeroed_link(t, tool):
         t.equal("chunks that changed", differ, set())
 
 
+# Where nothing else is, in pieces of two pages: so none is the neighbour of another.
+FAR, APART = 1 << 44, 8192
+
+
+def many_mappings(t, tool):
+    """A mmapped chunk is missing, so all memory is searched: 150000 mappings that nobody may read."""
+    with running(tool.build, Case("mmapped", "mmapped", ("fixed",))) as victim:
+        core = Core(tool, victim)
+        data = bytearray(core.good)
+        poke(data, next(c for c in core.chunks if c.state == "mmapped").address, 0, 0)
+        add_segments(data, [(0, FAR + i * APART, 0, 0, 4096) for i in range(150_000)])
+        check_bounded(t, tool, core, data)
+
+
+def many_mmapped(t, tool):
+    """All but one of 200001 mmapped chunks are found, each in a mapping of its own."""
+    with running(tool.build, Case("mmapped", "mmapped", ("fixed",))) as victim:
+        core = Core(tool, victim)
+        data, count = bytearray(core.good), 200_000
+        data += bytes(-len(data) % 4096)
+        page = len(data)
+        data += struct.pack("<QQ", 0, 4096 | 2).ljust(4096, b"\0")
+        params = core.report["params"]
+        old = params["n_mmaps"] | params["n_mmaps_max"] << 32
+        offset = offset_of(data, core.main_arena)
+        at = next(i for i in range(offset - 8192, offset + 8192, 4)
+                  if struct.unpack_from("<Q", data, i)[0] == old)
+        struct.pack_into("<Q", data, at, old + count + 1)
+        mapped = next(i for i in range(at, at + 64, 4)
+                      if struct.unpack_from("<Q", data, i)[0] == params["mmapped_bytes"])
+        struct.pack_into("<Q", data, mapped, params["mmapped_bytes"] + (count + 1) * 4096)
+        add_segments(data, [(6, FAR + i * APART, page, 4096, 4096) for i in range(count)])
+        report = check_bounded(t, tool, core, data, 2 * MIB)
+        if report:
+            t.equal("chunks", report["totals"]["mmapped_chunks"], params["n_mmaps"] + count)
+
+
 def run(suite, tool, _args):
     suite.run("hostile/endless-gap", endless_gap, tool)
     suite.run("hostile/last-page", last_page, tool)
     suite.run("hostile/endless-chunk", endless_chunk, tool)
     suite.run("hostile/tcache-bomb", tcache_bomb, tool)
     suite.run("hostile/zeroed-link", zeroed_link, tool)
+    suite.run("hostile/many-mappings", many_mappings, tool)
+    suite.run("hostile/many-mmapped", many_mmapped, tool)

@@ -14,24 +14,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-void glibc_bad_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr at, const char *what,
-                   hw_addr to)
-{
-    char link[32] = "";
-    if (glibc_excuse(w, &w->arenas.data[arena], 0))
-        return;
-    w->bin_flaws++;
-    if (glibc_is_blamed(w, arena, at))
-        return;
-    if (to)
-        snprintf(link, sizeof link, ", it is %#" PRIx64, to);
-    hw_report_break(w->report, HW_INVARIANT_BINS, HW_FINDING_BAD_LIST, (int)arena, hw_known(at),
-                    (struct hw_maybe){0}, "bin %u of arena %u: %s at %#" PRIx64 "%s", bin, arena,
-                    what, at, link);
-}
-
-/* Few findings of each kind are kept; those that are only counted need not be told apart. */
-bool glibc_is_blamed(const struct walk *w, unsigned arena, hw_addr at)
+/* Something there was found to be bad: what else is wrong with it comes of that. Few findings of each kind
+ * are kept; those that are only counted need not be told apart. */
+static bool is_blamed(const struct walk *w, unsigned arena, hw_addr at)
 {
     const struct hw_report *r = w->report;
     if (r->finding_counts[HW_FINDING_BAD_LIST] > HW_FINDINGS_KEPT)
@@ -43,6 +28,22 @@ bool glibc_is_blamed(const struct walk *w, unsigned arena, hw_addr at)
             return true;
     }
     return false;
+}
+
+void glibc_bad_bin(struct walk *w, unsigned arena, unsigned bin, hw_addr at, const char *what,
+                   hw_addr to)
+{
+    char link[32] = "";
+    if (glibc_excuse(w, &w->arenas.data[arena], 0))
+        return;
+    w->bin_flaws++;
+    if (is_blamed(w, arena, at))
+        return;
+    if (to)
+        snprintf(link, sizeof link, ", it is %#" PRIx64, to);
+    hw_report_break(w->report, HW_INVARIANT_BINS, HW_FINDING_BAD_LIST, (int)arena, hw_known(at),
+                    (struct hw_maybe){0}, "bin %u of arena %u: %s at %#" PRIx64 "%s", bin, arena,
+                    what, at, link);
 }
 
 /* No chunk of the arena is larger. */

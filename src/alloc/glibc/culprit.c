@@ -53,6 +53,7 @@ static bool take_back(struct cursor *c, size_t block, hw_addr at, hw_addr next, 
     w->batched = block;
     c->p = next;
     c->h = h;
+    c->next_cached = glibc_cached_from(w, next); /* the walk goes back there */
     *ret = (struct culprit){.address = from, .raw = own.raw, .lost = next - from};
     return true;
 }

@@ -1,7 +1,8 @@
 /*
  * What is wrong with an arena that somebody was just changing is probably only half done; not so if glibc
- * itself has found it wrong. The lock of an arena tells that somebody was; but a process of one thread
- * takes none (SINGLE_THREAD_P in malloc/malloc.c, since 2.27).
+ * itself has found it wrong, or the process died of a fault: maybe it did of that. The lock of an arena
+ * tells that somebody was; but a process of one thread takes none (SINGLE_THREAD_P in malloc/malloc.c,
+ * since 2.27).
  */
 #include "alloc/glibc/glibc.h"
 
@@ -19,17 +20,26 @@ static const char *advice(const struct hw_target *t)
                  "-CONT), then try again";
 }
 
+/* What is missing, or cannot be read, nobody has left half done. */
 static bool is_flawed(const struct hw_report *r, int arena)
 {
     for (size_t i = 0; i < r->findings.count; i++)
-        if (r->findings.data[i].arena == arena && r->findings.data[i].kind != HW_FINDING_NOTE)
+        if (r->findings.data[i].arena == arena &&
+            r->findings.data[i].invariant != HW_INVARIANT_NONE)
             return true;
     return false;
 }
 
+/* Only the signals of faults have a code above 0: others were sent by somebody (SI_USER, SI_TKILL). */
+static bool may_have_died_of_it(const struct hw_report *r)
+{
+    const struct hw_ended *e = &r->target.ended;
+    return r->abort.said || (e->signal && !(e->code.known && (int32_t)e->code.n <= 0));
+}
+
 void glibc_excuse_locked(const struct hw_target *t, struct hw_report *r)
 {
-    for (size_t i = 0; i < r->arenas.count && !r->abort.said; i++) {
+    for (size_t i = 0; i < r->arenas.count && !may_have_died_of_it(r); i++) {
         if (is_flawed(r, (int)i) && r->arenas.data[i].locked && !r->arenas.data[i].moved)
             hw_report_add(
                 r, HW_FINDING_NOTE, (int)i, (struct hw_maybe){0}, (struct hw_maybe){0},
@@ -47,7 +57,7 @@ static int arena_of(const struct hw_report *r, const struct hw_in_malloc *in)
 
 void glibc_excuse_acts(const struct hw_target *t, struct hw_report *r)
 {
-    for (size_t i = 0; i < r->threads.count && !r->abort.said && !r->target.ended.signal; i++) {
+    for (size_t i = 0; i < r->threads.count && !may_have_died_of_it(r); i++) {
         const struct hw_in_malloc *in = &r->threads.data[i].in_malloc;
         int arena = arena_of(r, in);
         if (in->known && in->waits_for < 0 && arena >= 0 && !r->arenas.data[arena].locked &&

@@ -341,8 +341,6 @@ int glibc_read_bins(struct walk *w, unsigned arena, struct hw_error *err);
 int16_t glibc_bin_of(const struct walk *w, const struct arena *a, hw_addr chunk, uint64_t size);
 /* With which size a chunk in a bin is summed up; 0 if it says that it is larger than its arena. */
 uint64_t glibc_listed_size(const struct walk *w, unsigned arena, struct chunk_header h);
-/* Something there was found to be bad: what else is wrong with it comes of that. */
-bool glibc_is_blamed(const struct walk *w, unsigned arena, hw_addr at);
 /* rescue.c: what is known of the keys of chunks in tcaches: that of an intact chunk; ... */
 void glibc_vote_key(struct walk *w, uint64_t key, hw_addr cache);
 /* ... and of a list that broke. NOMEM. */
@@ -380,8 +378,6 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
  * dropped is summed up. */
 hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
                        struct tally *dropped);
-/* A chunk of a tcache does not count: it is there twice, or nowhere. */
-void glibc_uncount(struct walk *w, const struct cached *c);
 /* Sort w->cached by address and report what is in it twice. */
 void glibc_sort_cached(struct walk *w);
 /* Index of the first cached chunk at or above `address`. */

@@ -7,7 +7,9 @@
 
 #include <inttypes.h>
 
-#define MAX_HEAPS ((size_t)1 << 20) /* of one arena: 64 TiB of 64 MiB heaps */
+/* Of all arenas: 8 TiB of 64 MiB heaps. Those of a chain that somebody made for it are kept in order at the
+ * price of all the others, each. */
+#define MAX_HEAPS ((size_t)1 << 17)
 
 /* The memory of thread-arena heaps comes from mappings aligned to HEAP_MAX_SIZE. */
 static hw_addr heap_of(const struct walk *w, hw_addr address)
@@ -137,7 +139,7 @@ int glibc_read_heaps(struct walk *w, unsigned index, struct hw_error *err)
         struct hw_object info = {0};
         bool guessed = false;
         tried |= heap == first;
-        bool fits = a->regions.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap) &&
+        bool fits = w->occupied.count < MAX_HEAPS && !loop_guard_repeats(&guard, heap) &&
                     (glibc_heap_is_sane(w, heap, a->address, &info) ||
                      glibc_mend_heap(w, index, heap, &info, &guessed)) &&
                     heap_bytes(w, heap, &info) > 0;

@@ -115,7 +115,8 @@ hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw
 /* For a chunk its thread is looked for; in hostile images both may be very many. */
 #define UNCOUNT_STEPS ((uint64_t)1 << 28)
 
-void glibc_uncount(struct walk *w, const struct cached *c)
+/* A chunk of a tcache does not count: it is there twice, or nowhere. */
+static void uncount(struct walk *w, const struct cached *c)
 {
     struct hw_thread_row *rows = w->report->threads.data;
     size_t count = w->report->threads.count, i = 0;
@@ -192,7 +193,7 @@ void glibc_sort_cached(struct walk *w)
                             hw_known(c->address), (struct hw_maybe){0},
                             "chunk %#" PRIx64 " is in two free lists at once: freed twice",
                             c->address);
-            glibc_uncount(w, c);
+            uncount(w, c);
             continue;
         }
         w->cached.data[kept++] = *c;
@@ -213,17 +214,6 @@ size_t glibc_cached_from(const struct walk *w, hw_addr address)
     return low;
 }
 
-static bool lies_in_arena(const struct walk *w, hw_addr address)
-{
-    for (size_t i = 0; i < w->arenas.count; i++)
-        for (size_t k = 0; k < w->arenas.data[i].regions.count; k++) {
-            const struct region *r = &w->arenas.data[i].regions.data[k];
-            if (address >= r->start && address < r->end)
-                return true;
-        }
-    return false;
-}
-
 void glibc_report_unseen(struct walk *w)
 {
     glibc_sort_unseen(w);
@@ -233,10 +223,10 @@ void glibc_report_unseen(struct walk *w)
             continue;
         if (glibc_may_be_unseen(w, c->address)) {
             w->report->check.missed[invariant_of(c)]++;
-            glibc_uncount(w, c);
+            uncount(w, c);
             continue;
         }
-        bool known = lies_in_arena(w, c->address);
+        bool known = glibc_room_end(w, c->address) == c->address;
         hw_report_break(w->report, invariant_of(c), HW_FINDING_LIST_MISMATCH, -1,
                         hw_known(c->address), (struct hw_maybe){0},
                         "chunk %#" PRIx64 " is in a %s but %s", c->address,
@@ -244,6 +234,6 @@ void glibc_report_unseen(struct walk *w)
                         known ? "the walk met no chunk there"
                               : "lies in no heap: what malloc never gave out was freed, or a link "
                                 "was overwritten");
-        glibc_uncount(w, c);
+        uncount(w, c);
     }
 }

@@ -78,12 +78,14 @@ static bool size_is_sane(const struct walk *w, uint64_t size, uint64_t room)
 void glibc_settle_guess(struct walk *w, unsigned index)
 {
     struct arena *a = &w->arenas.data[index];
+    uint64_t sum = glibc_sum_of_heaps(a);
     for (size_t i = 0; i < a->regions.count && !a->distrusted; i++) {
         struct region *r = &a->regions.data[i];
-        uint64_t room = r->end - r->start, others = glibc_sum_of_heaps(a) - room;
+        uint64_t room = r->end - r->start, others = sum - room;
         uint64_t size = a->system_bytes > others ? a->system_bytes - others : 0;
         if (!r->guessed || !size_is_sane(w, size, room) || r->first - r->start > size)
             continue;
+        sum = others + size;
         r->end = r->start + size;
         r->last_fence = r->last_heap ? 0 : chunk_last_fence(&w->rules, r->end);
         w->report->arenas.data[index].heaps.data[i].bytes = size;

@@ -261,6 +261,20 @@ static int scan_all(struct finder *f, struct hw_error *err)
 /* The kernel may have joined a mapping with smaller ones, of this many bytes. */
 #define JOINED_MAX ((uint64_t)256 << 10)
 
+/* Whether a chunk begins there. They were found one behind the other. */
+static bool holds_found(const struct finder *f, const struct hw_map *map)
+{
+    size_t low = 0, high = f->found.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (f->found.data[middle].address < map->start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < f->found.count && f->found.data[low].address < map->end;
+}
+
 /* What malloc mapped may be all of this mapping, or its beginning; no chunk was found there. */
 static bool may_be_lost(const struct finder *f, const struct hw_map *map, uint64_t bytes)
 {
@@ -273,10 +287,7 @@ static bool may_be_lost(const struct finder *f, const struct hw_map *map, uint64
         !glibc_next_unknown(f->w, &from, &span) || span.start != map->start ||
         span.end - span.start < bytes)
         return false;
-    for (size_t i = 0; i < f->found.count; i++)
-        if (f->found.data[i].address >= map->start && f->found.data[i].address < map->end)
-            return false;
-    return true;
+    return !holds_found(f, map);
 }
 
 /* If one chunk of so many bytes was not found, and just one mapping may be that: its address. */

@@ -99,10 +99,16 @@ int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *er
     if (!hw_vec_push(&w->occupied, (struct span){start, end}))
         return hw_fail(err, HW_ERR_NOMEM, "no memory for the list of regions");
     struct span *spans = w->occupied.data;
-    size_t i = w->occupied.count - 1;
-    for (; i > 0 && spans[i - 1].start > start; i--)
-        spans[i] = spans[i - 1];
-    spans[i] = (struct span){start, end};
+    size_t low = 0, high = w->occupied.count - 1;
+    while (low < high) { /* the first that begins behind it */
+        size_t middle = low + (high - low) / 2;
+        if (spans[middle].start <= start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    memmove(&spans[low + 1], &spans[low], (w->occupied.count - 1 - low) * sizeof *spans);
+    spans[low] = (struct span){start, end};
     return HW_OK;
 }
 
@@ -114,8 +120,8 @@ hw_addr glibc_room_end(const struct walk *w, hw_addr start)
     return mapped && mapped < end ? mapped : end;
 }
 
-/* The readable map at `addr`, or the next one; NULL past the last. */
-static const struct hw_map *readable_from(const struct hw_target *t, hw_addr addr)
+/* The readable map at `addr`, or the next one that begins below `end`; NULL if there is none. */
+static const struct hw_map *readable_from(const struct hw_target *t, hw_addr addr, hw_addr end)
 {
     size_t low = 0, high = t->map_count;
     while (low < high) {
@@ -125,9 +131,10 @@ static const struct hw_map *readable_from(const struct hw_target *t, hw_addr add
         else
             high = middle;
     }
-    while (low < t->map_count && !(t->maps[low].flags & HW_MAP_READ))
+    /* No further: who looks into one mapping after the other would pass over all of them each time. */
+    while (low < t->map_count && t->maps[low].start < end && !(t->maps[low].flags & HW_MAP_READ))
         low++;
-    return low < t->map_count ? &t->maps[low] : NULL;
+    return low < t->map_count && t->maps[low].start < end ? &t->maps[low] : NULL;
 }
 
 hw_addr glibc_next_page(struct walk *w, hw_addr addr, hw_addr end, uint64_t *budget)
@@ -135,8 +142,8 @@ hw_addr glibc_next_page(struct walk *w, hw_addr addr, hw_addr end, uint64_t *bud
     uint64_t page = w->target->who.page_size;
     hw_addr p = hw_align_up(addr, page);
     while (p >= addr && p < end && *budget) {
-        const struct hw_map *map = readable_from(w->target, p);
-        if (!map || map->start >= end)
+        const struct hw_map *map = readable_from(w->target, p, end);
+        if (!map)
             return end;
         if (map->start > p)
             p = hw_align_up(map->start, page);

@@ -403,3 +403,34 @@ Test(smashed, the_newest_heap_is_found_where_top_is_not_known)
     cr_expect_eq(figure(r, 1, HW_M_IN_USE_BYTES), (int64_t)first + 0x400);
     cr_expect_eq(figure(r, 1, HW_M_UNACCOUNTED_BYTES), 0);
 }
+
+/* A chunk too large reaches over what a tcache holds; first over what a link of another one wrongly leads to,
+ * so it is noticed late, and what the walk had passed is walked again. */
+Test(smashed, a_tcache_chunk_in_what_is_taken_back)
+{
+    hw_addr end = build_tcache(b, 0x40);
+    build_used(b, 0x50);
+    hw_addr large = build_used(b, 0x200), bogus = large + 0x80;
+    build_used(b, 0x50);
+    hw_addr held = build_tcache(b, 0x60);
+    for (unsigned i = 0; i < 20; i++)
+        build_used(b, 0x70 + 0x10 * (i % 3));
+    build_top(b, 0x1000);
+    builder_link(b);
+    builder_tcache_count(b, 0x40, 1);
+    builder_poke(b, end + 16, ((end + 16) >> 12) ^ (bogus + 16));
+    builder_poke(b, bogus + 8, 0x41);
+    builder_poke(b, bogus + 16, (bogus + 16) >> 12);
+    builder_poke(b, bogus + 24, builder_peek(b, end + 24));
+    hw_addr behind = held + 0x60 + 0x70 + 0x30; /* inside the second chunk from there; */
+    builder_poke(b, large + 8, (behind - large) | 1);
+    builder_poke(b, behind + 8, 0x60 | 1); /* what seems to be one there leads to what cannot */
+    builder_poke(b, behind + 0x60 + 8, 8 | 1);
+    r = builder_walk(b);
+    cr_assert_eq(r->code, HW_OK);
+    cr_expect_eq(block_at(r, held)->state, HW_CACHED);
+    cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, 2);
+    cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 2);
+    cr_expect_eq(findings(r, HW_FINDING_BAD_CHUNK), 1);
+    cr_expect_eq(findings(r, HW_FINDING_LIST_MISMATCH), 1); /* that of the link */
+}

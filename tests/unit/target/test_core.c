@@ -1,7 +1,9 @@
 #include "child.h"
 #include "core_builder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* ---- sound cores ----------------------------------------------------------------------------- */
 
@@ -307,6 +309,27 @@ static void expect_refusal_of(const void *bytes, size_t len, int code, const cha
     close(fd);
     expect_refusal(path, code, text);
     unlink(path);
+}
+
+/* Who opened the pipe may take longer than one that never comes is waited for. */
+Test(core, waits_for_who_has_a_pipe_open, .timeout = 30)
+{
+    char dir[] = "/tmp/hw-fifo-XXXXXX", fifo[64];
+    cr_assert_not_null(mkdtemp(dir));
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    cr_assert_eq(mkfifo(fifo, 0600), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(fifo, O_WRONLY);
+        sleep(4);
+        _exit(write(fd, "late", 4) != 4);
+    }
+    int status;
+    expect_refusal(fifo, HW_ERR_NOT_CORE, "is not an ELF file");
+    cr_expect_eq(waitpid(pid, &status, 0), pid);
+    cr_expect_eq(status, 0);
+    unlink(fifo);
+    rmdir(dir);
 }
 
 Test(core, says_what_a_file_is_instead, .timeout = 30)

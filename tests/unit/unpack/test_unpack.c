@@ -197,6 +197,37 @@ ParameterizedTest(struct format *f, unpack, garbage_behind)
     close(u.fd);
 }
 
+/* Blocks of tapes are filled up with zeros. */
+Test(unpack, padding_behind)
+{
+    struct hw_unpacked u;
+    for (size_t i = 2; i < sizeof formats / sizeof *formats; i++) { /* xz, gzip */
+        pack(&formats[i]);
+        cr_assert_eq(truncate(in_dir("packed"), (off_t)(length("packed") + 8192)), 0);
+        cr_assert_eq(unpack("packed", &u), HW_OK, "%s", formats[i].name);
+        cr_expect_not(u.cut_short, "%s", formats[i].name);
+        expect_plain(&u, BYTES);
+        close(u.fd);
+    }
+}
+
+/* More than can be read in a day: a hole costs nothing. What follows is not known. */
+ParameterizedTestParameters(unpack, hole_behind)
+{
+    return cr_make_param_array(struct format, formats, 4);
+}
+ParameterizedTest(struct format *f, unpack, hole_behind, .timeout = 30)
+{
+    struct hw_unpacked u;
+    pack(f);
+    cr_assert_eq(truncate(in_dir("packed"), (off_t)1 << 42), 0);
+    cr_assert_eq(unpack("packed", &u), HW_OK);
+    cr_expect(u.cut_short, "%s", f->name);
+    cr_expect_neq(u.why[0], '\0');
+    expect_plain(&u, BYTES);
+    close(u.fd);
+}
+
 Test(unpack, damaged_in_the_middle)
 {
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
