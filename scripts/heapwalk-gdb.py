@@ -178,6 +178,7 @@ class HeapwalkRun:
 
     def __init__(self, *options, command=None):
         self.words, self.process, self.errors = command or self.command(*options), None, None
+        self.answered = False
 
     def __enter__(self):
         import tempfile
@@ -224,6 +225,7 @@ class HeapwalkRun:
                 block = os.read(out, 1 << 16)
                 if not block:
                     return
+                self.answered = True
                 yield block
 
     def text(self):
@@ -259,8 +261,8 @@ class HeapwalkRun:
     def end(self):
         """Once all output was read: whether the answer is complete. An error where there is none."""
         status = self.wait()
-        if status not in (0, 1):
-            said = "\n".join(self.said())
+        said = "\n".join(self.said())
+        if status not in (0, 1) or (status and not self.answered and not said):
             raise HeapwalkError(said or f"heapwalk has ended with status {status}")
         return status == 0
 

@@ -10,14 +10,17 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
-#define FILE_MAX   ((size_t)64 << 20) /* of some 20000 arenas */
-#define VALUES_MAX ((size_t)1 << 20)  /* the parser needs up to 200 bytes for each */
+#define FILE_MAX ((size_t)64 << 20)
+#define VALUES_MAX                                                                                 \
+    ((size_t)1 << 20) /* of some 9,000 arenas; the parser needs up to 200 bytes for each */
 #define DEPTH_MAX  64
 #define ARENAS_MAX 20000 /* what is written of each takes far more than "{}" */
 #define FIRST_ROOM ((size_t)64 << 10)
+#define WRITER_MS  3000 /* how long a pipe with a name may be without a writer */
 
 #define OLD_OR_NEW "write it with heapwalk -J, or -o FILE.json"
 
@@ -36,7 +39,9 @@ static int read_all(int fd, const char *path, char **text, size_t *length, struc
             *text = more;
         }
         ssize_t n = read(fd, *text + *length, room - *length);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EAGAIN)
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0)
             return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot read %.200s", path);
@@ -53,10 +58,16 @@ static int read_file(const char *path, char **text, size_t *length, struct hw_er
     *text = NULL;
     if (strcmp(path, "-") == 0)
         return read_all(STDIN_FILENO, "standard input", text, length, err);
-    hw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Not to wait for ever for a writer if it is a FIFO; once there is one, for its bytes. */
+    hw_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return hw_fail_errno(err, HW_ERR_SYSTEM, "cannot open %.200s", path);
-    return read_all(fd, path, text, length, err);
+    bool silent = poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, WRITER_MS) == 0;
+    int rc = read_all(fd, path, text, length, err);
+    if (rc == HW_OK && !*length && silent)
+        return hw_fail(err, HW_ERR_CORRUPT, "%.200s is a pipe into which nobody writes a report",
+                       path);
+    return rc;
 }
 
 /* Brackets and commas outside of strings: no more values than these can come out. */

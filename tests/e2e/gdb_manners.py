@@ -56,7 +56,6 @@ WRONG = {
     "heapwalk holes \u00b2": "number",
     "heapwalk chunks --limit \u00b2": "unlimited",
     'print $_heapwalk_state("only in gdb")': "not in memory",
-    "print $_heapwalk(5)": "NAME",
     'print $_heapwalk("bin_bytes", "x")': "NAME",
     "heapwalk json": "FILE",
     "heapwalk json /nonexistent/r.json": "No such file",
@@ -70,7 +69,7 @@ WRONG = {
     "print $_heapwalk(7)": "takes the name of a figure, in quotes",
     "print $_heapwalk_state()": "takes an address",
 }
-NO_HEAPWALK = {"/nonexistent": "No such file", "/bin/false": "", "/bin/true": "else than a report"}
+NO_HEAPWALK = {"/nonexistent": "No such file", "/bin/false": "status 1", "/bin/true": "else than a report"}
 
 
 def refused(t, tool):
@@ -82,9 +81,10 @@ def refused(t, tool):
             t.check(ran.status == 1 and said, f"{line}: {ran}")
         for path, words in NO_HEAPWALK.items():
             set_path = f"set heapwalk path {path}"
-            ran = Batch(tool, attached(victim), set_path, "heapwalk tcache")
-            said = words in ran.err and "Traceback" not in ran.err
-            t.check(ran.status == 1 and said, f"{path}: {ran}")
+            for line in ("heapwalk tcache", "heapwalk arenas")[:1 + (path != "/bin/true")]:
+                ran = Batch(tool, attached(victim), set_path, line)
+                said = words in ran.err and "Traceback" not in ran.err
+                t.check(ran.status == 1 and said, f"{path}: {line}: {ran}")
 
 
 def running_on(t, tool):

@@ -412,8 +412,13 @@ def diff_hostile(t, tool):
                 ran = tool.run("--diff", *args, timeout=20)
                 t.equal(f"{text[:40]}: {ran}", ran.status, 2)
                 t.check(len(ran.err.splitlines()) == 1 and not ran.out, f"{text[:40]}: {ran}")
-        for path in (place, os.path.join(place, "none"), "/dev/zero", tool.path):
+        fifo = os.path.join(place, "fifo")
+        os.mkfifo(fifo)
+        for path in (place, os.path.join(place, "none"), "/dev/zero", fifo, tool.path):
             t.equal(path, tool.run("--diff", a, path, timeout=20).status, 2)
+        slowly = f"exec 3>{fifo}; sleep 4; cat {a} >&3"
+        with subprocess.Popen(["bash", "-c", slowly], stdout=subprocess.DEVNULL):
+            t.equal("slow pipe", tool.run("--diff", a, fifo, timeout=20).status, 0)
         for args in ((), (a,), (a, a, a), ("-", "-"), ("-p", victim.pid), (a, a, "--no-stop"),
                      (a, a, "--snapshot"), (a, a, "--max-pause", "5")):
             t.equal(f"{args}", tool.run("--diff", *args).status, 64)
