@@ -59,8 +59,7 @@ Test(json, all_keys_in_order)
         "totals histogram in_use_histogram arenas threads rss verdict finding_counts "
         "holes limits check abort");
     expect_keys(o, "heapwalk", "version");
-    expect_keys(o, "target",
-                "kind pid comm exe core arch threads page_size ended start_ticks");
+    expect_keys(o, "target", "kind pid comm exe core arch threads page_size ended start_ticks");
     expect_keys(o, "allocator",
                 "name version libc layout_source roots_source main_arena unused others");
     expect_keys(o, "allocator.libc", "path build_id");
