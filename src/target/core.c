@@ -284,7 +284,10 @@ static int open_steps(struct core_target *c, const char *path, struct hw_error *
     if (rc != HW_OK)
         return rc;
     if (c->segments.list.count == 0)
-        return hw_fail(err, HW_ERR_NOT_CORE, "%s is a core without any memory in it", path);
+        return hw_fail(err, HW_ERR_NOT_CORE,
+                       c->t.truncated ? "%s is truncated: it ends within the headers of a core"
+                                      : "%s is a core without any memory in it",
+                       path);
     core_segments_finish(&c->segments);
     c->t.truncated |= c->segments.truncated;
     c->t.leaves_out = c->segments.unaligned;

@@ -193,10 +193,10 @@ def truncated(t, tool):
         with open(core, "rb") as f:
             data = f.read()
         seen = []
-        for part in (0.0001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.999):
+        for part in (0.00001, 0.0001, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.999):
             path = os.path.join(victim.directory, "cut")
             with open(path, "wb") as f:
-                f.write(data[: int(len(data) * part)])
+                f.write(data[: max(64, int(len(data) * part))])
             seen.append(check_cut(t, tool, path, part))
         t.note("statuses " + " ".join(map(str, seen)))
         t.check(1 in seen, "not one truncated core gave a partial report")
@@ -205,7 +205,7 @@ def truncated(t, tool):
 def check_cut(t, tool, path, part):
     ran = tool.run("-J", path, timeout=60)
     if ran.status == 2:
-        check_refused(t, ran, words=["truncated|ends before|without any memory"])
+        check_refused(t, ran, words=["truncated|ends before"])
         return 2
     t.equal(f"{part}: status", ran.status, 1)
     if ran.status in (0, 1):
