@@ -146,16 +146,17 @@ static bool find_aligned(struct finder *f, hw_addr start, uint64_t mapped, hw_ad
     return false;
 }
 
-/* The mapping was moved: try the place in front of each page that the first header spans. */
+/* The mapping was moved: try the place in front of each page that the first header spans, where an image has
+ * something: a header may claim all of memory. */
 static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr end,
                        struct hw_block *b)
 {
     unsigned header = f->w->rules.header;
     uint64_t page = f->w->target->who.page_size;
     for (uint64_t at = page; at < mapped && f->probes; at += page, f->probes--) {
-        hw_addr zeros_end, p = start + at - header;
-        if (hw_target_extent(f->w->target, p, end, &zeros_end) == HW_EXTENT_ZEROS)
-            at = zeros_end - start;
+        hw_addr until, p = start + at - header;
+        if (hw_target_extent(f->w->target, p, end, &until) != HW_EXTENT_DATA)
+            at = hw_align_up(until + header - start, page) - page;
         else if (is_mmapped(f, start, at - header, end, b))
             return true;
     }
