@@ -4,11 +4,12 @@
  * usage: filler BYTES SIZE FREED LISTS [THREADS]
  *
  *     BYTES     how much to allocate, all threads together
- *     SIZE      gross bytes of each chunk; 0: mixed, as programs are: log-normal, 16 B to 32 KiB, half
- *               of them up to 250 B
+ *     SIZE      gross bytes of each chunk; 0: mixed, as programs are: log-normal, 16 B to 32 KiB,
+ *               half of them up to 250 B
  *     FREED     how many of 100 chunks are freed, chosen at random and freed in random order
- *     LISTS     "bins": half of them are sorted into bins, half lie in the unsorted bin, as in programs
- *               that now and then ask for a KiB or more; "fastbins": half of those up to 128 B lie there
+ *     LISTS     "bins": half of them are sorted into bins, half lie in the unsorted bin, as in
+ *               programs that now and then ask for a KiB or more; "fastbins": half of those up to
+ *               128 B lie there
  *     THREADS   each allocates in an arena of its own (default: the main arena alone)
  *
  * Says "ready CHUNKS", the number allocated. Then it obeys orders from stdin, a letter each, and
@@ -58,7 +59,7 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* ---- the heap --------------------------------------------------------------------------------- */
+/* ---- the heap ------------------------------------------------------------------------------- */
 
 /* xorshift64*: the same numbers in every run. */
 static uint64_t next_random(uint64_t *state)
@@ -182,7 +183,7 @@ static void fill_arenas(void)
     pthread_barrier_wait(&self.filled);
 }
 
-/* ---- the clock -------------------------------------------------------------------------------- */
+/* ---- the clock ------------------------------------------------------------------------------ */
 
 static void *tick(void *unused)
 {
@@ -220,7 +221,7 @@ static int64_t time_of_fork(void)
     return took;
 }
 
-/* ----------------------------------------------------------------------------------------------- */
+/* --------------------------------------------------------------------------------------------- */
 
 static bool parse(int argc, char **argv)
 {

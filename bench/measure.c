@@ -3,8 +3,8 @@
  * counted from the fork on: that of a child of Python begins with all of Python.
  *
  * usage: measure FILE COMMAND [ARG...]
- * Writes one line to FILE: nanoseconds, those of CPU time (of all threads), peak RSS in KiB (mapped file
- * pages included), exit status.
+ * Writes one line to FILE: nanoseconds, those of CPU time (of all threads), peak RSS in KiB (mapped
+ * file pages included), exit status.
  */
 #include <inttypes.h>
 #include <signal.h>

@@ -3,8 +3,8 @@
  *
  * usage: plainread file PATH      read a file from its beginning to its end
  *        plainread process PID    read all resident anonymous memory of a process, as a heap is
- * Prints one line: the bytes read, the nanoseconds it took and those of CPU time among them. Finding out
- * what is resident is not timed.
+ * Prints one line: the bytes read, the nanoseconds it took and those of CPU time among them.
+ * Finding out what is resident is not timed.
  */
 #include <fcntl.h>
 #include <inttypes.h>

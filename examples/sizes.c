@@ -1,5 +1,6 @@
 /*
- * Every chunk of a core file, counted by its state and by the power of two that its size begins with.
+ * Every chunk of a core file, counted by its state and by the power of two that its size begins
+ * with.
  *
  *     cc -o sizes sizes.c $(pkg-config --cflags --libs heapwalk)
  *     ./sizes CORE

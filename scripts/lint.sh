@@ -84,6 +84,13 @@ check_format() {
     lines "${c[@]}" "${headers[@]}" | on_files 20 "$CLANG_FORMAT" --dry-run -Werror
 }
 
+# clang-format leaves comments as they are.
+check_width() {
+    # shellcheck disable=SC2016 # these are of awk
+    lines "${c[@]}" "${headers[@]}" | on_files 100 awk 'length($0) > 100 {
+        printf "%s:%d: wider than 100 columns\n", FILENAME, FNR; bad = 1 } END { exit bad }'
+}
+
 # Headers are checked through the sources that include them (HeaderFilterRegex in .clang-tidy).
 # clang-tidy counts the warnings of system headers, which it does not show: that line is noise.
 check_tidy() {
@@ -145,6 +152,7 @@ run() {
 }
 
 run clang-format $((${#c[@]} + ${#headers[@]})) check_format
+run width $((${#c[@]} + ${#headers[@]})) check_width
 run shellcheck ${#shell[@]} check_shell
 run python ${#python[@]} check_python
 run reference 1 check_reference

@@ -1,7 +1,7 @@
 /*
- * As much of libsmartcols as heapwalk uses, for systems that have no static one: columns as wide as the
- * widest cell, on either side, two kinds of separators. Printed is what libsmartcols would print; the tests
- * compare the two.
+ * As much of libsmartcols as heapwalk uses, for systems that have no static one: columns as wide as
+ * the widest cell, on either side, two kinds of separators. Printed is what libsmartcols would
+ * print; the tests compare the two.
  */
 #include "base/cleanup.h"
 #include "base/vec.h"
@@ -56,7 +56,7 @@ void scols_unref_table(struct libscols_table *t)
     free(t);
 }
 
-/* ---- what it looks like ---------------------------------------------------------------------- */
+/* ---- what it looks like --------------------------------------------------------------------- */
 
 int scols_table_set_column_separator(struct libscols_table *t, const char *separator)
 {
@@ -92,7 +92,7 @@ int scols_table_set_termwidth(struct libscols_table *t, size_t width)
     return 0;
 }
 
-/* ---- what it holds --------------------------------------------------------------------------- */
+/* ---- what it holds -------------------------------------------------------------------------- */
 
 /* `hint` is the least width, where it is 1 or more. */
 struct libscols_column *scols_table_new_column(struct libscols_table *t, const char *name,
@@ -134,7 +134,7 @@ int scols_line_set_data(struct libscols_line *line, size_t n, const char *data)
     return line->cells[n] ? 0 : -1;
 }
 
-/* ---- printing -------------------------------------------------------------------------------- */
+/* ---- printing ------------------------------------------------------------------------------- */
 
 /* How many columns of a terminal a text takes; one for each byte that is no text. */
 static size_t width_of(const char *text)

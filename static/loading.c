@@ -1,6 +1,6 @@
 /*
- * Nothing is loaded by a static program: what would ask for libraries (libdw for libdebuginfod, we for a
- * demangler) is told that there are none. The linker leads their calls here (--wrap).
+ * Nothing is loaded by a static program: what would ask for libraries (libdw for libdebuginfod, we
+ * for a demangler) is told that there are none. The linker leads their calls here (--wrap).
  */
 #include <stddef.h>
 

@@ -42,7 +42,7 @@ extern "C" {
 /* An address in the target, whatever machine that is of. */
 typedef uint64_t hw_addr;
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 /* Every way in which a call can fail: X(id, what it means). */
 #define HW_ERRORS(X)                                                                               \
@@ -81,7 +81,7 @@ struct hw_error {
 /* A fixed English description of a code, for example "out of memory"; never NULL. */
 const char *hw_code_text(int code);
 
-/* ---- blocks ---------------------------------------------------------------------------------- */
+/* ---- blocks --------------------------------------------------------------------------------- */
 
 /* What an allocator does with a block of memory. The names in comments are glibc's. */
 enum hw_state {
@@ -114,7 +114,7 @@ struct hw_block {
     uint8_t tail;    /* HW_MMAPPED: mapped bytes behind the chunk (glibc 2.43 and newer); else 0 */
 };
 
-/* ---- figures --------------------------------------------------------------------------------- */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 /* What a figure is measured in. */
 enum hw_unit {
@@ -156,11 +156,12 @@ struct hw_figure {
     };
 };
 
-/* ---- sessions -------------------------------------------------------------------------------- */
+/* ---- sessions ------------------------------------------------------------------------------- */
 
 /* An open target. Of one thread at a time; from hw_open_pid() or hw_open_core() to hw_close(). */
 struct hw_session;
-/* What one walk has found. Does not change, so any thread may read it; until hw_report_destroy(). */
+/* What one walk has found. Does not change, so any thread may read it; until
+ * hw_report_destroy(). */
 struct hw_report;
 
 /* How a target is read. */
@@ -172,8 +173,9 @@ enum hw_mode {
 };
 
 /*
- * How to open a target. All zero is a fine beginning, but for a live process, which is then stopped for as
- * long as it takes: see max_pause_ns. The texts and what *_arg points to must live as long as the session.
+ * How to open a target. All zero is a fine beginning, but for a live process, which is then stopped
+ * for as long as it takes: see max_pause_ns. The texts and what *_arg points to must live as long
+ * as the session.
  */
 struct hw_options {
     const char *exe;  /* executable of a core that cannot be found by itself, or NULL */
@@ -186,21 +188,23 @@ struct hw_options {
                           "disassembly" or "scan"; no other symbol or type is used. NULL: any */
     /*
      * How to read a live process: STOPPED (0), RUNNING or SNAPSHOT. For a snapshot a thread of the
-     * process is made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its like
-     * fail with HARMFUL where that would do harm. We start a process of our own for it, a child of
-     * the caller, which ends with the call; SIGCHLD is sent for it. Where that is allowed, it, the
-     * calling thread and the one that calls clone(2) have a real-time priority meanwhile.
+     * process is made to call clone(2) while all stand still, x86-64 only; hw_inspect() and its
+     * like fail with HARMFUL where that would do harm. We start a process of our own for it, a
+     * child of the caller, which ends with the call; SIGCHLD is sent for it. Where that is allowed,
+     * it, the calling thread and the one that calls clone(2) have a real-time priority meanwhile.
      */
     enum hw_mode mode;
     /* STOPPED: let the process run again after so long, in nanoseconds, come what may. What was not
      * read by then is read as by RUNNING, and a note of the report says so. 0: no limit. */
     int64_t max_pause_ns;
-    /* For measurements: no second thread reads ahead of the walk, as where there is one processor. */
+    /* For measurements: no second thread reads ahead of the walk, as where there is one
+     * processor. */
     bool read_alone;
     /*
      * Or NULL: called now and then while a heap is walked, with the bytes that were, and those that
-     * will have been at the end, about; more than once from the beginning where a heap is walked twice.
-     * A live process may stand still meanwhile: it must not wait for anything, a terminal least of all.
+     * will have been at the end, about; more than once from the beginning where a heap is walked
+     * twice. A live process may stand still meanwhile: it must not wait for anything, a terminal
+     * least of all.
      */
     void (*progress)(void *arg, uint64_t done, uint64_t expected);
     void *progress_arg; /* for `progress` */
@@ -216,16 +220,15 @@ struct hw_options {
 };
 
 /*
- * Open a live process. Reads maps, symbols and types, but not yet the heap, and does not stop anything.
- * `opt` may be NULL. On success *ret must be closed with hw_close().
- * Fails with NO_PROCESS, GONE, PERMISSION, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, HARMFUL, USAGE, NOMEM,
- * SYSTEM.
+ * Open a live process. Reads maps, symbols and types, but not yet the heap, and does not stop
+ * anything. `opt` may be NULL. On success *ret must be closed with hw_close(). Fails with
+ * NO_PROCESS, GONE, PERMISSION, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, HARMFUL, USAGE, NOMEM, SYSTEM.
  */
 int hw_open_pid(int pid, const struct hw_options *opt, struct hw_session **ret,
                 struct hw_error *err);
 /*
- * The same of a core file, compressed by gzip, xz, zstd or lz4 or not; `path` "-" is standard input.
- * Fails with NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, CORRUPT, NOMEM, SYSTEM.
+ * The same of a core file, compressed by gzip, xz, zstd or lz4 or not; `path` "-" is standard
+ * input. Fails with NOT_CORE, UNSUPPORTED, NO_HEAP, NO_SYMBOLS, CORRUPT, NOMEM, SYSTEM.
  */
 int hw_open_core(const char *path, const struct hw_options *opt, struct hw_session **ret,
                  struct hw_error *err);
@@ -248,8 +251,9 @@ struct hw_listener {
     bool want_bins;  /* also tell for every HW_FREE block in which bin it is: 8 bytes of memory
                        for every chunk in an unsorted bin */
     /*
-     * Check all invariants of malloc's heap, which takes longer, and keep what stands where one does not
-     * hold: some bytes, which are the program's own data, secrets maybe, and the chunks there.
+     * Check all invariants of malloc's heap, which takes longer, and keep what stands where one
+     * does not hold: some bytes, which are the program's own data, secrets maybe, and the chunks
+     * there.
      */
     bool check;
     /*
@@ -273,8 +277,8 @@ struct hw_listener {
  * Walk the heap once and make a report. A live target is stopped for the time of the walk.
  * `listener` may be NULL. *ret belongs to the caller (hw_report_destroy) and outlives the session.
  * Damage in the heap is not a failure: it is counted in the findings of the report.
- * Fails with USAGE (more holes or sample bytes than possible), GONE, PERMISSION, NO_HEAP, CORRUPT (no
- * arena could be read), NOMEM, SYSTEM.
+ * Fails with USAGE (more holes or sample bytes than possible), GONE, PERMISSION, NO_HEAP, CORRUPT
+ * (no arena could be read), NOMEM, SYSTEM.
  */
 int hw_inspect(struct hw_session *session, const struct hw_listener *listener,
                struct hw_report **ret, struct hw_error *err);
@@ -285,8 +289,8 @@ void hw_report_destroy(struct hw_report *report);
 bool hw_report_complete(const struct hw_report *report);
 /* How the target was read. */
 enum hw_mode hw_report_mode(const struct hw_report *report);
-/* How long the target was stopped, in nanoseconds, at most in one piece: 0 in HW_MODE_RUNNING and where
- * it stood still already, and was read as it stood; -1 of a core. */
+/* How long the target was stopped, in nanoseconds, at most in one piece: 0 in HW_MODE_RUNNING and
+ * where it stood still already, and was read as it stood; -1 of a core. */
 int64_t hw_report_pause_ns(const struct hw_report *report);
 /* How long one thread of it was, once more, to clear a snapshot away; -1 in other modes. */
 int64_t hw_report_thread_pause_ns(const struct hw_report *report);
@@ -298,8 +302,8 @@ struct hw_figure hw_report_figure(const struct hw_report *report, int arena, enu
 const char *hw_report_finding(const struct hw_report *report, size_t i);
 
 /*
- * A free run of memory (hw_listener.holes): free chunks next to each other, and what they lie between.
- * A copy; the texts belong to the report and live as long as it.
+ * A free run of memory (hw_listener.holes): free chunks next to each other, and what they lie
+ * between. A copy; the texts belong to the report and live as long as it.
  */
 struct hw_hole_view {
     hw_addr address;                 /* where its first chunk begins */
@@ -309,12 +313,12 @@ struct hw_hole_view {
     bool has_top;                    /* it ends with the top of its arena */
     struct hw_figure resident_bytes; /* of it in RAM; unknown of a core */
     struct hw_figure trim_bytes;     /* of it malloc_trim(0) would give back; unknown of a core */
-    /* What holds it in place before it: in use, in a tcache, or overhead. `state` is HW_STATES_ where nothing
-     * adjoins, at the end of a heap or beside what could not be read. */
+    /* What holds it in place before it: in use, in a tcache, or overhead. `state` is HW_STATES_
+     * where nothing adjoins, at the end of a heap or beside what could not be read. */
     struct hw_block below;
     struct hw_block above; /* the same behind it */
-    /* The symbol that the first word of `below` points to ("libfoo.so: vtable for Foo"); "" if there is
-     * none. */
+    /* The symbol that the first word of `below` points to ("libfoo.so: vtable for Foo"); "" if
+     * there is none. */
     const char *below_symbol;
     const char *above_symbol; /* the same of `above` */
 };
@@ -325,7 +329,7 @@ size_t hw_report_holes(const struct hw_report *report);
  * False past the last, and *ret is as it was. */
 bool hw_report_hole(const struct hw_report *report, size_t i, struct hw_hole_view *ret);
 
-/* ---- output ---------------------------------------------------------------------------------- */
+/* ---- output --------------------------------------------------------------------------------- */
 
 /* How to show a report. All zero: as text. */
 struct hw_render_options {
@@ -346,7 +350,8 @@ struct hw_render_options {
     const char *sort; /* a column: its smallest first; '-' before the name: its largest. NULL: rows
                          as they come */
     bool raw;         /* text: one blank between fields, and none in them (\x20) */
-    /* And, not only there, but wherever headings can be missed: of any CSV, of chunks, of a series. */
+    /* And, not only there, but wherever headings can be missed: of any CSV, of chunks, of a
+     * series. */
     bool no_headings;
 };
 
@@ -369,9 +374,9 @@ int hw_render(const struct hw_report *report, const struct hw_render_options *op
 
 /*
  * Say what opening and inspecting would do, how long it would stop a process for, and whether it
- * would work at all (*works). The process is left alone: nothing of its memory is read, no thread is
- * traced; what is told is what files and /proc tell. Formats: text, json. Fails where there is nothing to
- * say: NO_PROCESS, GONE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
+ * would work at all (*works). The process is left alone: nothing of its memory is read, no thread
+ * is traced; what is told is what files and /proc tell. Formats: text, json. Fails where there is
+ * nothing to say: NO_PROCESS, GONE, UNSUPPORTED, NO_SYMBOLS, USAGE, OUTPUT, NOMEM, SYSTEM.
  */
 int hw_dry_run_pid(int pid, const struct hw_options *opt, const struct hw_render_options *render,
                    FILE *out, bool *works, struct hw_error *err);
@@ -382,8 +387,8 @@ int hw_dry_run_core(const char *path, const struct hw_options *opt,
 
 /*
  * Walk like hw_inspect() and write every chunk (of opt->arena where that is asked for) while the
- * walk goes on; nothing is kept. Formats: text, csv, json (JSON Lines). *ret as of hw_inspect(). Fails
- * as that does, and with OUTPUT.
+ * walk goes on; nothing is kept. Formats: text, csv, json (JSON Lines). *ret as of hw_inspect().
+ * Fails as that does, and with OUTPUT.
  */
 int hw_list_chunks(struct hw_session *session, const struct hw_render_options *opt, FILE *out,
                    struct hw_report **ret, struct hw_error *err);
@@ -396,12 +401,12 @@ int hw_list_chunks(struct hw_session *session, const struct hw_render_options *o
 int hw_whatis(struct hw_session *session, hw_addr address, const struct hw_render_options *opt,
               FILE *out, struct hw_report **ret, struct hw_error *err);
 
-/* ---- tables, series, comparisons -------------------------------------------------------------- */
+/* ---- tables, series, comparisons ------------------------------------------------------------ */
 
 /*
  * Whether hw_render() can print the table that `opt` asks for, or hw_list_chunks() where that is
- * "chunks". USAGE, naming what there is: an unknown table, column or format. Formats: text, csv, json
- * (JSON Lines). Columns have the names that JSON has.
+ * "chunks". USAGE, naming what there is: an unknown table, column or format. Formats: text, csv,
+ * json (JSON Lines). Columns have the names that JSON has.
  */
 int hw_check_table(const struct hw_render_options *opt, struct hw_error *err);
 /* Print what columns the table opt->table has; which tables there are where that is "help". USAGE,
@@ -444,13 +449,13 @@ struct hw_sample {
 /* The figures of a report for such a line. */
 void hw_report_sample(const struct hw_report *report, struct hw_sample *ret);
 /*
- * Write the headings of a series. Formats: text, csv, json (JSON Lines, which has none). The stream is
- * flushed. USAGE, OUTPUT, NOMEM.
+ * Write the headings of a series. Formats: text, csv, json (JSON Lines, which has none). The stream
+ * is flushed. USAGE, OUTPUT, NOMEM.
  */
 int hw_series_head(const struct hw_render_options *opt, FILE *out, struct hw_error *err);
 /*
- * Write a line of it. `before` is the last sample with figures of the same program; NULL: there is none.
- * Formats and failures as of the headings.
+ * Write a line of it. `before` is the last sample with figures of the same program; NULL: there is
+ * none. Formats and failures as of the headings.
  */
 int hw_series_line(const struct hw_sample *now, const struct hw_sample *before,
                    const struct hw_render_options *opt, FILE *out, struct hw_error *err);
@@ -459,17 +464,17 @@ int hw_series_line(const struct hw_sample *now, const struct hw_sample *before,
 struct hw_diff;
 /*
  * Compare two reports that were written as JSON, what grew from one to the other. "-" is standard
- * input, for one of them. On success *ret belongs to the caller (hw_diff_destroy). A figure that one of
- * them lacks is unknown. Fails with SYSTEM, CORRUPT (not a report), UNSUPPORTED (a report of another
- * schema_version), NOMEM.
+ * input, for one of them. On success *ret belongs to the caller (hw_diff_destroy). A figure that
+ * one of them lacks is unknown. Fails with SYSTEM, CORRUPT (not a report), UNSUPPORTED (a report of
+ * another schema_version), NOMEM.
  */
 int hw_diff_open(const char *before, const char *after, struct hw_diff **ret, struct hw_error *err);
 /* And all its notes. NULL is fine. */
 void hw_diff_destroy(struct hw_diff *diff);
 /* True if both reports were complete. */
 bool hw_diff_complete(const struct hw_diff *diff);
-/* What else there is to know, one line each: which report is partial, that it was not the same process.
- * NULL past the last; lives as long as the comparison. */
+/* What else there is to know, one line each: which report is partial, that it was not the same
+ * process. NULL past the last; lives as long as the comparison. */
 const char *hw_diff_note(const struct hw_diff *diff, size_t i);
 /* Write it. Formats: text, csv, json. USAGE, OUTPUT, NOMEM. */
 int hw_diff_render(const struct hw_diff *diff, const struct hw_render_options *opt, FILE *out,

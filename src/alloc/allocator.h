@@ -46,8 +46,8 @@ struct hw_sink {
     bool (*known)(void *ctx, unsigned arena);
     /*
      * NULL, or asked once, before the first arena is walked: `count` arenas are not known. Put them
-     * into the order in which they are to be walked. The first of them, as many as are returned, are
-     * walked at once, then mmapped chunks; then `enough` is called, and the rest is walked.
+     * into the order in which they are to be walked. The first of them, as many as are returned,
+     * are walked at once, then mmapped chunks; then `enough` is called, and the rest is walked.
      */
     size_t (*schedule)(void *ctx, unsigned *arenas, size_t count);
     void (*enough)(void *ctx); /* where there is a schedule: what follows need not stand still */
@@ -69,9 +69,11 @@ struct hw_allocator {
     /* Fails with CORRUPT, FAULT, GONE, NOMEM. */
     int (*walk)(void *state, const struct hw_sink *sink, struct hw_error *err);
     /* Frozen, at once after the freeze: true if a thread was just changing the heap, so that a walk
-     * would meet something half done. Takes less than 0.2 ms, so it may not have looked everywhere. */
+     * would meet something half done. Takes less than 0.2 ms, so it may not have looked
+     * everywhere. */
     bool (*busy)(void *state);
-    /* After a walk that succeeded, and after the thaw: what else can be told of what it has kept. */
+    /* After a walk that succeeded, and after the thaw: what else can be told of what it has
+     * kept. */
     void (*tell)(void *state, struct hw_report *report);
     void (*close)(void *state);
 };

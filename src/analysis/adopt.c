@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- one row --------------------------------------------------------------------------------- */
+/* ---- one row -------------------------------------------------------------------------------- */
 
 /* Arenas that came to be in between have shifted the others. */
 static void renumber(struct hw_arena *a)
@@ -47,7 +47,7 @@ void hw_arena_adopt(struct hw_arena *to, struct hw_arena *from)
     renumber(to);
 }
 
-/* ---- whether it is the same ------------------------------------------------------------------ */
+/* ---- whether it is the same ----------------------------------------------------------------- */
 
 /* Arenas are never given up, and a new one comes right behind the main arena in the ring. */
 struct hw_arena *hw_report_earlier(const struct hw_report *to, struct hw_report *from,
@@ -79,8 +79,8 @@ static bool same(const struct hw_arena *a, const struct hw_arena *b)
            same_heaps(a, b);
 }
 
-/* Something is to be said of this arena, or maybe: findings beyond those that are kept tell no arena.
- * Only a walk can say it again. Of those that moved the row itself tells. */
+/* Something is to be said of this arena, or maybe: findings beyond those that are kept tell no
+ * arena. Only a walk can say it again. Of those that moved the row itself tells. */
 static bool has_findings(const struct hw_report *r, unsigned index)
 {
     for (unsigned kind = 0; kind < HW_FINDINGS_; kind++)

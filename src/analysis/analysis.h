@@ -19,10 +19,10 @@
 #include "model/model.h"
 
 /*
- * Blocks that are alike: of one state, and each adjoins the one before. Most of a heap is long spans
- * of chunks in use, and what need not look into them costs nothing for each chunk. Where a span is
- * cut in two means nothing; tops and overhead always stand alone, so none reaches over the end of a
- * heap.
+ * Blocks that are alike: of one state, and each adjoins the one before. Most of a heap is long
+ * spans of chunks in use, and what need not look into them costs nothing for each chunk. Where a
+ * span is cut in two means nothing; tops and overhead always stand alone, so none reaches over the
+ * end of a heap.
  */
 struct hw_span {
     const struct hw_block *blocks; /* `count` of them, in the order of addresses */
@@ -35,9 +35,9 @@ struct hw_span {
 struct hw_analysis {
     const char *name;
     size_t state_bytes; /* of its own for the time of one walk, zeroed; 0: none */
-    /* Each may be NULL. `state` is its own, of state_bytes. What it finds out about the blocks of an
-     * arena goes into the arena's row alone; sums over arenas are made at the end, since rows may
-     * have come from an earlier walk (adopt.h). */
+    /* Each may be NULL. `state` is its own, of state_bytes. What it finds out about the blocks of
+     * an arena goes into the arena's row alone; sums over arenas are made at the end, since rows
+     * may have come from an earlier walk (adopt.h). */
     /* Before the first block; arenas are known, with their system bytes. */
     void (*begin)(void *state, struct hw_report *r);
     /* The blocks of an arena, some spans at a time. */
@@ -69,8 +69,8 @@ struct hw_analyzing;
 int hw_analyses_begin(struct hw_report *r, struct hw_analyzing **ret, struct hw_error *err);
 /* Some blocks of one arena, or mmapped ones. */
 void hw_analyses_blocks(struct hw_analyzing *a, const struct hw_block *b, size_t count);
-/* The arena at hand has no more blocks: its row is complete but for what hw_analyses_end() adds. The
- * first block of another one says so, too. NULL is fine. */
+/* The arena at hand has no more blocks: its row is complete but for what hw_analyses_end() adds.
+ * The first block of another one says so, too. NULL is fine. */
 void hw_analyses_arena_done(struct hw_analyzing *a);
 /* There are no more blocks at all. For who cannot wait for the end; else hw_analyses_end() does it.
  * NULL is fine. */

@@ -27,8 +27,8 @@ static unsigned bucket_of(uint64_t bytes)
     return 63 - (unsigned)__builtin_clzll(bytes);
 }
 
-/* Whatever comes, the same instructions: in a heap with free chunks here and there a loop over spans,
- * most of them short, would mostly wait for the end of the next one. */
+/* Whatever comes, the same instructions: in a heap with free chunks here and there a loop over
+ * spans, most of them short, would mostly wait for the end of the next one. */
 static void spans(void *state, struct hw_report *r, struct hw_arena *a, const struct hw_span *s,
                   size_t count)
 {

@@ -4,10 +4,10 @@
  *     | used |   free   |fast| free | in a tcache |  free  |      top      |
  *      below `------- a hole ------'    above      `------ one, too ------'
  *
- * A hole is what malloc_trim() would see: free chunks and fastbin chunks next to each other, merged.
- * What adjoins it is in use, or in a tcache, which is no better: such a chunk looks in use to its
- * neighbours, so nothing is merged across it. At the ends of a heap it is a header or a fence, or
- * nothing.
+ * A hole is what malloc_trim() would see: free chunks and fastbin chunks next to each other,
+ * merged. What adjoins it is in use, or in a tcache, which is no better: such a chunk looks in use
+ * to its neighbours, so nothing is merged across it. At the ends of a heap it is a header or a
+ * fence, or nothing.
  *
  * Where pages are known a hole is as large as what of it is in RAM. Gigabytes that were given back
  * long ago are still one free chunk, but nobody's problem.
@@ -71,7 +71,7 @@ static void run(void *state, struct hw_report *r, struct hw_arena *a, const stru
     }
 }
 
-/* ---- of all arenas --------------------------------------------------------------------------- */
+/* ---- of all arenas -------------------------------------------------------------------------- */
 
 static int largest_first(const void *a, const void *b)
 {

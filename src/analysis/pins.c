@@ -10,8 +10,8 @@
  *            `------ stretch -----------'`--- stretch ----'`-- stretch ---'
  *
  * An island is whatever lies between two runs of free memory: chunks in use, and chunks in tcaches,
- * which nothing is merged across, either. A stretch is a run and the island above it. If the islands
- * of the last K stretches went away, top would begin where the lowest of their runs begins:
+ * which nothing is merged across, either. A stretch is a run and the island above it. If the
+ * islands of the last K stretches went away, top would begin where the lowest of their runs begins:
  *
  *     it would gain the runs of K stretches     joins(K)   what is held back
  *     at the price of their islands             cost(K)    what holds it back
@@ -75,7 +75,7 @@ struct state {
                          [HW_TOP_PINS_KEPT]; /* of those; apart, as it is seldom looked at */
 };
 
-/* ---- stretches ------------------------------------------------------------------------------- */
+/* ---- stretches ------------------------------------------------------------------------------ */
 
 static void add_sums(struct sum *to, const struct sum *more)
 {
@@ -163,7 +163,7 @@ static void add_pins(struct state *s, const struct hw_span *span)
         last->first[last->first_count++] = span->blocks[i];
 }
 
-/* ---- the choice ------------------------------------------------------------------------------ */
+/* ---- the choice ----------------------------------------------------------------------------- */
 
 /* Whether top could begin in this stretch of a thread arena: the heaps above it, by then without a
  * chunk, go only if there is room to grow at the end of its heap. */
@@ -185,8 +185,8 @@ static bool is_cheap(const struct sum *sum)
     return sum->bytes + sum->cached_bytes <= sum->joins_bytes / COST_SHARE;
 }
 
-/* The index of the lowest of the stretches that would join; s->count if it is better to say nothing.
- * `sum` is that from this one on. */
+/* The index of the lowest of the stretches that would join; s->count if it is better to say
+ * nothing. `sum` is that from this one on. */
 static size_t choose(const struct state *s, const struct hw_report *r, const struct hw_arena *a,
                      struct sum *sum)
 {
@@ -240,7 +240,7 @@ static void finish(struct state *s, struct hw_report *r, struct hw_arena *a)
                 return;
 }
 
-/* ---- the walk -------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 static void begin(void *state, struct hw_report *r)
 {

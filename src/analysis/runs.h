@@ -21,8 +21,8 @@ static inline struct hw_run_builder hw_run_builder(void)
     return (struct hw_run_builder){.state = HW_STATES_};
 }
 
-/* Take the next span. The run that it ended, but for what is known of its pages; NULL: it ended none.
- * It stays until the next call. */
+/* Take the next span. The run that it ended, but for what is known of its pages; NULL: it ended
+ * none. It stays until the next call. */
 struct hw_run *hw_runs_span(struct hw_run_builder *u, const struct hw_span *s);
 /* After the last span of an arena: the run that is still being built, if any. */
 struct hw_run *hw_runs_end(struct hw_run_builder *u);

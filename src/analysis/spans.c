@@ -1,7 +1,7 @@
 /*
  * This is the one loop that looks at every block of a heap and compares it with its neighbour. It
- * does so without a jump that depends on the heap: in a heap with free chunks here and there nobody,
- * the processor least of all, can foretell what comes next.
+ * does so without a jump that depends on the heap: in a heap with free chunks here and there
+ * nobody, the processor least of all, can foretell what comes next.
  */
 #include "analysis/spans.h"
 

@@ -43,8 +43,8 @@ static struct hw_range asked_of_top(const struct hw_report *r, const struct hw_a
     return given.n ? (struct hw_range){end - given.n, end} : (struct hw_range){0};
 }
 
-/* madvise() goes through a range until it comes to memory that is locked, and fails there. The break
- * moves even so. */
+/* madvise() goes through a range until it comes to memory that is locked, and fails there. The
+ * break moves even so. */
 static struct hw_range given_range(const struct hw_report *r, struct hw_range asked)
 {
     if (r->pages)

@@ -125,8 +125,8 @@ static void sum_known(struct hw_report *r, enum hw_metric metric)
     hw_set(r->totals, metric, (int64_t)total);
 }
 
-/* The backend names what it could not explain. If it missed something, complete it must not be. What
- * changed while it was read need not add up, and the backend has said so. */
+/* The backend names what it could not explain. If it missed something, complete it must not be.
+ * What changed while it was read need not add up, and the backend has said so. */
 static void check_identity(struct hw_report *r)
 {
     if (hw_report_flawed(r))

@@ -10,9 +10,9 @@
  *     hints      where it is, what would help and what would not; as many as there is room for
  *     all well   one sentence if nothing else was said
  *
- * To add a rule: a function in the verdict_*.c that it fits, one line in the table of verdict.c, its
- * numbers in verdict_thresholds.def; a unit test that fires it and one that nearly does; a case in
- * tests/e2e/verdict.py; a row in docs/VERDICTS.md.
+ * To add a rule: a function in the verdict_*.c that it fits, one line in the table of verdict.c,
+ * its numbers in verdict_thresholds.def; a unit test that fires it and one that nearly does; a case
+ * in tests/e2e/verdict.py; a row in docs/VERDICTS.md.
  *
  * A rule must be right rather than helpful. What is not known (where the pages are, in a core) is
  * said to be unknown. Nothing is proposed that could harm the process: it is never proposed to call
@@ -36,7 +36,7 @@ enum hw_threshold {
  * report. Without memory there is no verdict. */
 void hw_judge(struct hw_report *r);
 
-/* ---- for rules ------------------------------------------------------------------------------- */
+/* ---- for rules ------------------------------------------------------------------------------ */
 
 /*
  * What the rules ask for. Where the pages are known "held" is free memory in RAM, as part of RSS;

@@ -190,8 +190,8 @@ struct hw_page_bytes hw_pages_count(const struct hw_pages *p, hw_addr start, hw_
     return n;
 }
 
-/* Where the range ends is where the next one is likely to be. How far its run of pages goes is asked
- * once for many ranges, but not for so many that the answer takes long. */
+/* Where the range ends is where the next one is likely to be. How far its run of pages goes is
+ * asked once for many ranges, but not for so many that the answer takes long. */
 #define CURSOR_REACH ((uint64_t)64 << 20)
 
 struct hw_page_bytes hw_cursor_count_anew(struct hw_page_cursor *c, hw_addr start, hw_addr end)
@@ -206,7 +206,7 @@ struct hw_page_bytes hw_cursor_count_anew(struct hw_page_cursor *c, hw_addr star
     return hw_pages_count(c->pages, start, end);
 }
 
-/* ---- locks ----------------------------------------------------------------------------------- */
+/* ---- locks ---------------------------------------------------------------------------------- */
 
 int hw_pages_lock(struct hw_pages *p, hw_addr start, hw_addr end, struct hw_error *err)
 {

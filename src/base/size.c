@@ -10,8 +10,8 @@ struct unit {
     unsigned scale, decimals;
 };
 
-/* `bytes` in 1 / scale of a unit, rounded down, and what is left over, in bytes. Whole units and the
- * rest apart, for scale * bytes may not fit. */
+/* `bytes` in 1 / scale of a unit, rounded down, and what is left over, in bytes. Whole units and
+ * the rest apart, for scale * bytes may not fit. */
 static uint64_t in_unit(uint64_t bytes, struct unit unit, uint64_t *rest)
 {
     unsigned shift = 10 * unit.rank;

@@ -26,7 +26,8 @@ char *hw_compact_size(char *size);
 uint64_t hw_format_parts(char (*buf)[HW_SIZE_TEXT], const uint64_t *parts, size_t count,
                          bool exact);
 
-/* True for "0", "0.0", "0.00": what hw_format_parts() makes of a part that is too small to be seen. */
+/* True for "0", "0.0", "0.00": what hw_format_parts() makes of a part that is too small to be
+ * seen. */
 bool hw_is_zero_text(const char *number);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * What this build of the command cannot do.
  *
- * A static one (make static) loads no code while it runs, which would have to fit its own libc to the
- * version: so it has neither libdebuginfod nor a demangler.
+ * A static one (make static) loads no code while it runs, which would have to fit its own libc to
+ * the version: so it has neither libdebuginfod nor a demangler.
  */
 #ifndef HW_CLI_BUILD_H
 #define HW_CLI_BUILD_H

@@ -1,13 +1,13 @@
 /*
  * A series of looks at one process.
  *
- * Files of the target are opened and its symbols read once, by us, as for any report. Each look at its heap
- * is a child of ours, made by fork(), which enters the sandbox, walks, sends one struct hw_sample through a
- * pipe and is gone. A filter cannot be taken off again, and what comes between two looks takes more than it
- * allows: another program may have been executed, whose symbols are to be read; a snapshot has a keeper to
- * be started. So every look has the same narrow sandbox that a single report has; whatever a heap is made
- * to do to its walker, it can do to a number in one line; and what one look has allocated is not there in the
- * next, however many hours later.
+ * Files of the target are opened and its symbols read once, by us, as for any report. Each look at
+ * its heap is a child of ours, made by fork(), which enters the sandbox, walks, sends one struct
+ * hw_sample through a pipe and is gone. A filter cannot be taken off again, and what comes between
+ * two looks takes more than it allows: another program may have been executed, whose symbols are to
+ * be read; a snapshot has a keeper to be started. So every look has the same narrow sandbox that a
+ * single report has; whatever a heap is made to do to its walker, it can do to a number in one
+ * line; and what one look has allocated is not there in the next, however many hours later.
  */
 #include "interval.h"
 
@@ -50,7 +50,7 @@ struct answer {
     char why_not[160]; /* there is no sandbox */
 };
 
-/* ---- the end that we are told ---------------------------------------------------------------- */
+/* ---- the end that we are told --------------------------------------------------------------- */
 
 static const int endings[] = {SIGINT, SIGTERM, SIGHUP};
 #define ENDINGS (sizeof endings / sizeof *endings)
@@ -95,7 +95,7 @@ static void let_endings_in(const struct series *s)
     sigprocmask(SIG_SETMASK, &ours, NULL);
 }
 
-/* ---- one look -------------------------------------------------------------------------------- */
+/* ---- one look ------------------------------------------------------------------------------- */
 
 struct opening {
     struct series *s;
@@ -213,7 +213,7 @@ static int measure(struct series *s, struct hw_sample *ret, struct hw_error *err
     return rc;
 }
 
-/* ---- one line -------------------------------------------------------------------------------- */
+/* ---- one line ------------------------------------------------------------------------------- */
 
 enum outcome { SEEN, FAILED, ENDED };
 
@@ -222,8 +222,8 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
 }
 
-/* A process that has just executed another program is not ready at once. That a copy of it was killed is no
- * reason to make the next one. */
+/* A process that has just executed another program is not ready at once. That a copy of it was
+ * killed is no reason to make the next one. */
 static bool may_pass(const struct series *s, int rc, bool executed)
 {
     return executed || (rc == HW_ERR_GONE && s->o->open.mode != HW_MODE_SNAPSHOT);
@@ -310,10 +310,10 @@ static void remember(struct series *s, enum outcome outcome, const struct hw_sam
     s->before = *sample;
 }
 
-/* ---- the series ------------------------------------------------------------------------------ */
+/* ---- the series ----------------------------------------------------------------------------- */
 
-/* Until the next multiple of the interval since the first line. What was missed meanwhile is skipped, not
- * made up for. Returns the number of the line that it is time for. */
+/* Until the next multiple of the interval since the first line. What was missed meanwhile is
+ * skipped, not made up for. Returns the number of the line that it is time for. */
 static uint64_t wait_next(const struct series *s, int64_t first, uint64_t number)
 {
     int64_t interval = s->o->interval_ns, now = watched_clock();

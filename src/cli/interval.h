@@ -7,7 +7,8 @@
 #include "options.h"
 #include "sandbox.h"
 
-/* Until it has written o->count lines, the process ends, or we are told to end. Returns the status. */
+/* Until it has written o->count lines, the process ends, or we are told to end. Returns the
+ * status. */
 int interval(const struct cli_options *o, struct sandbox *box);
 
 #endif

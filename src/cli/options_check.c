@@ -6,7 +6,7 @@
 
 #define USUAL_HOLES 10
 
-/* ---- what to read ---------------------------------------------------------------------------- */
+/* ---- what to read --------------------------------------------------------------------------- */
 
 static void check_live_only(struct argp_state *state, const struct cli_options *o)
 {
@@ -43,7 +43,7 @@ static void check_target(struct argp_state *state, const struct cli_options *o)
     check_live_only(state, o);
 }
 
-/* ---- what to do ------------------------------------------------------------------------------ */
+/* ---- what to do ----------------------------------------------------------------------------- */
 
 static bool wants_table(const struct cli_options *o)
 {
@@ -79,7 +79,7 @@ static void check_jobs(struct argp_state *state, const struct cli_options *o)
         argp_error(state, "--count needs --interval");
 }
 
-/* ---- how to show it -------------------------------------------------------------------------- */
+/* ---- how to show it ------------------------------------------------------------------------- */
 
 static const struct hw_format *find_format(const char *name, bool by_extension)
 {
@@ -91,7 +91,8 @@ static const struct hw_format *find_format(const char *name, bool by_extension)
     return by_extension && strcasecmp(name, "jsonl") == 0 ? find_format("json", false) : NULL;
 }
 
-/* Those that answer in text or JSON only; with a table, --holes and --check say how it is filled. */
+/* Those that answer in text or JSON only; with a table, --holes and --check say how it is
+ * filled. */
 static const char *answers_in_few(const struct cli_options *o)
 {
     if (o->whatis)
@@ -128,7 +129,7 @@ static void check_format(struct argp_state *state, struct cli_options *o)
     o->listen.want_lists = f && strcmp(f->name, "malloc_info") == 0 && !wants_table(o);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------- */
+/* ---- tables --------------------------------------------------------------------------------- */
 
 static bool is_help(const char *s)
 {

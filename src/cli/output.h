@@ -15,9 +15,9 @@ struct output {
 };
 
 /*
- * Call first. Where standard input, output or error are closed, what is opened next would take their
- * place, and be written to: a core, the socket of a snapshot. And what ends without us (--help) says so,
- * too, if standard output cannot be written.
+ * Call first. Where standard input, output or error are closed, what is opened next would take
+ * their place, and be written to: a core, the socket of a snapshot. And what ends without us
+ * (--help) says so, too, if standard output cannot be written.
  */
 void output_begin(void);
 

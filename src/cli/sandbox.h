@@ -1,10 +1,10 @@
 /*
  * The sandbox of the command: a list of the system calls that reading a heap takes (seccomp).
- * Whoever gets heapwalk to run code of theirs, by a heap that is made for it, can do no more than what
- * is on the list (files are opened and unpacked before): no program can be executed, no file be opened for writing, nothing
- * be sent anywhere, nothing be written into a process. A call that is not on it is not made: it
- * ends heapwalk, with a message and status 2, and the kernel lets everything go that heapwalk has
- * stopped.
+ * Whoever gets heapwalk to run code of theirs, by a heap that is made for it, can do no more than
+ * what is on the list (files are opened and unpacked before): no program can be executed, no file
+ * be opened for writing, nothing be sent anywhere, nothing be written into a process. A call that
+ * is not on it is not made: it ends heapwalk, with a message and status 2, and the kernel lets
+ * everything go that heapwalk has stopped.
  */
 #ifndef HW_CLI_SANDBOX_H
 #define HW_CLI_SANDBOX_H

@@ -1,8 +1,9 @@
 /*
  * Which arena is which, and what else one has to know to believe a comparison.
  *
- * An arena stays where it is as long as the program runs. Of two processes, or of two programs that one
- * process ran after the other, addresses tell nothing, and the first is compared with the first.
+ * An arena stays where it is as long as the program runs. Of two processes, or of two programs that
+ * one process ran after the other, addresses tell nothing, and the first is compared with the
+ * first.
  */
 #include "base/printable.h"
 #include "diff/diff.h"
@@ -12,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 struct place {
     uint64_t key; /* its address, or its index */
@@ -44,8 +45,8 @@ static struct place *places_of(const struct hw_saved *s, bool by_address)
     return list;
 }
 
-/* `partner[i]` is the arena of `before` that the i-th of `after` is, plus 1; 0: there is none. `taken` are
- * those of `before` that are somebody's. Returns how many. */
+/* `partner[i]` is the arena of `before` that the i-th of `after` is, plus 1; 0: there is none.
+ * `taken` are those of `before` that are somebody's. Returns how many. */
 static size_t pair(const struct hw_diff *d, bool by_address, size_t *partner, bool *taken)
 {
     struct place *old = places_of(&d->before, by_address), *now = places_of(&d->after, by_address);
@@ -104,7 +105,7 @@ static bool match_arenas(struct hw_diff *d)
     return ok;
 }
 
-/* ---- notes ----------------------------------------------------------------------------------- */
+/* ---- notes ---------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool note(struct hw_diff *d, const char *fmt, ...)
 {

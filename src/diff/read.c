@@ -1,6 +1,7 @@
 /*
- * A report read back from its JSON. Whoever wrote the file, its size, its depth and the number of its values
- * are bounded before a parser makes something of it, and each value is of the kind that it has to be.
+ * A report read back from its JSON. Whoever wrote the file, its size, its depth and the number of
+ * its values are bounded before a parser makes something of it, and each value is of the kind that
+ * it has to be.
  */
 #include "base/cleanup.h"
 #include "base/printable.h"
@@ -24,7 +25,7 @@
 
 #define OLD_OR_NEW "write it with heapwalk -J, or -o FILE.json"
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------------------------- */
 
 static int read_all(int fd, const char *path, char **text, size_t *length, struct hw_error *err)
 {
@@ -92,7 +93,7 @@ static bool is_bounded(const char *text, size_t length)
     return true;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 struct reader {
     const char *path;
@@ -140,7 +141,8 @@ static const char *get_text(struct reader *r, const json_t *o, const char *key)
     return json_is_string(value) ? json_string_value(value) : "";
 }
 
-/* A copy that fits, and does nothing to a terminal; what is cut in the middle of a character is no text. */
+/* A copy that fits, and does nothing to a terminal; what is cut in the middle of a character is no
+ * text. */
 static void copy_text(char *to, size_t size, const char *from)
 {
     snprintf(to, size, "%s", from);
@@ -196,7 +198,7 @@ static struct hw_maybe get_address(struct reader *r, const json_t *o, const char
     return hw_known(n);
 }
 
-/* ---- parts ----------------------------------------------------------------------------------- */
+/* ---- parts ---------------------------------------------------------------------------------- */
 
 static void get_histogram(struct reader *r, const json_t *o, const char *key,
                           struct hw_saved_histogram *ret)
@@ -218,7 +220,8 @@ static void get_histogram(struct reader *r, const json_t *o, const char *key,
     }
 }
 
-/* Totals are of all arenas, the list is of those that were to be shown. Sums may wrap, as both do. */
+/* Totals are of all arenas, the list is of those that were to be shown. Sums may wrap, as both
+ * do. */
 static bool has_some_arenas(const struct hw_saved *s)
 {
     uint64_t sum = 0;

@@ -17,8 +17,8 @@ static void blame_truncation(const struct hw_target *t, const char *why, struct 
     hw_remedy(err, "take a whole one (ulimit -c unlimited, room on the disk)");
 }
 
-/* A core that has not even the stack of a thread was written without any memory of the program's own:
- * the lowest bit of /proc/PID/coredump_filter was clear. */
+/* A core that has not even the stack of a thread was written without any memory of the program's
+ * own: the lowest bit of /proc/PID/coredump_filter was clear. */
 static bool has_stack(struct hw_target *t)
 {
     char byte;

@@ -7,8 +7,8 @@
 #include "model/model.h"
 #include "symbols/modules.h"
 
-/* Whatever seems to be wrong with a core that was cut off, damaged in its container, or written without
- * private memory, that is the cause: put it into `err`. */
+/* Whatever seems to be wrong with a core that was cut off, damaged in its container, or written
+ * without private memory, that is the cause: put it into `err`. */
 void hw_blame_core(struct hw_target *t, struct hw_error *err);
 /* Whatever went wrong with a process that has ended meanwhile, has executed another program, or is
  * only just being started: that is the cause. Returns the code of it, or `rc`, that of `err`. */

@@ -6,8 +6,8 @@
 
 #include "model/model.h"
 
-/* Fill r->limits with the CPUs that process `pid` has, and with malloc's settings in the environment
- * that it was started with. What cannot be found out stays unknown. */
+/* Fill r->limits with the CPUs that process `pid` has, and with malloc's settings in the
+ * environment that it was started with. What cannot be found out stays unknown. */
 void hw_limits_ask(int pid, struct hw_report *r);
 
 /* Add malloc's settings from one "NAME=value" of an environment; others are ignored. */

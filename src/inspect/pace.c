@@ -3,14 +3,17 @@
  *
  * A quiet moment. Some thread may just be inside malloc when the target is stopped: what it is
  * changing is then half done. The backend sees that by the locks of its arenas; it is let go and
- * stopped again a moment later, some times. In a program that is never quiet, the last stop has to do.
+ * stopped again a moment later, some times. In a program that is never quiet, the last stop has to
+ * do.
  *
- * Two walks. A heap that is too large to be read in the time that the target may stand still is read
- * while it runs, first. Most arenas of a large program rest most of the time: once it stands still,
- * only those are walked that have changed, small ones first (schedule.h). When the time is up before that
- * is done, or would not do for the rest, the target is let go (stop.c), and the walk goes on.
+ * Two walks. A heap that is too large to be read in the time that the target may stand still is
+ * read while it runs, first. Most arenas of a large program rest most of the time: once it stands
+ * still, only those are walked that have changed, small ones first (schedule.h). When the time is
+ * up before that is done, or would not do for the rest, the target is let go (stop.c), and the walk
+ * goes on.
  *
- * (A process that job control has stopped stands still for as long as we like: it is read as it is.)
+ * (A process that job control has stopped stands still for as long as we like: it is read as it
+ * is.)
  *
  *     the target       runs ...................|stands still|runs ...
  *     arena 0 (main)     |-- walked --|  X     |--walked--|
@@ -40,7 +43,7 @@
 /* Of a fork(), which needs to copy page tables. */
 #define FORK_BYTES_PER_S INT64_C(50000000000)
 
-/* ---- how long it takes ----------------------------------------------------------------------- */
+/* ---- how long it takes ---------------------------------------------------------------------- */
 
 struct hw_maybe hw_pace_bytes(const struct hw_target *t)
 {
@@ -64,7 +67,7 @@ bool hw_pace_needs_two(const struct hw_target *t, uint64_t bytes)
     return t->max_pause_ns > 0 && hw_pace_expected_ns(t, bytes) > t->max_pause_ns / 2;
 }
 
-/* ---- a quiet moment -------------------------------------------------------------------------- */
+/* ---- a quiet moment ------------------------------------------------------------------------- */
 
 /* What was done to a live target so far. */
 struct pauses {
@@ -121,7 +124,7 @@ static void tell_pauses(const struct hw_target *t, const struct pauses *p, struc
     r->method.stops = hw_known(p->stops);
 }
 
-/* ---- one walk or two ------------------------------------------------------------------------- */
+/* ---- one walk or two ------------------------------------------------------------------------ */
 
 /* Whether it would be stopped for too long. */
 static bool takes_long(const struct hw_target *t)
@@ -225,7 +228,8 @@ int hw_session_walk(struct hw_session *s, const struct hw_walker *walker, struct
     for (unsigned tries = 1;; tries++) {
         int rc = walk_all(s, walker, ret, err);
         bool ran_on = t->left_alone && t->moving;
-        /* What a debugger lets run it traces still: we may not stop it. Blocks were told already. */
+        /* What a debugger lets run it traces still: we may not stop it. Blocks were told
+         * already. */
         bool in_vain = (t->held_by && t->mode == HW_MODE_STOPPED) || walker->block;
         if (!ran_on || in_vain || tries == STANDING_TRIES)
             return rc;

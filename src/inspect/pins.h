@@ -1,7 +1,7 @@
 /*
  * What is known of a chunk besides its place and size: its first bytes, and the symbol that its
- * first word points to. Objects of C++ classes begin with a pointer to their vtable, which names the
- * class; others often with one to a table of functions or to a static description.
+ * first word points to. Objects of C++ classes begin with a pointer to their vtable, which names
+ * the class; others often with one to a table of functions or to a static description.
  *
  *     analyses        which chunks: struct hw_pin in report->holes and in arenas' top_pins
  *     hw_pins_read()  the bytes, while the target stands still      (only those few are ever read)
@@ -22,8 +22,8 @@
  * or is in no page that was ever touched, stays unknown. */
 void hw_pins_read(struct hw_target *t, struct hw_report *r, unsigned sample_bytes);
 
-/* Read, but never a page that has nothing: that would make the kernel map one. The bytes that there are,
- * without a hole. */
+/* Read, but never a page that has nothing: that would make the kernel map one. The bytes that there
+ * are, without a hole. */
 size_t hw_read_present(struct hw_target *t, hw_addr from, void *buf, size_t len);
 
 /* Resolve the first words. */

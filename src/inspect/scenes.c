@@ -2,8 +2,9 @@
 
 #include "inspect/pins.h"
 
-/* A finding of the walk is there before the block in front of it comes, as the last ones are kept back;
- * one of lists has been for long. So each block is compared with all findings that there are. */
+/* A finding of the walk is there before the block in front of it comes, as the last ones are
+ * kept back; one of lists has been for long. So each block is compared with all findings that
+ * there are. */
 static void note(struct hw_finding *f, const struct hw_block *b, size_t count)
 {
     hw_addr at = f->address.n;

@@ -3,12 +3,14 @@
 #include "analysis/adopt.h"
 #include "base/cleanup.h"
 
-/* Where there is nothing to go by: a byte or two in a nanosecond is what a core reads of small chunks. */
+/* Where there is nothing to go by: a byte or two in a nanosecond is what a core reads of small
+ * chunks. */
 #define BYTES_PER_NS 2
 
 /*
- * While the target ran, it took processors from the walk, and what did not fit was read anew. To begin in vain costs some of the time that the target may stand still
- * anyway; not to begin may cost the exact figures of an arena.
+ * While the target ran, it took processors from the walk, and what did not fit was read anew. To
+ * begin in vain costs some of the time that the target may stand still anyway; not to begin may
+ * cost the exact figures of an arena.
  */
 #define FASTER 1.5
 

@@ -25,7 +25,7 @@ int64_t hw_walking_clock(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* ---- progress -------------------------------------------------------------------------------- */
+/* ---- progress ------------------------------------------------------------------------------- */
 
 #define TELL_EVERY (UINT64_C(4) << 20)
 
@@ -56,7 +56,7 @@ static void count(struct hw_walking *w, const struct hw_block *b, size_t n)
     proceed(w, bytes);
 }
 
-/* ---- what the backend calls ------------------------------------------------------------------ */
+/* ---- what the backend calls ----------------------------------------------------------------- */
 
 static void on_ready(void *ctx)
 {
@@ -113,7 +113,7 @@ static void on_enough(void *ctx)
     hw_target_let_go(t);
 }
 
-/* ---- what else there is to say --------------------------------------------------------------- */
+/* ---- what else there is to say -------------------------------------------------------------- */
 
 static char *copy(const char *s)
 {
@@ -160,8 +160,8 @@ static void report_copy(const struct hw_target *t, struct hw_report *r)
 /* What the target itself knows to be missing. */
 static void report_target_flaws(const struct hw_target *t, struct hw_report *r)
 {
-    /* Those themselves do not run on (live_freeze.c), and where the tcache of one is not found, that is
-     * a finding of its own. */
+    /* Those themselves do not run on (live_freeze.c), and where the tcache of one is not found,
+     * that is a finding of its own. */
     if (t->missed_threads)
         hw_report_add(r, t->missed_start ? HW_FINDING_THREAD_MISSED : HW_FINDING_NOTE, -1,
                       (struct hw_maybe){0}, (struct hw_maybe){0},
@@ -197,8 +197,8 @@ static void report_adopted(const struct hw_walking *w, struct hw_report *r)
             w->adopted, r->arenas.count);
 }
 
-/* A process that is killed while we read it turns into one big hole, one that executes another program
- * into that program: how the walk of that ended does not matter. */
+/* A process that is killed while we read it turns into one big hole, one that executes another
+ * program into that program: how the walk of that ended does not matter. */
 static int check_target(struct hw_target *t, int rc, struct hw_error *err)
 {
     struct hw_error why = {0};
@@ -268,7 +268,7 @@ static void report_let_go(const struct hw_walking *w, struct hw_report *r)
                       (double)t->pause_ns / 1e6, t->max_pause_ns / 1000000);
 }
 
-/* ---- the walk -------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 int hw_walking_begin(struct hw_walking *w, struct hw_session *s, const struct hw_walker *walker,
                      struct hw_error *err)

@@ -1,5 +1,6 @@
 /*
- * Two reports, read back from JSON, side by side: plain values. What a report does not have is unknown.
+ * Two reports, read back from JSON, side by side: plain values. What a report does not have is
+ * unknown.
  */
 #ifndef HW_MODEL_DIFF_H
 #define HW_MODEL_DIFF_H
@@ -43,8 +44,8 @@ struct hw_diff {
     struct hw_saved before, after;
     enum hw_sameness same_process;
     bool by_address; /* arenas are matched by their addresses; else by index */
-    /* In the order of `after`, then those that are gone. An arena is new or gone only where the other report
-     * has all arenas. */
+    /* In the order of `after`, then those that are gone. An arena is new or gone only where the
+     * other report has all arenas. */
     HW_VEC(struct hw_arena_pair) arenas;
     HW_VEC(char *) notes;
 };

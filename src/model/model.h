@@ -26,7 +26,7 @@ static inline struct hw_maybe hw_known(uint64_t n)
     return (struct hw_maybe){true, n};
 }
 
-/* ---- findings -------------------------------------------------------------------------------- */
+/* ---- findings ------------------------------------------------------------------------------- */
 
 /* X(id, name). A finding makes a report partial, unless it is HW_FINDING_NOTE. */
 #define HW_FINDINGS(X)                                                                             \
@@ -49,8 +49,8 @@ static inline struct hw_maybe hw_known(uint64_t n)
     X(STOPPED_EARLY, "stopped_early") /* the listener ended the walk, or a search was too long */
 
 /*
- * What must hold in a heap of glibc's malloc (--check): X(id, name, what it is, who leaves it undone for
- * a moment). A thread that is just doing that is no damage; "" if nobody does.
+ * What must hold in a heap of glibc's malloc (--check): X(id, name, what it is, who leaves it
+ * undone for a moment). A thread that is just doing that is no damage; "" if nobody does.
  */
 #define HW_INVARIANTS(X)                                                                           \
     X(ARENA_RING, "arena_ring", "arenas form a ring, from main_arena back to it", "")              \
@@ -96,8 +96,8 @@ const struct hw_invariant_info *hw_invariant_info(enum hw_invariant id);
 struct hw_scene {
     unsigned count; /* of the bytes at its address; 0: none, or unknown */
     uint8_t bytes[HW_PLACE_BYTES];
-    /* The block that begins there; and the one that ends there, or that the place is inside of. Their
-     * state is HW_STATES_ where none does. */
+    /* The block that begins there; and the one that ends there, or that the place is inside of.
+     * Their state is HW_STATES_ where none does. */
     struct hw_block here, before;
 };
 
@@ -128,7 +128,7 @@ static inline uint64_t hw_mapping_bytes(const struct hw_block *b)
     return b->lead + b->bytes + b->tail;
 }
 
-/* ---- histograms ------------------------------------------------------------------------------ */
+/* ---- histograms ----------------------------------------------------------------------------- */
 
 /* Bucket i counts chunks of 2^i .. 2^(i+1)-1 bytes. */
 #define HW_BUCKETS 64
@@ -146,7 +146,7 @@ struct hw_chunk_costs {
     uint64_t rounding_max_bytes[HW_BUCKETS];
 };
 
-/* ---- residency ------------------------------------------------------------------------------- */
+/* ---- residency ------------------------------------------------------------------------------ */
 
 /* Bytes by the state of the page under each. Unknown in a core. */
 struct hw_split {
@@ -194,9 +194,10 @@ struct hw_residency {
     uint64_t fullness[HW_FULLNESS]; /* bytes of pages */
 };
 
-/* ---- what holds free memory back ------------------------------------------------------------- */
+/* ---- what holds free memory back ------------------------------------------------------------ */
 
-/* A chunk in use (or in a tcache, or overhead) beside free memory. Plain data; texts are cut to fit.
+/* A chunk in use (or in a tcache, or overhead) beside free memory. Plain data; texts are cut to
+ * fit.
  */
 struct hw_pin {
     struct hw_block block;      /* state HW_STATES_: there is none */
@@ -206,8 +207,8 @@ struct hw_pin {
     unsigned sample_bytes;
 };
 
-/* Where free memory is, and what of it malloc_trim(0) would ask the kernel to take back, and what of
- * that the kernel would take. */
+/* Where free memory is, and what of it malloc_trim(0) would ask the kernel to take back, and what
+ * of that the kernel would take. */
 struct hw_trim {
     struct hw_page_bytes held, asked, given;
 };
@@ -220,8 +221,8 @@ struct hw_run {
     int32_t arena;
     unsigned chunks;
     bool has_top; /* it ends with the arena's top */
-    /* What it adjoins: a chunk in use, in a tcache, or overhead. `state` is HW_STATES_ where nothing
-     * does, at the ends of a heap and where something could not be read. */
+    /* What it adjoins: a chunk in use, in a tcache, or overhead. `state` is HW_STATES_ where
+     * nothing does, at the ends of a heap and where something could not be read. */
     struct hw_block below, above;
     struct hw_trim trim; /* 0 where pages are not known */
 };
@@ -257,7 +258,7 @@ struct hw_top_pins {
 };
 #define HW_TOP_PINS_KEPT 16
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 enum hw_arena_kind { HW_ARENA_MAIN, HW_ARENA_THREAD };
 
@@ -313,8 +314,8 @@ struct hw_arena {
     bool locked;          /* its mutex was held */
     bool moved;           /* it changed while it was read: its figures are about right, not exact */
     uint64_t fingerprint; /* Two walks that give the same one, neither of them `moved`, met the same
-                             chunks in the same states, as far as that can be told without a walk; 0:
-                             none was taken */
+                             chunks in the same states, as far as that can be told without a walk;
+                             0: none was taken */
     uint64_t walk_ns;     /* that its walk took, in time or in time of our processors: the lesser */
     bool contiguous;      /* main arena only: its top may grow by brk */
     struct hw_maybe attached_threads; /* not kept before glibc 2.23 */
@@ -336,7 +337,7 @@ struct hw_arena {
     HW_VEC(struct hw_run) largest;
 };
 
-/* ---- the whole process ----------------------------------------------------------------------- */
+/* ---- the whole process ---------------------------------------------------------------------- */
 
 /*
  * RSS, sorted by what it is for. The kernel's counters may lag behind its page tables, so the parts
@@ -379,7 +380,7 @@ struct hw_limits {
     HW_VEC(struct hw_setting) settings;
 };
 
-/* ---- verdict --------------------------------------------------------------------------------- */
+/* ---- verdict -------------------------------------------------------------------------------- */
 
 #define HW_EVIDENCE_MAX 8
 struct hw_evidence {
@@ -397,11 +398,11 @@ struct hw_verdict {
     size_t evidence_count;
 };
 
-/* ---- the rest of a report -------------------------------------------------------------------- */
+/* ---- the rest of a report ------------------------------------------------------------------- */
 
 /*
- * A thread in malloc's code: it was in one of its functions when the image was taken, as its calls tell,
- * or it waits for an arena. Arenas are -1 where none is known.
+ * A thread in malloc's code: it was in one of its functions when the image was taken, as its calls
+ * tell, or it waits for an arena. Arenas are -1 where none is known.
  */
 #define HW_FUNCTION_NAME 48
 struct hw_in_malloc {
@@ -409,7 +410,7 @@ struct hw_in_malloc {
     hw_addr pc;                      /* of the thread, maybe in what malloc calls */
     char function[HW_FUNCTION_NAME]; /* of malloc's functions with a name, the innermost one, ... */
     char entry[HW_FUNCTION_NAME];    /* ... and the outermost: what was called; "" if unknown */
-    int works_in; /* the arena that its frames in malloc refer to; of several the one that it holds */
+    int works_in;  /* the arena that its frames in malloc refer to; of several the one it holds */
     int waits_for; /* the arena for whose lock it waits in the kernel */
     int holds;     /* the arena that is locked, and that no other thread in malloc refers to */
 };
@@ -421,7 +422,8 @@ struct hw_thread_row {
     struct hw_in_malloc in_malloc;
 };
 
-/* What glibc had to say before it aborted the process; said even by one that goes on, if it caught that. */
+/* What glibc had to say before it aborted the process; said even by one that goes on, if it caught
+ * that. */
 #define HW_LAST_WORDS 256
 struct hw_abort {
     bool said;
@@ -560,7 +562,7 @@ struct hw_report {
 };
 #define HW_FINDINGS_KEPT 32
 
-/* ---- one address ----------------------------------------------------------------------------- */
+/* ---- one address ---------------------------------------------------------------------------- */
 
 /* What an address is (--whatis). Plain data; strings are cut to fit. */
 struct hw_whatis {
@@ -568,7 +570,8 @@ struct hw_whatis {
     bool in_block;
     struct hw_block block; /* where in_block */
     hw_addr heap;          /* the heap it lies in; 0 for an mmapped chunk */
-    /* In a heap, and in none of its blocks: between two of them, in what could not be made sense of. */
+    /* In a heap, and in none of its blocks: between two of them, in what could not be made sense
+     * of. */
     bool unaccounted;
     int arena;
     hw_addr lost_start, lost_end;
@@ -590,7 +593,8 @@ struct hw_report *hw_report_create(void);
  * and when heap_trim() acts depends on it. */
 int hw_report_glibc_minor(const struct hw_report *r);
 
-/* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all have. */
+/* MALLOC_ALIGNMENT, which chunk sizes are multiples of; where it is unknown, what nearly all
+ * have. */
 uint64_t hw_report_alignment(const struct hw_report *r);
 
 /* How large a top is when glibc comes to give something of it back: fastbin chunks before it are

@@ -9,7 +9,7 @@
 enum hw_verdict_of_check {
     HW_CHECK_HOLDS,
     HW_CHECK_BROKEN,
-    HW_CHECK_IN_PART, /* it holds as far as it was examined, which is not all: something is missing */
+    HW_CHECK_IN_PART, /* it holds as far as it was examined: something is missing */
     HW_CHECK_UNKNOWN, /* this libc, or this heap, has no such thing */
 };
 
@@ -23,7 +23,8 @@ static inline enum hw_verdict_of_check hw_check_verdict(const struct hw_report *
     return r->check.missed[i] ? HW_CHECK_IN_PART : HW_CHECK_HOLDS;
 }
 
-/* The block of the scene that ends at the finding, or that the finding lies inside of: NULL if none. */
+/* The block of the scene that ends at the finding, or that the finding lies inside of: NULL if
+ * none. */
 static inline const struct hw_block *hw_scene_before(const struct hw_finding *f)
 {
     return f->scene.before.state == HW_STATES_ ? NULL : &f->scene.before;

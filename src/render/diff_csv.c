@@ -1,6 +1,6 @@
 /*
- * A comparison as CSV: a row for each figure. An empty field is an unknown one, or, of an arena that is
- * new or gone, one that was not there.
+ * A comparison as CSV: a row for each figure. An empty field is an unknown one, or, of an arena
+ * that is new or gone, one that was not there.
  */
 #include "render/diff.h"
 #include "render/table.h"

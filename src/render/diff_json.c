@@ -1,5 +1,6 @@
 /*
- * A comparison as one JSON object (docs/diff.schema.json). Each figure is {"before", "after", "change"}.
+ * A comparison as one JSON object (docs/diff.schema.json). Each figure is {"before", "after",
+ * "change"}.
  */
 #include "render/diff.h"
 #include "render/json.h"

@@ -1,5 +1,6 @@
 /*
- * A comparison for people: what grew in one line, then the totals, the arenas and the sizes that changed.
+ * A comparison for people: what grew in one line, then the totals, the arenas and the sizes that
+ * changed.
  */
 #include "base/cleanup.h"
 #include "render/diff.h"
@@ -36,7 +37,7 @@ static void head(struct doc *d, const char *line)
     fprintf(d->t.out, "\n%s%s%s\n", hw_text_on(&d->t, HW_STYLE_HEAD), line, hw_text_off(&d->t));
 }
 
-/* ---- who ------------------------------------------------------------------------------------- */
+/* ---- who ------------------------------------------------------------------------------------ */
 
 static void put_report(struct doc *d, struct hw_flow *f, const struct hw_saved *s)
 {
@@ -74,7 +75,7 @@ static void put_head(struct doc *d)
     hw_flow_end(&f);
 }
 
-/* ---- totals ---------------------------------------------------------------------------------- */
+/* ---- totals --------------------------------------------------------------------------------- */
 
 static void total_row(struct doc *d, const char *name, struct hw_figure a, struct hw_figure b)
 {
@@ -117,7 +118,7 @@ static void put_totals(struct doc *d)
     total_row(d, "RSS", d->d->before.rss_bytes, d->d->after.rss_bytes);
 }
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 static const struct {
     const char *title;
@@ -198,7 +199,7 @@ static bool put_arenas(struct doc *d)
     return true;
 }
 
-/* ---- sizes ----------------------------------------------------------------------------------- */
+/* ---- sizes ---------------------------------------------------------------------------------- */
 
 static void size_cells(struct doc *d, const struct hw_saved_histogram *a,
                        const struct hw_saved_histogram *b, unsigned bucket)

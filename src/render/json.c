@@ -26,7 +26,7 @@ static void append(struct doc *d, json_t *array, json_t *value)
         d->nomem = true;
 }
 
-/* ---- where it comes from --------------------------------------------------------------------- */
+/* ---- where it comes from -------------------------------------------------------------------- */
 
 static json_t *target(struct doc *d)
 {
@@ -153,7 +153,7 @@ static json_t *mallinfo2(struct doc *d)
     return o;
 }
 
-/* ---- figures --------------------------------------------------------------------------------- */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 static json_t *stays(struct doc *d, const struct hw_residency *res)
 {
@@ -183,8 +183,8 @@ static json_t *free_by_kind(struct doc *d, const struct hw_residency *res)
     return o;
 }
 
-/* Bytes of resident pages by the share of them that is in use: "from" (exclusive, but for 0) to "to"
- * per cent. */
+/* Bytes of resident pages by the share of them that is in use: "from" (exclusive, but for 0) to
+ * "to" per cent. */
 static json_t *fullness(struct doc *d, const struct hw_residency *res)
 {
     if (!res->in_use.known)
@@ -256,7 +256,7 @@ static json_t *histogram(struct doc *d, const struct hw_histogram *h,
     return list;
 }
 
-/* ---- arenas and threads ---------------------------------------------------------------------- */
+/* ---- arenas and threads --------------------------------------------------------------------- */
 
 static json_t *heaps(struct doc *d, const struct hw_arena *a)
 {
@@ -343,7 +343,7 @@ static json_t *threads(struct doc *d)
     return list;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------------ */
 
 static json_t *whole(struct doc *d)
 {
@@ -389,7 +389,7 @@ static int report(const struct hw_report *r, const struct hw_render_options *opt
     return rc;
 }
 
-/* ---- chunks ---------------------------------------------------------------------------------- */
+/* ---- chunks --------------------------------------------------------------------------------- */
 
 /* ,"key":n   or   ,"key":null */
 static void put_number(struct hw_row *row, const char *key, int n, bool known)

@@ -1,6 +1,6 @@
 /*
- * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names and
- * paths of the target may be any bytes: what is not UTF-8 in them is replaced.
+ * Unknown is null. Addresses are strings, as not every reader of JSON has 64-bit integers. Names
+ * and paths of the target may be any bytes: what is not UTF-8 in them is replaced.
  */
 #include "render/json.h"
 

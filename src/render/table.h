@@ -1,20 +1,20 @@
 /*
  * Parts of a report as tables for scripts: rows, and columns that one chooses by name.
  *
- *     struct hw_table     arenas, threads, ...: its rows, its columns         table_arenas.c and others
- *     struct hw_choice    what of it is wanted                                table.c
- *     text, csv, json     how it is written                                   table_write.c
+ *     struct hw_table     arenas, threads, ...: its rows, its columns     table_arenas.c and others
+ *     struct hw_choice    what of it is wanted                            table.c
+ *     text, csv, json     how it is written                               table_write.c
  *
- * To add a column: a line in the list of its table. To add a table: a struct hw_table, and a line in
- * table.c. The names of columns are those of the JSON report, with a dot where that has an object in
- * an object.
+ * To add a column: a line in the list of its table. To add a table: a struct hw_table, and a line
+ * in table.c. The names of columns are those of the JSON report, with a dot where that has an
+ * object in an object.
  */
 #ifndef HW_RENDER_TABLE_H
 #define HW_RENDER_TABLE_H
 
 #include "render/render.h"
 
-/* ---- fields ---------------------------------------------------------------------------------- */
+/* ---- fields --------------------------------------------------------------------------------- */
 
 enum hw_cell_kind {
     HW_CELL_UNKNOWN,
@@ -37,8 +37,8 @@ struct hw_cell {
     char *own; /* to be freed */
 };
 
-/* "1.20G" ("1288490189" with `exact`), "1234", "0x7f00", "yes". NULL: unknown. `buf` is used where it is
- * needed. */
+/* "1.20G" ("1288490189" with `exact`), "1234", "0x7f00", "yes". NULL: unknown. `buf` is used where
+ * it is needed. */
 #define HW_CELL_TEXT_MAX 32
 const char *hw_cell_text(const struct hw_cell *c, bool exact, char buf[HW_CELL_TEXT_MAX]);
 
@@ -50,7 +50,7 @@ struct hw_cell hw_cell_words(const char *s); /* NULL and "" are unknown */
 struct hw_cell hw_cell_address(hw_addr a);   /* so is 0 */
 struct hw_cell hw_cell_yes(bool yes);
 
-/* ---- tables ---------------------------------------------------------------------------------- */
+/* ---- tables --------------------------------------------------------------------------------- */
 
 /* Which arena, thread, ... a row is about; and which heap of that arena. */
 struct hw_row_key {
@@ -88,7 +88,7 @@ extern const struct hw_table hw_table_arenas, hw_table_heaps, hw_table_threads, 
 /* `count` rows, numbered. */
 bool hw_rows_number(struct hw_rows *rows, size_t count);
 
-/* ---- what is wanted -------------------------------------------------------------------------- */
+/* ---- what is wanted ------------------------------------------------------------------------- */
 
 /* One may be asked for more than once. */
 #define HW_COLUMNS_MAX 256
@@ -111,7 +111,7 @@ int hw_table_choose(const struct hw_render_options *opt, struct hw_choice *ret,
 int hw_table_render(const struct hw_report *r, const struct hw_render_options *opt, FILE *out,
                     struct hw_error *err);
 
-/* ---- how it is written ----------------------------------------------------------------------- */
+/* ---- how it is written ---------------------------------------------------------------------- */
 
 /* All rows, as they are. OUTPUT, NOMEM. */
 int hw_table_write(const struct hw_choice *choice, const struct hw_rows *rows, FILE *out,

@@ -1,6 +1,6 @@
 /*
- * A table as text, as CSV, as JSON Lines. What is unknown is "-" in text, an empty field in CSV, null in
- * JSON, and never 0.
+ * A table as text, as CSV, as JSON Lines. What is unknown is "-" in text, an empty field in CSV,
+ * null in JSON, and never 0.
  */
 #include "base/cleanup.h"
 #include "render/json.h"
@@ -21,7 +21,7 @@ static char *heading(const struct hw_column *c, char buf[HEADING_MAX])
     return buf;
 }
 
-/* ---- CSV ------------------------------------------------------------------------------------- */
+/* ---- CSV ------------------------------------------------------------------------------------ */
 
 void hw_csv_text(FILE *out, const char *s)
 {
@@ -55,7 +55,7 @@ static void csv_cell(const struct hw_cell *cell, FILE *out)
         hw_csv_text(out, text);
 }
 
-/* ---- JSON Lines ------------------------------------------------------------------------------ */
+/* ---- JSON Lines ----------------------------------------------------------------------------- */
 
 static bool is_plain(const char *s)
 {
@@ -91,7 +91,7 @@ static void json_cell(const struct hw_cell *cell, FILE *out)
         fputs(text, out);
 }
 
-/* ---- text, row by row ------------------------------------------------------------------------ */
+/* ---- text, row by row ----------------------------------------------------------------------- */
 
 /* Nothing that moves a cursor, and for raw text no blank: as libsmartcols writes them. */
 static void put_careful(const char *s, bool raw, FILE *out)
@@ -113,7 +113,7 @@ static void text_cell(const struct hw_column *c, const char *text, bool raw, boo
     fprintf(out, "%*s", c->left && !last && fill > 0 ? fill : 0, "");
 }
 
-/* ---- rows ------------------------------------------------------------------------------------ */
+/* ---- rows ----------------------------------------------------------------------------------- */
 
 void hw_table_write_head(const struct hw_choice *choice, const struct hw_render_options *opt,
                          FILE *out)
@@ -159,7 +159,7 @@ void hw_table_write_row(const struct hw_choice *choice, const struct hw_rows *ro
     fputs(json ? "}\n" : "\n", out);
 }
 
-/* ---- text, all at once, so that columns are as wide as they need to be ------------------------- */
+/* ---- text, all at once, so that columns are as wide as they need to be ---------------------- */
 
 static bool add_row(struct libscols_table *table, const struct hw_choice *choice,
                     const struct hw_rows *rows, struct hw_row_key key)

@@ -34,7 +34,7 @@ static inline void hw_text_blank(struct hw_text *t)
     t->gap = false;
 }
 
-/* ---- sections -------------------------------------------------------------------------------- */
+/* ---- sections ------------------------------------------------------------------------------- */
 
 void hw_text_head(struct hw_text *t);     /* who, which libc, how it was read; no blank line */
 void hw_text_partial(struct hw_text *t);  /* loud, only where something is missing */
@@ -59,7 +59,7 @@ void hw_text_list_head(const struct hw_report *r, const struct hw_render_options
 void hw_text_list_block(const struct hw_report *r, const struct hw_render_options *opt,
                         const struct hw_block *b, FILE *out);
 
-/* ---- parts of sections ----------------------------------------------------------------------- */
+/* ---- parts of sections ---------------------------------------------------------------------- */
 
 /* What stands where a finding is, where asked for. */
 void hw_text_scene(struct hw_text *t, const struct hw_finding *f);
@@ -76,13 +76,14 @@ void hw_text_prediction(struct hw_text *t, const struct hw_figure *figures,
 /* Free bytes in RAM that would stay. */
 struct hw_figure hw_text_stays(const struct hw_residency *res);
 
-/* True where the free memory in RAM is known to be hardly anything: then nobody needs its details. */
+/* True where the free memory in RAM is known to be hardly anything: then nobody needs its
+ * details. */
 bool hw_text_holds_little(const struct hw_report *r);
 
 /* How large the top of an arena is and who would give it back. */
 void hw_text_top(struct hw_text *t, const struct hw_arena *a);
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 /* The arenas to show, the one with most free memory first, the `*shown` first ones of them; the
  * rest is what the report leaves out. Allocated, freed by the caller; NULL (and t->nomem) when
@@ -96,7 +97,7 @@ const char *hw_text_arena_mark(const struct hw_arena *a);
 #define HW_TEXT_NAME 16
 char *hw_text_arena_name(char buf[HW_TEXT_NAME], const struct hw_arena *a);
 
-/* ---- numbers as text ------------------------------------------------------------------------- */
+/* ---- numbers as text ------------------------------------------------------------------------ */
 
 /* Room for any number here: 20 digits, a sign, commas, a unit. */
 #define HW_TEXT_NUMBER 32
@@ -123,7 +124,7 @@ static inline int64_t hw_text_signed(uint64_t n)
 /* The value of a figure: false if unknown, or no number between 0 and 1. */
 bool hw_text_ratio(struct hw_figure f, double *ret);
 
-/* ---- lines ----------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 enum hw_style { HW_STYLE_HEAD, HW_STYLE_ALARM, HW_STYLE_WARN, HW_STYLE_USED, HW_STYLE_FREE };
 

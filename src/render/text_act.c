@@ -1,6 +1,6 @@
 /*
- * What glibc said before it aborted the process, and what threads were doing in malloc: nothing where it
- * said nothing, and none was there.
+ * What glibc said before it aborted the process, and what threads were doing in malloc: nothing
+ * where it said nothing, and none was there.
  */
 #include "render/text.h"
 
@@ -24,7 +24,7 @@ static const char *arena_name(char buf[ARENA_NAME], int arena)
     return buf;
 }
 
-/* ---- last words -------------------------------------------------------------------------------- */
+/* ---- last words ----------------------------------------------------------------------------- */
 
 void hw_text_abort(struct hw_text *t)
 {
@@ -47,7 +47,7 @@ void hw_text_abort(struct hw_text *t)
     hw_flow_end(&f);
 }
 
-/* ---- threads ----------------------------------------------------------------------------------- */
+/* ---- threads -------------------------------------------------------------------------------- */
 
 /* "in _int_malloc() for calloc()". */
 static void put_place(struct hw_flow *f, const struct hw_in_malloc *in)

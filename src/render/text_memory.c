@@ -1,6 +1,6 @@
 /*
- * Live or free? Where the memory that malloc holds is: in a live process by what is in RAM, in a core,
- * which does not tell that, by malloc's own lists.
+ * Live or free? Where the memory that malloc holds is: in a live process by what is in RAM, in a
+ * core, which does not tell that, by malloc's own lists.
  */
 #include "render/text.h"
 
@@ -35,7 +35,7 @@ static void add_if(struct table *table, const char *label, struct hw_figure f, e
         add(table, (struct row){label, f.n, f.n, style, NULL});
 }
 
-/* ---- live: by the pages ---------------------------------------------------------------------- */
+/* ---- live: by the pages --------------------------------------------------------------------- */
 
 /* One row where (nearly) all of it is in RAM, else one for each state. */
 static void add_in_use(struct table *table, struct hw_figure bytes, const struct hw_split *split)
@@ -94,7 +94,7 @@ static void by_pages(struct table *table, const struct hw_report *r)
                                 "(no chunk explains it)"});
 }
 
-/* ---- a core: by malloc's lists --------------------------------------------------------------- */
+/* ---- a core: by malloc's lists -------------------------------------------------------------- */
 
 static void by_lists(struct table *table, const struct hw_report *r)
 {
@@ -115,7 +115,7 @@ static void by_lists(struct table *table, const struct hw_report *r)
     add_if(table, "unaccounted", f[HW_M_UNACCOUNTED_BYTES], HW_STYLE_ALARM);
 }
 
-/* ---- printing -------------------------------------------------------------------------------- */
+/* ---- printing ------------------------------------------------------------------------------- */
 
 static void print_row(struct hw_text *t, const struct table *table, const struct row *row, int size)
 {
@@ -158,7 +158,7 @@ static void print(struct hw_text *t, const struct table *table)
         print_row(t, table, &table->rows[i], size);
 }
 
-/* ---- section --------------------------------------------------------------------------------- */
+/* ---- section -------------------------------------------------------------------------------- */
 
 void hw_text_memory(struct hw_text *t)
 {

@@ -1,5 +1,6 @@
 /*
- * What malloc goes by in this process, how many arenas that allows, and where our knowledge is from.
+ * What malloc goes by in this process, how many arenas that allows, and where our knowledge is
+ * from.
  */
 #include "render/text.h"
 
@@ -7,7 +8,7 @@
 
 #define DEFAULT_TOP_PAD (128 << 10)
 
-/* ---- malloc's parameters --------------------------------------------------------------------- */
+/* ---- malloc's parameters -------------------------------------------------------------------- */
 
 static void put_threshold(struct hw_flow *f, const char *name, struct hw_maybe value,
                           const char *suffix)
@@ -66,7 +67,7 @@ static void put_settings(struct hw_text *t)
     hw_flow_end(&f);
 }
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 /* Without arena_max glibc makes up to 8 arenas for each core, 2 where words have 4 bytes. */
 static void put_limit(struct hw_flow *f, const struct hw_report *r)
@@ -113,7 +114,7 @@ static void put_arenas(struct hw_text *t)
     hw_flow_end(&f);
 }
 
-/* ---- sources --------------------------------------------------------------------------------- */
+/* ---- sources -------------------------------------------------------------------------------- */
 
 static void put_sources(struct hw_text *t)
 {
@@ -137,7 +138,7 @@ static void put_sources(struct hw_text *t)
     hw_flow_end(&f);
 }
 
-/* ---- section --------------------------------------------------------------------------------- */
+/* ---- section -------------------------------------------------------------------------------- */
 
 void hw_text_settings(struct hw_text *t)
 {

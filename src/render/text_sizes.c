@@ -1,7 +1,7 @@
 /*
- * Which sizes: histograms with one line for every power of two that has chunks, or only for those with
- * most bytes and one for the rest. Chunks in bins and chunks in use stand side by side where the width
- * allows, one below the other where not.
+ * Which sizes: histograms with one line for every power of two that has chunks, or only for those
+ * with most bytes and one for the rest. Chunks in bins and chunks in use stand side by side where
+ * the width allows, one below the other where not.
  */
 #include "render/text.h"
 
@@ -44,7 +44,7 @@ static bool has_chunks(const struct group *groups, size_t count, unsigned row)
     return false;
 }
 
-/* ---- which rows ------------------------------------------------------------------------------ */
+/* ---- which rows ----------------------------------------------------------------------------- */
 
 static void fill(struct group *g)
 {
@@ -143,7 +143,7 @@ static void print_row(struct hw_text *t, const struct group *groups, size_t coun
     putc('\n', t->out);
 }
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 struct range {
     int from, to; /* widths; to is 0 where there is no room for it */
@@ -249,7 +249,7 @@ static void print_histogram(struct hw_text *t, struct group *groups, size_t coun
     }
 }
 
-/* ---- sections -------------------------------------------------------------------------------- */
+/* ---- sections ------------------------------------------------------------------------------- */
 
 static struct group free_group(const struct hw_histogram *h)
 {

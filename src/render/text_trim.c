@@ -1,12 +1,12 @@
 /*
- * What would go back to the kernel, and what would not: malloc_trim(0) in every arena, and free() by
- * itself at the top of an arena.
+ * What would go back to the kernel, and what would not: malloc_trim(0) in every arena, and free()
+ * by itself at the top of an arena.
  */
 #include "render/text.h"
 
 #include <string.h>
 
-/* ---- what stays ------------------------------------------------------------------------------ */
+/* ---- what stays ----------------------------------------------------------------------------- */
 
 static const char *const stays[HW_STAYS_] = {
     [HW_STAY_SHARED_PAGE] = "on pages with live data",
@@ -82,7 +82,7 @@ void hw_text_prediction(struct hw_text *t, const struct hw_figure *figures,
     hw_flow_end(&f);
 }
 
-/* ---- the top of an arena --------------------------------------------------------------------- */
+/* ---- the top of an arena -------------------------------------------------------------------- */
 
 /* Reasons that hold for malloc_trim() and free() alike. */
 static const char *why_it_stays(enum hw_trim_reason reason)
@@ -171,7 +171,7 @@ void hw_text_top(struct hw_text *t, const struct hw_arena *a)
     hw_flow_end(&f);
 }
 
-/* ---- section --------------------------------------------------------------------------------- */
+/* ---- section -------------------------------------------------------------------------------- */
 
 /* The top is told of where it matters: a good part of the free memory of its arena, and not little
  * beside all that the process has. */

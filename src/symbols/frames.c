@@ -1,12 +1,12 @@
 /*
- * The table of .eh_frame_hdr has the beginning of each function that has call frame information, sorted,
- * and where that is (.eh_frame). All linkers for our machines write it in one form: 32-bit distances
- * from the table's own header, or from where they stand.
+ * The table of .eh_frame_hdr has the beginning of each function that has call frame information,
+ * sorted, and where that is (.eh_frame). All linkers for our machines write it in one form: 32-bit
+ * distances from the table's own header, or from where they stand.
  *
  * Programs that are linked statically may have no such table.
  *
- * libdw reads a whole file to find the end of .eh_frame, which may be large. So it is given a file made
- * of nothing but both, up to the end of their segment:
+ * libdw reads a whole file to find the end of .eh_frame, which may be large. So it is given a file
+ * made of nothing but both, up to the end of their segment:
  *
  *     ELF header | program header of .eh_frame_hdr | .eh_frame_hdr | .eh_frame | ...
  */
@@ -105,7 +105,7 @@ bool hw_module_function_end(struct hw_module *mod, hw_addr start, hw_addr *end)
     return true;
 }
 
-/* ---- for libdw ------------------------------------------------------------------------------- */
+/* ---- for libdw ------------------------------------------------------------------------------ */
 
 void hw_frames_close(struct hw_frames *f)
 {
@@ -222,7 +222,7 @@ void hw_frames_of_module(struct hw_modules *m, struct hw_module *mod, uint64_t *
     }
 }
 
-/* ---- the kernel's ---------------------------------------------------------------------------- */
+/* ---- the kernel's --------------------------------------------------------------------------- */
 
 /* It is an ELF file in memory, all of it. */
 static bool read_vdso(struct hw_target *t, const struct hw_map *map, struct hw_frames *ret)

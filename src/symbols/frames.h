@@ -17,8 +17,8 @@ struct hw_frames {
     uint8_t *bytes;
 };
 
-/* Of a module, whose file is opened if need be. Where there is none *ret has nothing but its range. At most
- * *budget bytes are read of it, and taken from that. */
+/* Of a module, whose file is opened if need be. Where there is none *ret has nothing but its range.
+ * At most *budget bytes are read of it, and taken from that. */
 void hw_frames_of_module(struct hw_modules *m, struct hw_module *mod, uint64_t *budget,
                          struct hw_frames *ret);
 /* Of the code that the kernel maps into each process; false if it is not found. */

@@ -1,6 +1,7 @@
 /*
- * libelf inflates with zlib, which took two thirds of the time in which a small process is reported:
- * the .debug_info of libc becomes 5.8 MB. libdeflate, which wants whole buffers, needs a third of it.
+ * libelf inflates with zlib, which took two thirds of the time in which a small process is
+ * reported: the .debug_info of libc becomes 5.8 MB. libdeflate, which wants whole buffers, needs a
+ * third of it.
  */
 #include "symbols/inflate.h"
 
@@ -26,7 +27,8 @@ static void *buffer(size_t size)
     return buf;
 }
 
-/* What `data`, a section with its compression header, inflates to: ch_size bytes and a NUL, or NULL. */
+/* What `data`, a section with its compression header, inflates to: ch_size bytes and a NUL, or
+ * NULL. */
 static void *inflated(const Elf_Data *data, size_t header, size_t size)
 {
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();

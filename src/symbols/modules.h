@@ -45,8 +45,8 @@ int hw_modules_open(struct hw_target *t, const struct hw_modules_options *opt,
                     struct hw_modules **ret, struct hw_error *err);
 void hw_modules_close(struct hw_modules *m);
 
-/* Why the executable that the caller named is not the one of the target (it is not used then), or may
- * not be; NULL if it is, or none was named. */
+/* Why the executable that the caller named is not the one of the target (it is not used then), or
+ * may not be; NULL if it is, or none was named. */
 const char *hw_modules_exe_problem(const struct hw_modules *m);
 
 size_t hw_modules_count(const struct hw_modules *m);
@@ -88,18 +88,18 @@ bool hw_module_symbol(struct hw_module *mod, const char *name, struct hw_symbol 
 const char *hw_module_name_of(struct hw_module *mod, hw_addr addr, uint64_t *offset);
 
 /*
- * Call `visit` for each function that the module's tables name, in no order and maybe more than once:
- * [start, end) in the target, end == start where its size is not told. The name is valid during the
- * call. It ends early where that returns false. The module must be loaded.
+ * Call `visit` for each function that the module's tables name, in no order and maybe more than
+ * once: [start, end) in the target, end == start where its size is not told. The name is valid
+ * during the call. It ends early where that returns false. The module must be loaded.
  */
 void hw_module_functions(struct hw_module *mod,
                          bool (*visit)(void *ctx, const char *name, hw_addr start, hw_addr end),
                          void *ctx);
 
 /*
- * The function that begins at `start`, also in a file without names for it: up to where the next one
- * begins, by the file's table for unwinding (.eh_frame_hdr). False if none begins there, or there is no
- * such table. The module must be loaded.
+ * The function that begins at `start`, also in a file without names for it: up to where the next
+ * one begins, by the file's table for unwinding (.eh_frame_hdr). False if none begins there, or
+ * there is no such table. The module must be loaded.
  */
 bool hw_module_function_end(struct hw_module *mod, hw_addr start, hw_addr *end);
 

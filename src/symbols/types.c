@@ -4,7 +4,8 @@
  * Debug sections are compressed more often than not, and libdw inflates all of them when it opens a
  * file: for libc that doubles time and memory for line tables and locations that nobody asks for.
  * So the file is opened a second time here. In that private copy of its headers, sections that are
- * not needed are marked as empty, the others are inflated; closing a hw_types gives everything back.
+ * not needed are marked as empty, the others are inflated; closing a hw_types gives everything
+ * back.
  *
  * Chains in DWARF (types of types, units that import units, siblings) may be circular in a damaged
  * file; each is followed a limited number of steps, and all of them together have a budget.
@@ -44,7 +45,7 @@ struct hw_types {
     unsigned steps; /* that may still be made */
 };
 
-/* ---- opening --------------------------------------------------------------------------------- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 /* The older way of compressing them: ".zdebug_info", which begins with "ZLIB" and its size. */
 static bool is_old_packed(const char *name)
@@ -142,7 +143,7 @@ static bool open_dwarf(struct hw_types *t, const struct hw_elf_file *f)
     return t->dwarf != NULL;
 }
 
-/* ---- finding the unit ------------------------------------------------------------------------ */
+/* ---- finding the unit ----------------------------------------------------------------------- */
 
 static bool is_source(Dwarf_Die *unit, const char *source)
 {
@@ -230,7 +231,7 @@ void hw_types_close(struct hw_types *types)
     free(types);
 }
 
-/* ---- types ----------------------------------------------------------------------------------- */
+/* ---- types ---------------------------------------------------------------------------------- */
 
 /* The type behind typedefs and qualifiers; false if there is none. */
 static bool peel(Dwarf_Die *die)

@@ -11,8 +11,9 @@ struct hw_types;
 
 /*
  * The compile unit that defines `function`: the one whose DW_AT_name is `source`, for example
- * "malloc.c", and that contains it, else what .debug_aranges tells, else any of that name. The module
- * must be loaded and must outlive *ret. Fails with NO_SYMBOLS (no DWARF, no such unit), NOMEM.
+ * "malloc.c", and that contains it, else what .debug_aranges tells, else any of that name. The
+ * module must be loaded and must outlive *ret. Fails with NO_SYMBOLS (no DWARF, no such unit),
+ * NOMEM.
  */
 int hw_types_open(struct hw_module *mod, const char *function, const char *source,
                   struct hw_types **ret, struct hw_error *err);

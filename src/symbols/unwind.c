@@ -1,6 +1,6 @@
 /*
- * Call frame information is the work of libdw, which says where each register of a caller is by a few
- * operations. Those are carried out here, as they need registers and memory of the target; only
+ * Call frame information is the work of libdw, which says where each register of a caller is by a
+ * few operations. Those are carried out here, as they need registers and memory of the target; only
  * those that compilers and the kernel write for frames, anything else ends the way up.
  */
 #include "symbols/unwind.h"
@@ -23,7 +23,7 @@ struct hw_unwinder {
     uint64_t budget; /* bytes that may still be read for them */
 };
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------- */
 
 /* The kernel's own code. */
 static int add_vdso(struct hw_unwinder *u, struct hw_target *t, struct hw_error *err)
@@ -81,7 +81,7 @@ void hw_unwinder_close(struct hw_unwinder *u)
     free(u);
 }
 
-/* ---- operations ------------------------------------------------------------------------------ */
+/* ---- operations ----------------------------------------------------------------------------- */
 
 /* What they are carried out with. */
 struct state {
@@ -222,7 +222,7 @@ static void restore(struct state *s, Dwarf_Frame *frame, unsigned number, struct
     }
 }
 
-/* ---- from frame to frame ----------------------------------------------------------------------- */
+/* ---- from frame to frame -------------------------------------------------------------------- */
 
 void hw_unwind_begin(const struct hw_machine *m, const struct hw_thread *th, struct hw_frame *ret)
 {

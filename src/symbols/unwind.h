@@ -23,8 +23,8 @@ static inline hw_addr hw_frame_place(const struct hw_frame *f)
 
 struct hw_unwinder;
 
-/* For the modules of `t`; both outlive it. The kernel's own code ([vdso]) is read from the target now,
- * files of modules only when a frame is in them. NOMEM. */
+/* For the modules of `t`; both outlive it. The kernel's own code ([vdso]) is read from the target
+ * now, files of modules only when a frame is in them. NOMEM. */
 int hw_unwinder_open(struct hw_target *t, struct hw_modules *m, struct hw_unwinder **ret,
                      struct hw_error *err);
 void hw_unwinder_close(struct hw_unwinder *u);
@@ -41,8 +41,8 @@ struct hw_stack {
 void hw_unwind_begin(const struct hw_machine *m, const struct hw_thread *th, struct hw_frame *ret);
 
 /*
- * Go on to the caller. False where there is none, or it cannot be told; *f is unchanged then. Whether
- * that ever ends is not known: limit the number of steps.
+ * Go on to the caller. False where there is none, or it cannot be told; *f is unchanged then.
+ * Whether that ever ends is not known: limit the number of steps.
  */
 bool hw_unwind_step(struct hw_unwinder *u, const struct hw_stack *stack, struct hw_frame *f);
 

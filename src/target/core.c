@@ -108,7 +108,7 @@ static const struct hw_target_ops core_ops = {
     .close = core_close,
 };
 
-/* ---- the file --------------------------------------------------------------------------------- */
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* How long a pipe with a name may be without a writer. */
 #define WRITER_MS 3000

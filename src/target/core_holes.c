@@ -1,6 +1,7 @@
 /*
- * Holes of the core file itself. What lies in one is saved: as zeros that take no room. Kernels leave
- * holes for pages that were never touched, and what we unpack has them for all blocks of zeros.
+ * Holes of the core file itself. What lies in one is saved: as zeros that take no room. Kernels
+ * leave holes for pages that were never touched, and what we unpack has them for all blocks of
+ * zeros.
  *
  *     [start, data)   a hole         what was asked for last: neighbours are asked for over and
  *     [data, end)     bytes          over, and files may have very many pieces

@@ -1,7 +1,8 @@
 /*
- * The parts of reading a core that core.c puts together: its headers (core_elf.c), what its notes say
- * about the process (core_notes.c) or else the dynamic linker knew (core_links.c), what of memory is
- * where in the file (core_segments.c), and which of that takes no room there (core_holes.c).
+ * The parts of reading a core that core.c puts together: its headers (core_elf.c), what its notes
+ * say about the process (core_notes.c) or else the dynamic linker knew (core_links.c), what of
+ * memory is where in the file (core_segments.c), and which of that takes no room there
+ * (core_holes.c).
  */
 #ifndef HW_TARGET_CORE_IMAGE_H
 #define HW_TARGET_CORE_IMAGE_H
@@ -10,7 +11,7 @@
 
 #include <elf.h>
 
-/* ---- core_elf.c ------------------------------------------------------------------------------ */
+/* ---- core_elf.c ----------------------------------------------------------------------------- */
 
 /* What the ELF header says. Those of 32-bit cores are as those of the others, only narrower. */
 struct core_header {
@@ -27,7 +28,7 @@ int core_read_header(int fd, const char *path, struct core_header *ret, struct h
 size_t core_read_segments(int fd, const struct core_header *h, uint64_t first, Elf64_Phdr *ret,
                           size_t count);
 
-/* ---- core_notes.c ---------------------------------------------------------------------------- */
+/* ---- core_notes.c --------------------------------------------------------------------------- */
 
 /* A file that was mapped, from NT_FILE. */
 struct core_file {
@@ -67,7 +68,7 @@ const struct core_file *core_notes_file_at(const struct core_notes *n, hw_addr a
 
 void core_notes_deinit(struct core_notes *n);
 
-/* ---- core_holes.c ---------------------------------------------------------------------------- */
+/* ---- core_holes.c --------------------------------------------------------------------------- */
 
 struct core_holes;
 
@@ -75,11 +76,12 @@ struct core_holes;
 int core_holes_create(int fd, struct core_holes **ret, struct hw_error *err);
 void core_holes_destroy(struct core_holes *h);
 
-/* Whether the byte at `offset` lies in a hole of the file, where there are only zeros; *until, above
- * `offset`, is where that changes (UINT64_MAX: not before the end). Any number of threads may ask. */
+/* Whether the byte at `offset` lies in a hole of the file, where there are only zeros; *until,
+ * above `offset`, is where that changes (UINT64_MAX: not before the end). Any number of threads may
+ * ask. */
 bool core_holes_at(struct core_holes *h, uint64_t offset, uint64_t *until);
 
-/* ---- core_segments.c ------------------------------------------------------------------------- */
+/* ---- core_segments.c ------------------------------------------------------------------------ */
 
 struct core_segment {
     hw_addr start, end;
@@ -122,14 +124,14 @@ void core_segments_missing(const struct core_segments *c, hw_addr start, hw_addr
 int core_segments_maps(const struct core_segments *c, const struct core_notes *n, hw_map_vec *maps,
                        struct hw_error *err);
 
-/* ---- core_links.c ---------------------------------------------------------------------------- */
+/* ---- core_links.c --------------------------------------------------------------------------- */
 
-/* Where no note tells of files, add those that the dynamic linker knows; before core_notes_finish().
- * NOMEM. */
+/* Where no note tells of files, add those that the dynamic linker knows; before
+ * core_notes_finish(). NOMEM. */
 int core_links_find(struct hw_target *t, const struct core_segments *segments,
                     struct core_notes *notes, struct hw_error *err);
 
-/* ---- shared ---------------------------------------------------------------------------------- */
+/* ---- shared --------------------------------------------------------------------------------- */
 
 /* pread() until `len` bytes are there, the file ends or it fails; returns the bytes read. */
 size_t core_pread(int fd, void *buf, size_t len, uint64_t offset);

@@ -1,10 +1,10 @@
 /*
- * Which files were mapped where, for a core that has no note of it: qemu-user writes none, old kernels
- * did not, and kernels leave it out where it would be too long. The dynamic linker keeps a list, where
- * debuggers ask it:
+ * Which files were mapped where, for a core that has no note of it: qemu-user writes none, old
+ * kernels did not, and kernels leave it out where it would be too long. The dynamic linker keeps a
+ * list, where debuggers ask it:
  *
  *     AT_PHDR -> the program's file -> DT_DEBUG in its dynamic section
- *             -> r_debug -> link_map -> link_map -> ...        words: l_addr, l_name, l_ld, l_next, l_prev
+ *             -> r_debug -> link_map -> link_map -> ... words: l_addr, l_name, l_ld, l_next, l_prev
  *
  * How far a file reaches is told by its ELF header, where that was saved. qemu-user does not save
  * executable parts, which begin with it on some machines; then it reaches over the row of mappings
@@ -53,7 +53,7 @@ static const struct core_segment *neighbour(const struct finder *f, const struct
     return there && next->start == s->end ? next : NULL;
 }
 
-/* ---- the list -------------------------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------------------------- */
 
 struct link {
     hw_addr at, word[LINK_WORDS];
@@ -70,8 +70,8 @@ static bool read_link(const struct finder *f, hw_addr at, struct link *ret)
     return true;
 }
 
-/* An entry DT_DEBUG of this value stands at `at`: does it lead to the list? Then its first element, which
- * is the program's. */
+/* An entry DT_DEBUG of this value stands at `at`: does it lead to the list? Then its first element,
+ * which is the program's. */
 static bool is_debug(const struct finder *f, hw_addr at, hw_addr debug, struct link *ret)
 {
     uint64_t first;
@@ -114,7 +114,7 @@ static bool find_list(const struct finder *f, struct link *ret)
     return false;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------- */
 
 static int out_of_memory(struct hw_error *err)
 {
@@ -141,7 +141,8 @@ static bool add_part(struct finder *f, hw_addr start, hw_addr end, uint64_t offs
     return start >= end || hw_vec_push(&f->notes->files, file);
 }
 
-/* The parts of a file, by the headers at `base`. False if they are not there. *ok: memory was not out. */
+/* The parts of a file, by the headers at `base`. False if they are not there. *ok: memory was not
+ * out. */
 static bool add_by_headers(struct finder *f, hw_addr base, size_t name, bool *ok)
 {
     uint8_t bytes[HEADERS_MAX * sizeof(Elf64_Phdr)];

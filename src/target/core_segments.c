@@ -13,8 +13,8 @@
  * overflow. */
 #define MEMORY_MAX (UINT64_C(1) << 56)
 
-/* What the segments of a core by a kernel, or by qemu-user, are aligned to at least: pages. Those of
- * gdb are not aligned at all. */
+/* What the segments of a core by a kernel, or by qemu-user, are aligned to at least: pages. Those
+ * of gdb are not aligned at all. */
 #define KERNEL_ALIGN 4096
 
 uint64_t core_in_file(const struct core_segments *c, uint64_t offset, uint64_t len)
@@ -107,15 +107,15 @@ size_t core_segments_find(const struct core_segments *c, hw_addr addr)
     return low;
 }
 
-/* ---- what is there --------------------------------------------------------------------------- */
+/* ---- what is there -------------------------------------------------------------------------- */
 
 static hw_addr lower(hw_addr a, hw_addr b)
 {
     return a < b ? a : b;
 }
 
-/* Of saved bytes, which begin at `addr` in the file and end at `saved_end`: zeros or data. Pages that
- * are zeros in part are data: a file's blocks need not be where pages are. */
+/* Of saved bytes, which begin at `addr` in the file and end at `saved_end`: zeros or data. Pages
+ * that are zeros in part are data: a file's blocks need not be where pages are. */
 static enum hw_extent zeros_or_data(const struct core_segment *s, struct core_holes *holes,
                                     uint64_t page, hw_addr addr, hw_addr *until)
 {
@@ -186,7 +186,7 @@ void core_segments_missing(const struct core_segments *c, hw_addr start, hw_addr
     sum->cut_off += claimed - saved;
 }
 
-/* ---- maps ------------------------------------------------------------------------------------ */
+/* ---- maps ----------------------------------------------------------------------------------- */
 
 /*
  * The union of segments and mapped files, cut wherever one of either begins or ends:

@@ -1,5 +1,6 @@
 /*
- * Whether a copy of a process may be made without harm to it: the facts, and what follows from them.
+ * Whether a copy of a process may be made without harm to it: the facts, and what follows from
+ * them.
  */
 #ifndef HW_TARGET_HEADROOM_H
 #define HW_TARGET_HEADROOM_H
@@ -11,7 +12,8 @@
     "do without --snapshot: -p alone stops it while its heap is read, --no-stop not at all"
 #define HW_AGAIN_OR_WITHOUT_SNAPSHOT "try again, or " HW_WITHOUT_SNAPSHOT
 
-/* What was not found out is UINT64_MAX where less would speak against a copy, 0 where more would. */
+/* What was not found out is UINT64_MAX where less would speak against a copy, 0 where more
+ * would. */
 struct hw_headroom {
     int pid;
     /* What a copy may come to need: its page tables at once, and a page for each private page of

@@ -1,10 +1,10 @@
 /*
  * One system call, run by a stopped thread of the target, which then stands as it stood before.
  *
- * Nothing is written into the target's memory: the thread's instruction pointer is set to a `syscall`
- * instruction that is there already, its registers hold the arguments, and afterwards all of them,
- * and its signal mask, are what they were. Meanwhile it goes before others (priority.h), as the rest
- * of the process waits for it. x86-64 only.
+ * Nothing is written into the target's memory: the thread's instruction pointer is set to a
+ * `syscall` instruction that is there already, its registers hold the arguments, and afterwards all
+ * of them, and its signal mask, are what they were. Meanwhile it goes before others (priority.h),
+ * as the rest of the process waits for it. x86-64 only.
  *
  *     stopped      regs, mask saved; all signals blocked; call and arguments set      hw_inject()
  *        | PTRACE_SYSCALL
@@ -37,8 +37,8 @@ enum hw_fitness {
 };
 
 /*
- * Judge a thread, which is one of process `pid`. Where it is HW_FIT_NOT, `why` (if not NULL, `size` > 0
- * bytes) says it in a way that completes "thread N ...".
+ * Judge a thread, which is one of process `pid`. Where it is HW_FIT_NOT, `why` (if not NULL, `size`
+ * > 0 bytes) says it in a way that completes "thread N ...".
  */
 enum hw_fitness hw_inject_fitness(int pid, const struct hw_tracee *tracee, char *why, size_t size);
 
@@ -62,13 +62,13 @@ struct hw_patience {
 
 /*
  * Have a thread that was found fit run a call. `insn` is the address of a `syscall` instruction for
- * HW_FIT_RUNNING; otherwise the thread's own is used, and it is ignored. `patience` may be NULL. The
- * caller blocks SIGCHLD, or waits longer than necessary.
+ * HW_FIT_RUNNING; otherwise the thread's own is used, and it is ignored. `patience` may be NULL.
+ * The caller blocks SIGCHLD, or waits longer than necessary.
  *
- * On failure the thread is as it was, too, and `tracee` is brought up to date: it may have ended, or a
- * SIGSTOP may have reached it before the call began, which is delivered when it is let go. Fails with
- * GONE (the thread has ended), HARMFUL (a signal came in between), SYSTEM. *ret is filled in either
- * case, as a thread can be killed after its child was born.
+ * On failure the thread is as it was, too, and `tracee` is brought up to date: it may have ended,
+ * or a SIGSTOP may have reached it before the call began, which is delivered when it is let go.
+ * Fails with GONE (the thread has ended), HARMFUL (a signal came in between), SYSTEM. *ret is
+ * filled in either case, as a thread can be killed after its child was born.
  */
 int hw_inject(struct hw_tracee *tracee, hw_addr insn, const struct hw_call *call,
               const struct hw_patience *patience, struct hw_called *ret, struct hw_error *err);

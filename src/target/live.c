@@ -28,7 +28,7 @@ static struct hw_live_memory *source(struct hw_live *l)
     return l->copy.pid ? &l->copy : &l->own;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 /*
  * How much of a range may be read by way of /proc/PID/mem. That file shows memory even where the
@@ -71,9 +71,9 @@ static ssize_t read_mem(struct hw_live *l, hw_addr addr, void *buf, size_t len,
 }
 
 /*
- * A page or less costs half as much by way of /proc/PID/mem. But that file also shows what is behind
- * mappings of devices, where a read may do things: so only of memory that is known to be plain. All
- * of it, or nothing.
+ * A page or less costs half as much by way of /proc/PID/mem. But that file also shows what is
+ * behind mappings of devices, where a read may do things: so only of memory that is known to be
+ * plain. All of it, or nothing.
  */
 #define SMALL_BYTES ((size_t)4 << 10)
 
@@ -140,7 +140,7 @@ static size_t live_read_ranges(struct hw_target *t, const struct hw_range *range
     return n > 0 ? (size_t)n : 0;
 }
 
-/* ---- pages ------------------------------------------------------------------------------------ */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
 /* Bit 63: in RAM, bit 62: swapped out (Documentation/admin-guide/mm/pagemap.rst). */
 #define PAGEMAP_HAS_DATA (UINT64_C(3) << 62)

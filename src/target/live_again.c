@@ -1,11 +1,12 @@
 /*
- * Whether a process still is the program that was opened. When it ends, or executes another program,
- * in the middle of our work, each step fails in a way of its own; the reason is found out here.
+ * Whether a process still is the program that was opened. When it ends, or executes another
+ * program, in the middle of our work, each step fails in a way of its own; the reason is found out
+ * here.
  *
- * /proc/PID/mem tells by itself: see live.c. But the child of a vfork() has the memory of its parent
- * until it executes a program, and that memory lives on; and of an outline that file is not open. So
- * the auxiliary vector is compared, too: the kernel makes one for each program that is executed,
- * with addresses in it that differ each time.
+ * /proc/PID/mem tells by itself: see live.c. But the child of a vfork() has the memory of its
+ * parent until it executes a program, and that memory lives on; and of an outline that file is not
+ * open. So the auxiliary vector is compared, too: the kernel makes one for each program that is
+ * executed, with addresses in it that differ each time.
  */
 #include "target/live.h"
 
@@ -77,7 +78,7 @@ int hw_live_check(struct hw_target *t, struct hw_error *err)
     return lost ? hw_live_lost(l, err) : HW_OK;
 }
 
-/* ---- is it just being started? ---------------------------------------------------------------- */
+/* ---- is it just being started? -------------------------------------------------------------- */
 
 /* The next map of a file from `i` on. */
 static const struct hw_map *next_file(const struct hw_map *maps, size_t count, size_t *i)

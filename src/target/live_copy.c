@@ -31,8 +31,9 @@ int hw_live_open_pagemap(int pid)
 }
 
 /*
- * A descriptor of that file which whoever started us had open: a debugger may read what it holds where its
- * children may not (Yama, ptrace_scope 1), and passes its right on. Else -1, and errno as it was.
+ * A descriptor of that file which whoever started us had open: a debugger may read what it holds
+ * where its children may not (Yama, ptrace_scope 1), and passes its right on. Else -1, and errno as
+ * it was.
  */
 static int inherited(const char *path)
 {

@@ -1,14 +1,14 @@
 /*
  * A live process at one moment: its maps and threads, and whether it stands still meanwhile.
  *
- *     STOPPED    all threads are stopped by ptrace, and have registers        stop.c
- *     SNAPSHOT   the same, until a copy is made of it, which is read then     snapshot.c, live_copy.c
- *     RUNNING    nothing is done to it. Its thread pointers are looked for    tcb.c
- *                in memory, as nobody can ask a running thread for them; nor one that
- *                did not stop in time
+ *     STOPPED    stop.c       all threads are stopped by ptrace, and have registers
+ *     SNAPSHOT   snapshot.c   the same, until a copy is made of it, to be read then (live_copy.c)
+ *     RUNNING    tcb.c        nothing is done to it. Its thread pointers are looked for in memory,
+ *                             as nobody can ask a running thread for them; nor one that did not
+ *                             stop in time
  *
- * One that stands still already, held by a debugger or stopped by job control, is read like a       standing.c
- * RUNNING one, and stands still all the same.
+ * One that stands still already, held by a debugger or stopped by job control, is read like a
+ * RUNNING one, and stands still all the same (standing.c).
  */
 #include "target/live.h"
 
@@ -21,7 +21,7 @@
 
 #define STOP_LIMIT_NS INT64_C(1000000000)
 
-/* ---- what it is made of ----------------------------------------------------------------------- */
+/* ---- what it is made of --------------------------------------------------------------------- */
 
 int hw_live_thread(int pid)
 {
@@ -136,13 +136,13 @@ int hw_live_update_threads(struct hw_live *l, struct hw_error *err)
     return rc;
 }
 
-/* ---- who did not stop ------------------------------------------------------------------------- */
+/* ---- who did not stop ----------------------------------------------------------------------- */
 
 /*
- * A thread that was told to stop and has not, as it sleeps in the kernel or waits for a processor, will
- * do so before its next instruction in user mode: until it is let go it can end its system call, and
- * no more. So the heap is safe from it, unless that call starts others, whom nobody told to stop: a
- * thread, or the child of a vfork(), which has the same memory.
+ * A thread that was told to stop and has not, as it sleeps in the kernel or waits for a processor,
+ * will do so before its next instruction in user mode: until it is let go it can end its system
+ * call, and no more. So the heap is safe from it, unless that call starts others, whom nobody told
+ * to stop: a thread, or the child of a vfork(), which has the same memory.
  */
 static bool may_have_vforked(int pid, int tid)
 {
@@ -179,7 +179,7 @@ static bool has_new_thread(const struct hw_target *t)
     return started;
 }
 
-/* ---- standing still -------------------------------------------------------------------------- */
+/* ---- standing still ------------------------------------------------------------------------- */
 
 static int stop(struct hw_live *l, struct hw_error *err)
 {
@@ -226,7 +226,8 @@ static void let_go_uncopied(struct hw_live *l)
     l->snapshot = NULL;
 }
 
-/* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else traces it. */
+/* Who runs not may be left alone where nobody is to be stopped, and must be where somebody else
+ * traces it. */
 static void look_at_standing(struct hw_live *l)
 {
     struct hw_target *t = &l->t;

@@ -1,6 +1,6 @@
 /*
- * Opening a live process: what it is, whether it may be read, and who it is; or only its outline, for
- * which no byte of it is read.
+ * Opening a live process: what it is, whether it may be read, and who it is; or only its outline,
+ * for which no byte of it is read.
  */
 #include "target/live.h"
 

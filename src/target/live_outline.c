@@ -1,11 +1,11 @@
 /*
- * The outline of a live process, for --dry-run: its maps and threads as /proc tells them, and of its
- * bytes only those that are the same in the files it has mapped, read from there. Nothing of the
- * process itself is read.
+ * The outline of a live process, for --dry-run: its maps and threads as /proc tells them, and of
+ * its bytes only those that are the same in the files it has mapped, read from there. Nothing of
+ * the process itself is read.
  *
  * Pages that a program may write to differ from their file, and so do those that the dynamic linker
- * has made read-only once it was done with them. What is as it was is code, and the head of a file, with
- * the headers and the build-id.
+ * has made read-only once it was done with them. What is as it was is code, and the head of a file,
+ * with the headers and the build-id.
  */
 #include "target/live.h"
 

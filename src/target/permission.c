@@ -21,7 +21,7 @@ static const char get_capability[] =
     "root here lacks CAP_SYS_PTRACE; in Docker add --cap-add=SYS_PTRACE; in Kubernetes use "
     "kubectl debug --profile=general --target=CONTAINER";
 
-/* ---- what follows from the facts ------------------------------------------------------------- */
+/* ---- what follows from the facts ------------------------------------------------------------ */
 
 /* The id that is not ours, if any is: the kernel wants all three of theirs to be our real one. */
 static bool other_id(const unsigned ours, const unsigned theirs[3], unsigned *ret)
@@ -105,7 +105,7 @@ int hw_access_explain(const struct hw_access *a, const char *what, int sys_errno
     return HW_ERR_PERMISSION;
 }
 
-/* ---- finding the facts ----------------------------------------------------------------------- */
+/* ---- finding the facts ---------------------------------------------------------------------- */
 
 static uint64_t status_hex(const char *status, const char *key)
 {
@@ -168,7 +168,8 @@ int hw_explain_permission(int pid, const char *what, int sys_errno, struct hw_er
     return hw_access_explain(&a, what, sys_errno, err);
 }
 
-/* Opening a process's memory asks for the same rights as ptrace() does, but that only one may trace. */
+/* Opening a process's memory asks for the same rights as ptrace() does, but that only one may
+ * trace. */
 int hw_permission_check(int pid, bool trace, struct hw_error *err)
 {
     char path[64], status[16384];

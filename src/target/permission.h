@@ -33,8 +33,8 @@ int hw_access_explain(const struct hw_access *a, const char *what, int sys_errno
                       struct hw_error *err);
 
 /*
- * Whether process `pid` may be read and, where `trace` is set, stopped, by the kernel's own answer, without doing
- * either. PERMISSION with cause and remedy, NO_PROCESS.
+ * Whether process `pid` may be read and, where `trace` is set, stopped, by the kernel's own answer,
+ * without doing either. PERMISSION with cause and remedy, NO_PROCESS.
  */
 int hw_permission_check(int pid, bool trace, struct hw_error *err);
 

@@ -53,11 +53,11 @@ bool hw_plan_find(const struct hw_plan *p, hw_addr addr, struct hw_place *ret)
     return addr < p->ranges[ret->rank].end;
 }
 
-/* ---- batches --------------------------------------------------------------------------------- */
+/* ---- batches -------------------------------------------------------------------------------- */
 
-/* The next run from `addr` on that may be read ahead, and whether it goes on beyond `reach` bytes does
- * not matter: a large heap is not to be looked through for each batch. Empty, start == end: there is
- * none below. */
+/* The next run from `addr` on that may be read ahead, and whether it goes on beyond `reach` bytes
+ * does not matter: a large heap is not to be looked through for each batch. Empty, start == end:
+ * there is none below. */
 static struct hw_range next_run(const struct hw_target *t, hw_addr addr, hw_addr end,
                                 uint64_t reach)
 {

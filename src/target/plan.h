@@ -2,12 +2,12 @@
  * What of an image will be read one after the other, known beforehand, and batches: the next of it,
  * read by one call.
  *
- *     plan      [ range 0 .............. ][ range 1 ]        [ range 2 ...... ]   in order of reading
+ *     plan      [ range 0 .............. ][ range 1 ]        [ range 2 ...... ]   in order
  *     in RAM      ####   ## #######  ####   ##   ###           ####### ####  #
  *     batches   |------- 0 -------|-------- 1 ---------|---- 2 ----|--- 3 ---|
  *
- * A batch holds the runs of pages that are in RAM, where that is known (hw_target_find_pages()), else
- * all there is; of as many ranges as fit. What of it cannot be read is missing in it, no more.
+ * A batch holds the runs of pages that are in RAM, where that is known (hw_target_find_pages()),
+ * else all there is; of as many ranges as fit. What of it cannot be read is missing in it, no more.
  */
 #ifndef HW_TARGET_PLAN_H
 #define HW_TARGET_PLAN_H

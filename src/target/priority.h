@@ -2,8 +2,8 @@
  * The priority of a thread, for the moments in which a whole process stands still until that thread
  * has had its turn.
  *
- * On a busy machine it waits for others, for 4 ms each time (a tick) and many times; a fork of 20 ms
- * takes 200. A real-time priority, the lowest, is what helps: a nice value counts only among the
+ * On a busy machine it waits for others, for 4 ms each time (a tick) and many times; a fork of 20
+ * ms takes 200. A real-time priority, the lowest, is what helps: a nice value counts only among the
  * threads of the same control group or session.
  */
 #ifndef HW_TARGET_PRIORITY_H
@@ -17,8 +17,8 @@ struct hw_priority {
     bool raised;
 };
 
-/* Have a thread, 0 for the calling one, go before those without a real-time priority; it need not be
- * one of ours. Nothing is done where that is not for us to decide. */
+/* Have a thread, 0 for the calling one, go before those without a real-time priority; it need not
+ * be one of ours. Nothing is done where that is not for us to decide. */
 void hw_priority_raise(int tid, struct hw_priority *ret);
 /* Give it back what it had; the calling one has to be the same again. Does nothing if it was not
  * raised. */

@@ -1,6 +1,6 @@
 /*
- * All that is shared between the two threads is under one mutex, but for the bytes of a batch: those
- * are of whoever has put its slot into READING, and of the caller once it is READY.
+ * All that is shared between the two threads is under one mutex, but for the bytes of a batch:
+ * those are of whoever has put its slot into READING, and of the caller once it is READY.
  *
  *     FREE --> READING --> READY --> FREE        stale ones go from READING to FREE
  */
@@ -41,7 +41,7 @@ struct hw_readahead {
     bool quit;
 };
 
-/* ---- slots: all with the lock held ------------------------------------------------------------ */
+/* ---- slots: all with the lock held ---------------------------------------------------------- */
 
 static void drop(struct slot *s)
 {
@@ -114,7 +114,7 @@ static void read_next(struct hw_readahead *r, struct slot *s)
     pthread_cond_broadcast(&r->changed);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------- */
+/* ---- the thread ----------------------------------------------------------------------------- */
 
 static void *read_ahead(void *arg)
 {
@@ -219,7 +219,7 @@ void hw_readahead_stop(struct hw_readahead *r)
     free(r);
 }
 
-/* ---- the caller ------------------------------------------------------------------------------- */
+/* ---- the caller ----------------------------------------------------------------------------- */
 
 /* With the lock held. The slot that holds `place`, READY; NULL as hw_readahead_get(). Every turn
  * makes progress: it reads a batch, or somebody else does. */

@@ -37,8 +37,8 @@ void hw_regs_dwarf(const struct hw_machine *m, const struct hw_thread *th,
 unsigned hw_dwarf_sp(const struct hw_machine *m);
 
 /*
- * The address that a thread waits at with futex(2); 0 if it does not. On aarch64 the registers do not
- * tell whether a thread is in a system call at all: what they hold may be left over from one.
+ * The address that a thread waits at with futex(2); 0 if it does not. On aarch64 the registers do
+ * not tell whether a thread is in a system call at all: what they hold may be left over from one.
  */
 hw_addr hw_regs_futex(const struct hw_machine *m, const struct hw_thread *th);
 

@@ -58,7 +58,7 @@ static int note(struct reading *r, hw_addr start, hw_addr end, unsigned is, stru
     return hw_pages_set(r->pages, start, end, HW_PAGE_SWAPPED, err);
 }
 
-/* ---- PAGEMAP_SCAN ---------------------------------------------------------------------------- */
+/* ---- PAGEMAP_SCAN --------------------------------------------------------------------------- */
 
 /* The interface of the ioctl (Linux, include/uapi/linux/fs.h); older headers do not have it. */
 struct scan_arg {
@@ -130,7 +130,7 @@ static int scan_map(struct reading *r, struct hw_error *err)
     return HW_OK;
 }
 
-/* ---- pread ----------------------------------------------------------------------------------- */
+/* ---- pread ---------------------------------------------------------------------------------- */
 
 /* Documentation/admin-guide/mm/pagemap.rst */
 #define ENTRY_PRESENT   (UINT64_C(1) << 63)
@@ -149,7 +149,8 @@ static int scan_map(struct reading *r, struct hw_error *err)
 static bool is_zero_page(struct reading *r, uint64_t entry)
 {
     uint64_t frame = entry & ENTRY_FRAME, flags;
-    /* The page of zeros counts as mapped by all and owned by none; the huge one as that of a file. */
+    /* The page of zeros counts as mapped by all and owned by none; the huge one as that of a
+     * file. */
     if (r->frame_flags < 0 || frame == 0 || (entry & ENTRY_EXCLUSIVE) ||
         (entry & ENTRY_FILE && !hw_map_is_anonymous(r->map)))
         return false;
@@ -205,9 +206,10 @@ static int pread_map(struct reading *r, struct hw_error *err)
     return HW_OK;
 }
 
-/* ---- both ------------------------------------------------------------------------------------ */
+/* ---- both ----------------------------------------------------------------------------------- */
 
-/* The kernel's own pages lie in its half of the address space (vsyscall) or count for nobody (vvar). */
+/* The kernel's own pages lie in its half of the address space (vsyscall) or count for nobody
+ * (vvar). */
 static bool has_pages(const struct hw_map *map)
 {
     return map->start <= INT64_MAX && !(map->path && strncmp(map->path, "[vvar", 5) == 0);
@@ -320,7 +322,7 @@ int hw_residency_probe(const struct hw_residency_source *source, struct hw_map *
     return each_map(&r, maps, count, err);
 }
 
-/* ---- locks ----------------------------------------------------------------------------------- */
+/* ---- locks ---------------------------------------------------------------------------------- */
 
 /* What cannot be locked: the kernel's own pages (vdso). */
 #define UNLOCKABLE ((uint64_t)1 << 20)

@@ -22,14 +22,14 @@ enum hw_residency_way { HW_RESIDENCY_BEST, HW_RESIDENCY_SCAN, HW_RESIDENCY_PREAD
 
 struct hw_residency_source {
     int pagemap; /* /proc/PID/pagemap */
-    /* False if the process has nothing swapped out (VmSwap is 0): then entries that look swapped are
-     * markers that the kernel keeps in page tables, guard pages of stacks for example. */
+    /* False if the process has nothing swapped out (VmSwap is 0): then entries that look swapped
+     * are markers that the kernel keeps in page tables, guard pages of stacks for example. */
     bool swap_used;
     enum hw_residency_way way;
     /*
      * Where the process has a copy (snapshot.h): what hw_residency_probe() found when the copy was
-     * made, and /proc/COPY/pagemap. Private maps are then counted as they were at that moment, others
-     * as they are now. Those that are not in the copy although they had pages (madvise(2),
+     * made, and /proc/COPY/pagemap. Private maps are then counted as they were at that moment,
+     * others as they are now. Those that are not in the copy although they had pages (madvise(2),
      * MADV_DONTFORK, MADV_WIPEONFORK) get HW_MAP_UNCOPIED, and are counted as they are now.
      */
     const bool *was_there; /* NULL: there is no copy */

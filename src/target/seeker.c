@@ -68,8 +68,8 @@ static hw_addr ahead_from(const struct hw_target *t, hw_addr start, hw_addr addr
     return t->pages_known && from > start ? from : start;
 }
 
-/* Read what lies from `start` to `end`, as far as it is in the group of [addr, addr + len), which is
- * read in any case; all of them are whole lines. A line that is not all there does not count. */
+/* Read what lies from `start` to `end`, as far as it is in the group of [addr, addr + len), which
+ * is read in any case; all of them are whole lines. A line that is not all there does not count. */
 static void load(struct hw_seeker *s, hw_addr start, hw_addr addr, size_t len, hw_addr end)
 {
     hw_addr group = addr / GROUP * GROUP;

@@ -1,13 +1,14 @@
 /*
  * Small pieces at any address: following a list. A seeker reads ahead in the direction in which the
- * list is going, more the longer that pays off, and hardly at all when the list jumps about. It keeps
- * what it has read, up to HW_SEEKER_BYTES, so that a list that comes back to where it was, or a short
- * heap in any order, is not read again and again. Only pages that are in RAM are read ahead, where
- * that is known (hw_target_find_pages()).
+ * list is going, more the longer that pays off, and hardly at all when the list jumps about. It
+ * keeps what it has read, up to HW_SEEKER_BYTES, so that a list that comes back to where it was, or
+ * a short heap in any order, is not read again and again. Only pages that are in RAM are read
+ * ahead, where that is known (hw_target_find_pages()).
  *
  *     the image in groups of 64 KiB    | 0 | 1 | 2 | ... | 255 | 256 | 257 | ...
- *     what is kept                     | 0 |257|   | ...         each line has one place where it may be,
- *                                                                and a group lies in one piece
+ *     what is kept                     | 0 |257|   | ...
+ *
+ * Each line has one place where it may be, and a group lies in one piece.
  */
 #ifndef HW_TARGET_SEEKER_H
 #define HW_TARGET_SEEKER_H
@@ -38,8 +39,8 @@ void hw_seeker_deinit(struct hw_seeker *s);
 /* Forget what was read; everything is read anew. */
 void hw_seeker_reset(struct hw_seeker *s);
 
-/* The `len` bytes at `addr`, or NULL if one of them lies in a hole. Valid until the next call. `len`
- * <= HW_SEEKER_MAX. */
+/* The `len` bytes at `addr`, or NULL if one of them lies in a hole. Valid until the next call.
+ * `len` <= HW_SEEKER_MAX. */
 const uint8_t *hw_seeker_at(struct hw_seeker *s, hw_addr addr, size_t len);
 
 #endif

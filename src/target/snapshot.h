@@ -59,8 +59,9 @@ struct hw_code_range {
 
 /*
  * Make the copy, and let the target run, also on failure. `code` is needed where no thread is in a
- * system call. *ret is the pid of the copy, which stands still and is traced. Fails with HARMFUL (no
- * thread is fit to make the call, or the kernel refuses it, with cause and remedy), GONE, SYSTEM.
+ * system call. *ret is the pid of the copy, which stands still and is traced. Fails with HARMFUL
+ * (no thread is fit to make the call, or the kernel refuses it, with cause and remedy), GONE,
+ * SYSTEM.
  */
 int hw_snapshot_take(struct hw_snapshot *s, struct hw_code_range code, int *ret,
                      struct hw_error *err);

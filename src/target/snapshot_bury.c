@@ -2,10 +2,10 @@
  * The dead copy is a zombie that only the target itself can clear away, since nobody told it of its
  * child. Some thread of it has to be stopped once more, for the time of one wait4().
  *
- * A thread that was asked to stop goes on standing still from the moment in which it does. So no one
- * is left alone: whoever stops makes the call at once, and the others are let go when they do. The
- * thread that made the copy is the first to be asked; a thread that sleeps does not need to run for
- * its own sake, and is not kept from anything.
+ * A thread that was asked to stop goes on standing still from the moment in which it does. So no
+ * one is left alone: whoever stops makes the call at once, and the others are let go when they do.
+ * The thread that made the copy is the first to be asked; a thread that sleeps does not need to run
+ * for its own sake, and is not kept from anything.
  */
 #include "target/snapshot_keeper.h"
 

@@ -4,19 +4,19 @@
  * While a thread of the target runs our call, its registers are not its own. If its tracer died in
  * that moment, the thread would run on like that, and take the program down. So the tracer is not a
  * thread of heapwalk, which anybody may kill at any time, but a process of its own, in a session of
- * its own, that takes no signal. It holds nothing but a socket; when the other end of that closes, for
- * whatever reason, it ends the copy, clears up behind it, lets go, and ends itself. The kernel's
- * OOM killer, which may look for memory because of the copy, is told to take the copy first and
- * the keeper last.
+ * its own, that takes no signal. It holds nothing but a socket; when the other end of that closes,
+ * for whatever reason, it ends the copy, clears up behind it, lets go, and ends itself. The
+ * kernel's OOM killer, which may look for memory because of the copy, is told to take the copy
+ * first and the keeper last.
  *
  * It is started before anything of the heap is read, so a walker that gives up its rights (the
  * sandbox of the command) does so without giving up those of the keeper, which looks at nothing but
  * numbers: registers, states, a few bytes of code. For the same reason one serves all the stops
  * that it takes to find a moment for the copy.
  *
- * Should somebody kill the keeper itself, by its number and with SIGKILL, the copy dies with it (EXITKILL),
- * and a zombie of the target remains until the target ends. Only in the milliseconds of the call is
- * there no help.
+ * Should somebody kill the keeper itself, by its number and with SIGKILL, the copy dies with it
+ * (EXITKILL), and a zombie of the target remains until the target ends. Only in the milliseconds of
+ * the call is there no help.
  */
 #include "target/snapshot_keeper.h"
 
@@ -42,7 +42,7 @@
 
 #define PIDFD_OPEN 434 /* SYS_pidfd_open: Linux 5.3, and headers as new as that */
 
-/* ---- talking --------------------------------------------------------------------------------- */
+/* ---- talking -------------------------------------------------------------------------------- */
 
 bool hw_keeper_send(int sock, const void *data, size_t size)
 {
@@ -71,9 +71,10 @@ static bool answer(struct hw_keeper *k)
     return hw_keeper_send(k->sock, &k->answer, sizeof k->answer);
 }
 
-/* ---- who we are ------------------------------------------------------------------------------ */
+/* ---- who we are ----------------------------------------------------------------------------- */
 
-/* Whatever else was open is the walker's: who waits for the end of its output must not wait for us. */
+/* Whatever else was open is the walker's: who waits for the end of its output must not wait for
+ * us. */
 static void close_all_but(int sock)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -104,7 +105,7 @@ static void become_keeper(int sock)
     prefer_for_oom("self", "-1000");
 }
 
-/* ---- taking the copy ------------------------------------------------------------------------- */
+/* ---- taking the copy ------------------------------------------------------------------------ */
 
 #define CODE_MAX ((size_t)64 << 10)
 
@@ -234,7 +235,8 @@ static int make_copy(struct hw_keeper *k, struct hw_error *err)
     return rc;
 }
 
-/* The copy was born traced, and stops before its first instruction; from then on it dies with us. */
+/* The copy was born traced, and stops before its first instruction; from then on it dies with
+ * us. */
 static void secure_copy(struct hw_keeper *k)
 {
     char process[16];
@@ -251,7 +253,7 @@ static void secure_copy(struct hw_keeper *k)
     hw_priority_follow(k->copy, k->by);
 }
 
-/* ---- ending it ------------------------------------------------------------------------------- */
+/* ---- ending it ------------------------------------------------------------------------------ */
 
 static void end_copy(struct hw_keeper *k)
 {
@@ -273,7 +275,7 @@ static void wait_for_end(const struct hw_keeper *k)
         ;
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 static void stop(struct hw_keeper *k, int64_t limit_ns)
 {

@@ -1,7 +1,7 @@
 /*
  * A process that stands still already. A debugger holds it: a second tracer is not allowed, and not
- * needed. Or job control has stopped it (^Z, SIGSTOP): whoever may trace it may do so. Either way memory that
- * nobody changes can be read as it is.
+ * needed. Or job control has stopped it (^Z, SIGSTOP): whoever may trace it may do so. Either way
+ * memory that nobody changes can be read as it is.
  */
 #ifndef HW_TARGET_STANDING_H
 #define HW_TARGET_STANDING_H
@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How often its threads were scheduled until now, and how many there are: who stands still is not. */
+/* How often its threads were scheduled until now, and how many there are: who stands still is
+ * not. */
 struct hw_standing {
     uint64_t switches;
     uint64_t threads;

@@ -9,8 +9,8 @@
  *       ... reads memory ...                             stand still
  *     hw_stop_release -> DETACH each, end ------------>  run on
  *
- * When the pause has lasted as long as it may, the keeper lets go by itself: whatever keeps the caller,
- * a slow disk or an endless list, it is not the target that waits for it.
+ * When the pause has lasted as long as it may, the keeper lets go by itself: whatever keeps the
+ * caller, a slow disk or an endless list, it is not the target that waits for it.
  *
  * Why a thread of our own: a thread that sleeps uninterruptibly in the kernel does not trap, and
  * what has not trapped cannot be detached. It would trap later, when nobody is there any more to
@@ -49,7 +49,7 @@ struct hw_stop {
     struct hw_error error;
 };
 
-/* ---- the keeper ------------------------------------------------------------------------------ */
+/* ---- the keeper ----------------------------------------------------------------------------- */
 
 /* Wait until the caller is done, or the time is up. False for the latter. */
 static bool wait_release(struct hw_stop *s)
@@ -84,7 +84,7 @@ static void *keep(void *arg)
     return NULL; /* the kernel lets go of the rest */
 }
 
-/* ---- the caller's side ----------------------------------------------------------------------- */
+/* ---- the caller's side ---------------------------------------------------------------------- */
 
 static void destroy(struct hw_stop *s)
 {

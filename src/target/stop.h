@@ -22,8 +22,8 @@ struct hw_stop_limits {
     /* How long to wait for threads to stop: one that does not by then (it sleeps uninterruptibly in
      * the kernel) is counted in hw_stop_missed(). */
     int64_t wait_ns;
-    /* When so long has passed since the first thread was told to stop, all of them run again, whatever
-     * the caller is doing; 0: no limit. */
+    /* When so long has passed since the first thread was told to stop, all of them run again,
+     * whatever the caller is doing; 0: no limit. */
     int64_t pause_ns;
     /* Set right before that happens, by another thread. What was read before it is still false when
      * looked at was read of a process that stood still. NULL where pause_ns is 0. */
@@ -35,8 +35,8 @@ struct hw_stop_limits {
  * thread has to call; on failure all are running again. `machine` is what the process runs on:
  * registers of a thread that runs code for another one are not known.
  *
- * Until the release the calling thread takes no stop signals from a terminal (SIGTSTP and its like):
- * with us a process would stand still that nobody wanted to stop.
+ * Until the release the calling thread takes no stop signals from a terminal (SIGTSTP and its
+ * like): with us a process would stand still that nobody wanted to stop.
  *
  * Fails with NO_PROCESS, GONE, PERMISSION (cause and remedy: other uid, CAP_SYS_PTRACE, Yama,
  * not dumpable, already traced by PID N), NOMEM, SYSTEM.
@@ -48,8 +48,8 @@ int hw_stop_all(int pid, const struct hw_machine *machine, struct hw_stop_limits
 const struct hw_thread *hw_stop_threads(const struct hw_stop *stop, size_t *count);
 size_t hw_stop_missed(const struct hw_stop *stop);
 
-/* Do now what happens when the time is up: set *let_go, then let them run. Only where the limits name
- * let_go. The release is still to come. */
+/* Do now what happens when the time is up: set *let_go, then let them run. Only where the limits
+ * name let_go. The release is still to come. */
 void hw_stop_let_go(struct hw_stop *stop);
 
 /* Let every thread go in the state it was found in and free `stop`. NULL is fine. Returns how long

@@ -85,8 +85,8 @@ struct hw_identity {
     uint64_t page_size;
 };
 
-/* What the kernel counts for a process, in bytes (proc(5), VmRSS and its like). Its counters may lag
- * behind by some pages for each CPU. */
+/* What the kernel counts for a process, in bytes (proc(5), VmRSS and its like). Its counters may
+ * lag behind by some pages for each CPU. */
 struct hw_memory {
     uint64_t rss_bytes, anon_bytes, file_bytes,
         shmem_bytes; /* the first is the sum of the others */
@@ -141,7 +141,8 @@ struct hw_target_ops {
     int (*find_pages)(struct hw_target *t, struct hw_error *err);
     /* See hw_next_data(). NULL: every page may have data. */
     hw_addr (*next_data)(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
-    /* See hw_target_extent(). NULL: that is not known. Called by several threads at once, as read(). */
+    /* See hw_target_extent(). NULL: that is not known. Called by several threads at once, as
+     * read(). */
     enum hw_extent (*extent)(const struct hw_target *t, hw_addr addr, hw_addr end, hw_addr *until);
     /* See hw_target_missing(). NULL: nothing is. */
     void (*missing)(const struct hw_target *t, hw_addr start, hw_addr end, struct hw_missing *sum);
@@ -174,21 +175,20 @@ struct hw_target {
     int64_t max_pause_ns; /* live, STOPPED: let it run again after so long, come what may; 0: no
                              limit */
     int64_t pause_ns; /* live: how long it stood still for the last freeze, -1 before the first */
-    int64_t
-        thread_pause_ns; /* live: how long one thread did once more when a copy was ended, else -1 */
+    int64_t thread_pause_ns; /* live: how long one thread did once more when a copy was ended, or
+                                -1 */
     int zombie;  /* live: the last dead copy that could not be cleared away, as the target numbers
                     it; else 0 */
     bool stood;  /* live: it stood still already, when we came to freeze it: ... */
     int held_by; /* ... this debugger holds it; 0: job control does (SIGSTOP and its like) */
-    bool
-        left_alone; /* ... and that will do: it is read as it stands, like one that runs. If somebody
-                        lets it run meanwhile, the thaw sets `moving` */
-    bool stops_do;  /* live, STOPPED: stops by job control will do; may be set at any time */
-    size_t
-        missed_threads; /* live: threads that could not be stopped in time by the last freeze. None
-                              of them could do more than end the system call that it was in, ... */
-    bool missed_start;  /* ... but that may have started others, which ran on; set by the thaw */
-    bool truncated;     /* core: the file ends before its segments do ... */
+    bool left_alone;       /* ... and that will do: it is read as it stands, like one that runs. If
+                        somebody lets it run meanwhile, the thaw sets `moving` */
+    bool stops_do;         /* live, STOPPED: stops by job control will do; may be set at any time */
+    size_t missed_threads; /* live: threads that could not be stopped in time by the last freeze.
+                              None of them could do more than end the system call that it was in,
+                              ... */
+    bool missed_start;     /* ... but that may have started others, which ran on; set by the thaw */
+    bool truncated;        /* core: the file ends before its segments do ... */
     uint64_t core_bytes, core_wanted; /* ... after so many bytes of so many; 0 if unknown */
     bool leaves_out; /* core: what lies between two maps may have been one that was not saved */
     struct hw_signal signal; /* core: which ended the process; not a debugger's own */
@@ -204,9 +204,9 @@ int hw_target_open_live(int pid, struct hw_target **ret, struct hw_error *err);
 int hw_target_open_core(const char *path, struct hw_target **ret, struct hw_error *err);
 
 /*
- * Open no more of a process than its outline: maps, threads, pages, and the bytes of its files where
- * they cannot differ from what is in memory. Nothing is read of the process itself. It cannot be frozen.
- * Errors as hw_target_open_live().
+ * Open no more of a process than its outline: maps, threads, pages, and the bytes of its files
+ * where they cannot differ from what is in memory. Nothing is read of the process itself. It cannot
+ * be frozen. Errors as hw_target_open_live().
  */
 int hw_target_open_outline(int pid, struct hw_target **ret, struct hw_error *err);
 
@@ -244,8 +244,9 @@ int hw_target_freeze(struct hw_target *t, struct hw_error *err);
  * run; else do nothing. Errors as hw_snapshot_take(), PERMISSION. It is still to be thawed. */
 int hw_target_copy(struct hw_target *t, struct hw_error *err);
 void hw_target_thaw(struct hw_target *t);
-/* What is still to be read of a frozen target is not worth its standing still: as when its time is up, it
- * is `moving` from now on, until the thaw. Nothing happens where it was not we who stopped it. */
+/* What is still to be read of a frozen target is not worth its standing still: as when its time is
+ * up, it is `moving` from now on, until the thaw. Nothing happens where it was not we who stopped
+ * it. */
 void hw_target_let_go(struct hw_target *t);
 int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw_error *err);
 
@@ -253,9 +254,9 @@ int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw
  * executed another program, so that what was read since the freeze may be of that one. */
 int hw_target_check(struct hw_target *t, struct hw_error *err);
 
-/* When something went wrong with it: whether that may be because it is not, or not any more, what it
- * seemed to be. As hw_target_check(), and GONE if a process has loaded or unloaded files since its
- * maps were read: most likely it is just being started. */
+/* When something went wrong with it: whether that may be because it is not, or not any more, what
+ * it seemed to be. As hw_target_check(), and GONE if a process has loaded or unloaded files since
+ * its maps were read: most likely it is just being started. */
 int hw_target_look_again(struct hw_target *t, struct hw_error *err);
 
 /*
@@ -268,10 +269,10 @@ int hw_read_word(struct hw_target *t, hw_addr addr, uint64_t *ret, struct hw_err
 
 /*
  * Find out which pages are in RAM and which are swapped out, for the maps of the last freeze: sets
- * t->pages_known and fills t->pages, t->memory and the counts in t->maps, until the next freeze. To be called
- * while the target is frozen, before anything else is read of it, as it speaks of the moment of the
- * call. Reads nothing of the target. Fails with UNSUPPORTED (a core does not tell; the kernel does
- * not), PERMISSION, SYSTEM, NOMEM; nothing but these figures is lost then.
+ * t->pages_known and fills t->pages, t->memory and the counts in t->maps, until the next freeze. To
+ * be called while the target is frozen, before anything else is read of it, as it speaks of the
+ * moment of the call. Reads nothing of the target. Fails with UNSUPPORTED (a core does not tell;
+ * the kernel does not), PERMISSION, SYSTEM, NOMEM; nothing but these figures is lost then.
  */
 int hw_target_find_pages(struct hw_target *t, struct hw_error *err);
 
@@ -289,9 +290,9 @@ int hw_target_find_pages(struct hw_target *t, struct hw_error *err);
 hw_addr hw_next_data(struct hw_target *t, hw_addr addr, hw_addr end, uint64_t *budget);
 
 /*
- * What a core has at `addr`, and up to where it is the same, `end` at most, through *until: parts of
- * large heaps and maps that were never touched need not be read to know that they are zeros. Where
- * that is not known (no core) all is DATA. addr < end.
+ * What a core has at `addr`, and up to where it is the same, `end` at most, through *until: parts
+ * of large heaps and maps that were never touched need not be read to know that they are zeros.
+ * Where that is not known (no core) all is DATA. addr < end.
  */
 enum hw_extent hw_target_extent(const struct hw_target *t, hw_addr addr, hw_addr end,
                                 hw_addr *until);

@@ -16,7 +16,8 @@
  * a block keeps an unknown thread pointer, never a guessed one.
  *
  * All threads with stacks by pthread_create() are in one circular list, the main thread and those
- * with stacks of their own in another: from one block the lists lead to the rest. A first one stands
+ * with stacks of their own in another: from one block the lists lead to the rest. A first one
+ * stands
  *
  *     - at the high end of a stack, where pthread_create() puts it; near to the stack pointer, if
  *       that is known;
@@ -81,7 +82,7 @@ static uint64_t spend(struct search *s, uint64_t wanted)
     return n;
 }
 
-/* ---- is it one? ------------------------------------------------------------------------------ */
+/* ---- is it one? ----------------------------------------------------------------------------- */
 
 /* The distance of a TLS block from the thread pointer, UINT64_MAX if it is on the wrong side. */
 static uint64_t distance(const struct hw_machine *m, hw_addr tp, hw_addr block)
@@ -233,7 +234,7 @@ static void follow(struct search *s, struct naming n)
         follow_list(s, n.below, head + (hw_addr)side * element);
 }
 
-/* ---- where? ---------------------------------------------------------------------------------- */
+/* ---- where? --------------------------------------------------------------------------------- */
 
 static bool done(const struct search *s)
 {
@@ -316,7 +317,7 @@ static void look_at_small_maps(struct search *s)
     }
 }
 
-/* ---- whose? ---------------------------------------------------------------------------------- */
+/* ---- whose? --------------------------------------------------------------------------------- */
 
 static void decide(struct search *s)
 {

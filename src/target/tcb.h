@@ -14,8 +14,9 @@ enum hw_tcb_search {
 };
 
 /*
- * Find the thread pointers of threads that have none (tp is 0); those that are not found stay 0. The
- * target has its maps and threads. Of a live one, no page is read that was never touched. NOMEM.
+ * Find the thread pointers of threads that have none (tp is 0); those that are not found stay 0.
+ * The target has its maps and threads. Of a live one, no page is read that was never touched.
+ * NOMEM.
  */
 int hw_find_thread_pointers(struct hw_target *t, enum hw_tcb_search how, struct hw_error *err);
 

@@ -149,7 +149,7 @@ static void wait_all(struct hw_tracees *t, int64_t deadline)
     }
 }
 
-/* ---- all of them ------------------------------------------------------------------------------ */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 /* The base of a TLS descriptor of a thread, 0 if there is no such. */
 static hw_addr descriptor_base(int tid, unsigned entry)

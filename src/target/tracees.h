@@ -24,7 +24,8 @@ struct hw_tracee {
     int signal; /* it was caught with this one about to be delivered; 0 if none */
 };
 
-/* Start from {.pid = ..., .machine = ...}; release with hw_tracees_free(), which does not let go. */
+/* Start from {.pid = ..., .machine = ...}; release with hw_tracees_free(), which does not let
+ * go. */
 struct hw_tracees {
     int pid;
     const struct hw_machine *machine; /* what the process runs on */

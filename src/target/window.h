@@ -3,8 +3,9 @@
  * the linear walk of a heap. Only pages that are in RAM are read ahead, where that is known
  * (hw_target_find_pages()).
  *
- * Whoever knows beforehand what will be read says so with hw_window_plan(): then another thread reads
- * on while what is here is worked on, across the ends of ranges, too, and over what is not in RAM.
+ * Whoever knows beforehand what will be read says so with hw_window_plan(): then another thread
+ * reads on while what is here is worked on, across the ends of ranges, too, and over what is not in
+ * RAM.
  */
 #ifndef HW_TARGET_WINDOW_H
 #define HW_TARGET_WINDOW_H
@@ -34,9 +35,9 @@ void hw_window_deinit(struct hw_window *w);
 
 /*
  * These ranges will be read in this order, or most of them: reading begins at once. What is jumped
- * over costs nothing but what had been read of it already. A plan replaces the one before, and lasts
- * until hw_window_deinit(); until then the target must not be frozen anew. Other addresses may be
- * asked for at any time. Fails with NOMEM, and then all goes on as without a plan.
+ * over costs nothing but what had been read of it already. A plan replaces the one before, and
+ * lasts until hw_window_deinit(); until then the target must not be frozen anew. Other addresses
+ * may be asked for at any time. Fails with NOMEM, and then all goes on as without a plan.
  */
 int hw_window_plan(struct hw_window *w, const struct hw_range *ranges, size_t count,
                    struct hw_error *err);
@@ -52,15 +53,15 @@ const uint8_t *hw_window_at(struct hw_window *w, hw_addr addr, size_t len, hw_ad
 
 /*
  * The bytes from `addr` on that are here now, without a hole, up to `limit` at most; *len says how
- * many: at least one, however few they are. They are read if none is here; NULL if the byte at `addr`
- * lies in a hole, or if `limit` is not above it. Valid until the next call.
+ * many: at least one, however few they are. They are read if none is here; NULL if the byte at
+ * `addr` lies in a hole, or if `limit` is not above it. Valid until the next call.
  */
 const uint8_t *hw_window_span(struct hw_window *w, hw_addr addr, hw_addr limit, size_t *len);
 
 /*
- * Where reading ahead from `addr` ends, `end` at most: pages that are not in RAM are not read unless
- * something on them is asked for. A read would bring a swapped one back, and map the page of zeros
- * where there is none.
+ * Where reading ahead from `addr` ends, `end` at most: pages that are not in RAM are not read
+ * unless something on them is asked for. A read would bring a swapped one back, and map the page of
+ * zeros where there is none.
  */
 hw_addr hw_ahead_until(const struct hw_target *t, hw_addr addr, hw_addr end);
 

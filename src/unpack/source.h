@@ -12,8 +12,9 @@
 
 #define HW_SOURCE_BYTES ((size_t)256 << 10)
 
-/* Formats have padding, and frames to be skipped. But a file may have a hole of any size at no cost: nothing
- * comes of so many bytes unless somebody made them for that. What follows is not read. */
+/* Formats have padding, and frames to be skipped. But a file may have a hole of any size at no
+ * cost: nothing comes of so many bytes unless somebody made them for that. What follows is not
+ * read. */
 #define HW_SOURCE_IDLE ((uint64_t)64 << 20)
 
 struct hw_source {
@@ -30,8 +31,8 @@ int hw_source_init(struct hw_source *s, int fd, const char *name, struct hw_erro
 void hw_source_deinit(struct hw_source *s);
 
 /*
- * Read until at least `want` bytes (at most HW_SOURCE_BYTES) are there, or the end is. What is there
- * stands at buf + at. Fails with SYSTEM.
+ * Read until at least `want` bytes (at most HW_SOURCE_BYTES) are there, or the end is. What is
+ * there stands at buf + at. Fails with SYSTEM.
  */
 int hw_source_fill(struct hw_source *s, size_t want, struct hw_error *err);
 

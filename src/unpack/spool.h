@@ -23,8 +23,8 @@ void hw_spool_init(struct hw_spool *s, const char *name, uint64_t max, const cha
 /* Closes the file unless it was taken. */
 void hw_spool_deinit(struct hw_spool *s);
 
-/* Append. Fails with NOT_CORE (more than `max`; what begins otherwise than it must, of which these first
- * bytes are kept), SYSTEM (no room, no directory to write to). */
+/* Append. Fails with NOT_CORE (more than `max`; what begins otherwise than it must, of which these
+ * first bytes are kept), SYSTEM (no room, no directory to write to). */
 int hw_spool_put(struct hw_spool *s, const void *bytes, size_t len, struct hw_error *err);
 
 /* Give the file its whole size and hand it over; -1 if nothing was written. Fails with SYSTEM. */

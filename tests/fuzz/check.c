@@ -19,7 +19,7 @@ void fuzz_fail(const char *fmt, ...)
     abort();
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------- */
+/* ---- blocks --------------------------------------------------------------------------------- */
 
 /* Beyond so many they are only counted. */
 #define BLOCKS_KEPT ((size_t)1 << 16)
@@ -70,7 +70,7 @@ static void check_blocks(struct met *met, bool moving)
                      b[i].address, hw_state_name(b[i].state));
 }
 
-/* ---- figures --------------------------------------------------------------------------------- */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 static const enum hw_metric parts[] = {HW_M_IN_USE_BYTES, HW_M_TCACHE_BYTES, HW_M_FASTBIN_BYTES,
                                        HW_M_BIN_BYTES,    HW_M_TOP_BYTES,    HW_M_OVERHEAD_BYTES};
@@ -87,8 +87,8 @@ static bool is_private(const struct hw_map *map)
     return hw_map_is_anonymous(map) && !(map->flags & HW_MAP_SHARED);
 }
 
-/* Bytes that the image claims to have, saved or not. The list of maps is out of date in one that runs, and
- * may lack some of a row of anonymous ones in a core. */
+/* Bytes that the image claims to have, saved or not. The list of maps is out of date in one that
+ * runs, and may lack some of a row of anonymous ones in a core. */
 static int64_t bytes_of(const struct hw_target *t)
 {
     uint64_t bytes = 0;
@@ -176,7 +176,7 @@ static void check_findings(const struct hw_report *r)
                      "finding %zu is not one line", i);
 }
 
-/* ---- output ---------------------------------------------------------------------------------- */
+/* ---- output --------------------------------------------------------------------------------- */
 
 /* Each line, or all of it at once, must be JSON. */
 static void check_json(char *text, size_t len, bool lines)
@@ -192,8 +192,8 @@ static void check_json(char *text, size_t len, bool lines)
     }
 }
 
-/* Names and paths may be any bytes, and terminals obey some of them. JSON escapes what it has to: DEL is a
- * character like others there, and terminals pass it over. */
+/* Names and paths may be any bytes, and terminals obey some of them. JSON escapes what it has to:
+ * DEL is a character like others there, and terminals pass it over. */
 static void check_text(const char *format, const char *text, size_t len)
 {
     bool is_json = strcmp(format, "json") == 0;
@@ -285,7 +285,7 @@ static void ask_more(struct hw_session *s, const struct met *met, unsigned extra
         print(formats[(blocks + i) % 2], false, changes, print_answer, &ask[i]);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 int fuzz_inspect(struct hw_session *s, unsigned extras)
 {

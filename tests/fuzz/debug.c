@@ -1,6 +1,6 @@
 /*
- * The file of a libc with symbols and types, mapped as it stands: what a report needs of it, and what
- * a heap in it looks like, if main_arena lies there.
+ * The file of a libc with symbols and types, mapped as it stands: what a report needs of it, and
+ * what a heap in it looks like, if main_arena lies there.
  */
 #include "fuzz.h"
 
@@ -87,7 +87,8 @@ static const struct hw_machine *machine_of(const uint8_t *bytes, size_t len)
     return m ? m : hw_machine(HW_X86_64);
 }
 
-/* As the dynamic linker would map two segments: the first page, and the rest, which can be written. */
+/* As the dynamic linker would map two segments: the first page, and the rest, which can be
+ * written. */
 static struct hw_target *map_file(const uint8_t *bytes, size_t len, const char *path)
 {
     size_t first = len < PAGE ? len : PAGE;

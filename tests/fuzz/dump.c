@@ -1,6 +1,6 @@
 /*
- * The image of a heap program as a core: PT_NOTE, then PT_LOADs. To keep seeds small, all that tell of zeros
- * share their bytes in the file; of long rows of zeros there are none: they are missing.
+ * The image of a heap program as a core: PT_NOTE, then PT_LOADs. To keep seeds small, all that tell
+ * of zeros share their bytes in the file; of long rows of zeros there are none: they are missing.
  */
 #include "heap.h"
 
@@ -77,8 +77,9 @@ static bool is_zero(const uint8_t *bytes, size_t len)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
 }
 
-/* Where the next row of zeros begins that is long enough to be left out; the piece's size if none does.
- * Some of them are not, behind and in front of what is no zero: structs should not be cut in two. */
+/* Where the next row of zeros begins that is long enough to be left out; the piece's size if none
+ * does. Some of them are not, behind and in front of what is no zero: structs should not be cut in
+ * two. */
 static size_t next_gap(const struct piece *p, size_t from)
 {
     while (from + GAP <= p->size && !is_zero(p->bytes + from, GAP))

@@ -1,7 +1,7 @@
 /*
- * Fuzzers. Each takes any bytes, makes of them what heapwalk might meet, asks everything about it, and
- * aborts where an answer cannot be right; whoever runs it (libFuzzer, AFL++, replay.c) sees that, and
- * what the sanitizers see.
+ * Fuzzers. Each takes any bytes, makes of them what heapwalk might meet, asks everything about it,
+ * and aborts where an answer cannot be right; whoever runs it (libFuzzer, AFL++, replay.c) sees
+ * that, and what the sanitizers see.
  *
  *     core     a core file: headers, notes, segments, and the whole report      bytes: the file
  *     walk     a heap whose roots are known: the walk and all analyses          bytes: see heap.h
@@ -35,11 +35,11 @@ FUZZERS(FUZZ_DECLARE_)
 #define fuzz_require(ok, ...) ((ok) ? (void)0 : fuzz_fail(__VA_ARGS__))
 _Noreturn void fuzz_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* A file that lasts as long as the process and holds these bytes: its path, static. There is one at a
- * time; its last component is libc.so.6. */
+/* A file that lasts as long as the process and holds these bytes: its path, static. There is one at
+ * a time; its last component is libc.so.6. */
 const char *fuzz_file(const uint8_t *bytes, size_t len);
 
-/* ---- check.c --------------------------------------------------------------------------------- */
+/* ---- check.c -------------------------------------------------------------------------------- */
 
 /* What is asked of a session besides a report. */
 enum fuzz_extra {
@@ -54,9 +54,10 @@ enum fuzz_extra {
 };
 
 /*
- * Walk, ask for these extras, render everything, and require what holds for any heap however damaged:
- * parts sum up to the whole, blocks do not overlap and lie in the image, nothing is larger than the image,
- * nothing is negative, what is missing is named, JSON is JSON. HW_OK if there was a report.
+ * Walk, ask for these extras, render everything, and require what holds for any heap however
+ * damaged: parts sum up to the whole, blocks do not overlap and lie in the image, nothing is larger
+ * than the image, nothing is negative, what is missing is named, JSON is JSON. HW_OK if there was a
+ * report.
  */
 int fuzz_inspect(struct hw_session *s, unsigned extras);
 

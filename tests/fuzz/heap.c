@@ -10,7 +10,7 @@
 /* What is left free behind the chunks of a piece. */
 #define SLACK ((size_t)0x200)
 
-/* ---- bytes of the program -------------------------------------------------------------------- */
+/* ---- bytes of the program ------------------------------------------------------------------- */
 
 static uint64_t take(struct heap *h, unsigned bytes)
 {
@@ -20,7 +20,7 @@ static uint64_t take(struct heap *h, unsigned bytes)
     return n;
 }
 
-/* ---- places ---------------------------------------------------------------------------------- */
+/* ---- places --------------------------------------------------------------------------------- */
 
 static struct {
     hw_addr at[CHUNKS_MAX];
@@ -85,7 +85,7 @@ static hw_addr place(struct heap *h)
     }
 }
 
-/* ---- chunks ---------------------------------------------------------------------------------- */
+/* ---- chunks --------------------------------------------------------------------------------- */
 
 static bool has_room(const struct heap *h, uint64_t bytes)
 {
@@ -177,7 +177,7 @@ static void op_tcache_struct(struct heap *h)
         remember(build_tcache_struct(h->builder));
 }
 
-/* ---- pieces ---------------------------------------------------------------------------------- */
+/* ---- pieces --------------------------------------------------------------------------------- */
 
 static bool may_have_more(const struct heap *h)
 {
@@ -242,7 +242,7 @@ static void op_foreign(struct heap *h)
         build_foreign(h->builder, pages * h->builder->page);
 }
 
-/* ---- damage; lists are linked from the first of it on ------------------------------------------ */
+/* ---- damage; lists are linked from the first of it on --------------------------------------- */
 
 static void put(struct heap *h, hw_addr at, uint64_t word)
 {
@@ -327,7 +327,8 @@ static void op_cut(struct heap *h)
         p->size = bytes;
 }
 
-/* An op's number is its place; more of them go to the ends of the tables. What has no op does nothing. */
+/* An op's number is its place; more of them go to the ends of the tables. What has no op does
+ * nothing. */
 typedef void (*op_fn)(struct heap *h);
 #define OPS 32
 static const op_fn building[OPS] = {
@@ -349,7 +350,7 @@ static void run_op(struct heap *h)
         fn(h);
 }
 
-/* ---- running it ------------------------------------------------------------------------------ */
+/* ---- running it ----------------------------------------------------------------------------- */
 
 static void after_read(struct builder *b, hw_addr addr, size_t len, _Atomic bool *moving)
 {

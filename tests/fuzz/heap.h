@@ -1,14 +1,15 @@
 /*
- * Heaps from a few bytes. Mutated at random, the memory of a process says little more than "this is no
- * heap" soon; so inputs are programs for the builder of the unit tests, which lays out heaps as glibc
- * does, and then for damage: words and rows of bytes anywhere in the image, or at a certain moment
- * while it is read.
+ * Heaps from a few bytes. Mutated at random, the memory of a process says little more than "this is
+ * no heap" soon; so inputs are programs for the builder of the unit tests, which lays out heaps as
+ * glibc does, and then for damage: words and rows of bytes anywhere in the image, or at a certain
+ * moment while it is read.
  *
  *     machine | form | flags | extras | offset of system_mem (in units of 16)      a byte each
  *     op arguments op arguments ...                                                 until the end
  *
- * Ops and their arguments are those of the table at the end of heap.c; seeds.py writes them. What makes
- * no sense at its place is left out, what is missing at the end is 0: any bytes are a program.
+ * Ops and their arguments are those of the table at the end of heap.c; seeds.py writes them. What
+ * makes no sense at its place is left out, what is missing at the end is 0: any bytes are a
+ * program.
  */
 #ifndef TESTS_FUZZ_HEAP_H
 #define TESTS_FUZZ_HEAP_H

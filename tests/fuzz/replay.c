@@ -1,10 +1,10 @@
 /*
- * Run inputs once more: those that were found, and the corpus. Needs no fuzzer, so `make check` does it
- * with any compiler.
+ * Run inputs once more: those that were found, and the corpus. Needs no fuzzer, so `make check`
+ * does it with any compiler.
  *
- *     replay NAME FILE...         these, in this process: for a debugger, and for AFL++ (FILE is @@)
- *     replay DIRECTORY...         all of DIRECTORY/NAME/, each in a process of its own
- *     replay --core FILE CORE     the image that an input of `walk` makes, as a core: a seed for `core`
+ *     replay NAME FILE...       these, in this process: for a debugger, and for AFL++ (FILE is @@)
+ *     replay DIRECTORY...       all of DIRECTORY/NAME/, each in a process of its own
+ *     replay --core FILE CORE   the image that an input of `walk` makes, a core: a seed for `core`
  */
 #include "heap.h"
 

@@ -1,6 +1,6 @@
 /*
- * Two reports, read back from JSON and compared; the file may hold both, with a 0 between, which is in no
- * JSON. One alone is compared with itself.
+ * Two reports, read back from JSON and compared; the file may hold both, with a 0 between, which is
+ * in no JSON. One alone is compared with itself.
  */
 #include "fuzz.h"
 
@@ -46,7 +46,8 @@ static int read_one(const uint8_t *bytes, size_t len, struct hw_saved *ret)
     return rc;
 }
 
-/* Every arena of both is in one pair, and in no other; of a report of some arenas that is not said. */
+/* Every arena of both is in one pair, and in no other; of a report of some arenas that is not
+ * said. */
 static void check_pairs(const struct hw_diff *d)
 {
     size_t olds = 0, news = 0;

@@ -1,6 +1,6 @@
 /*
- * The same heaps, but nothing is known beforehand: roots, layout and thread-local storage have to be
- * found in memory.
+ * The same heaps, but nothing is known beforehand: roots, layout and thread-local storage have to
+ * be found in memory.
  */
 #include "heap.h"
 

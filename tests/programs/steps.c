@@ -1,7 +1,7 @@
 /*
- * Under a debugger: allocates BLOCKS blocks and shows each of them to seen(), then frees every other one
- * and shows those to seen(), too. Says "ready" before, and ends by abort(). With -DSPIN another thread never
- * stands still meanwhile, and keeps away from malloc.
+ * Under a debugger: allocates BLOCKS blocks and shows each of them to seen(), then frees every
+ * other one and shows those to seen(), too. Says "ready" before, and ends by abort(). With -DSPIN
+ * another thread never stands still meanwhile, and keeps away from malloc.
  */
 #include <pthread.h>
 #include <stdlib.h>

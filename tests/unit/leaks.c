@@ -1,7 +1,7 @@
 /*
- * Leaks are looked for in each test's process. criterion itself, which starts these, leaks where it runs
- * several at once, and takes no notice of what one says after its last assertion: tests/run.sh counts
- * what is found.
+ * Leaks are looked for in each test's process. criterion itself, which starts these, leaks where it
+ * runs several at once, and takes no notice of what one says after its last assertion: tests/run.sh
+ * counts what is found.
  */
 #include <stdlib.h>
 

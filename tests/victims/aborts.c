@@ -1,10 +1,10 @@
 /*
- * aborts MISTAKE [thread] [caught]: at SIGUSR1 it makes a mistake that glibc notices, and aborts it for.
- * What glibc says then is in stderr.txt. With "thread" it happens in a thread and in its arena; with
- * "caught" the handler of SIGABRT sleeps for ever. In expect.txt:
+ * aborts MISTAKE [thread] [caught]: at SIGUSR1 it makes a mistake that glibc notices, and aborts it
+ * for. What glibc says then is in stderr.txt. With "thread" it happens in a thread and in its
+ * arena; with "caught" the handler of SIGABRT sleeps for ever. In expect.txt:
  *
- *     aborts TID ENTRY ARENA    who makes the mistake, by which call; the arena's address, 0: the main one,
- *                               -: none
+ *     aborts TID ENTRY ARENA    who makes the mistake, by which call; the arena's address, 0: the
+ *                               main one, -: none
  */
 #include "victim.h"
 
@@ -28,7 +28,7 @@ static void *unseen(void *p)
 
 static void *volatile kept;
 
-/* ---- mistakes -------------------------------------------------------------------------------- */
+/* ---- mistakes ------------------------------------------------------------------------------- */
 
 static void twice(char *p)
 {
@@ -73,7 +73,7 @@ static const struct {
     {"size", "free", size},   {"assertion", "-", assertion},
 };
 
-/* ---- the program ----------------------------------------------------------------------------- */
+/* ---- the program ---------------------------------------------------------------------------- */
 
 static void handle(int number, void (*handler)(int))
 {

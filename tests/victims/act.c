@@ -2,11 +2,12 @@
  * act HOW: threads that stand in malloc, and are known to.
  *
  *     held      one stands in malloc(), with the lock of its arena; others wait for that arena
- *     self      one stands in malloc(), and its signal handler calls malloc() again: that waits for ever
+ *     self      one stands in malloc(), and its signal handler calls malloc() again: that waits
+ *               for ever
  *     crash     at SIGUSR1, one gets a SIGSEGV in malloc() that nobody handles
  *
- * A thread is brought to a halt there by memory: a free chunk, which malloc() looks at, is in a page
- * that may not be read. Its handler makes it readable again, and sleeps. In expect.txt:
+ * A thread is brought to a halt there by memory: a free chunk, which malloc() looks at, is in a
+ * page that may not be read. Its handler makes it readable again, and sleeps. In expect.txt:
  *
  *     holds TID ENTRY ARENA     this thread has locked the arena at this address
  *     waits TID ENTRY ARENA     this one waits for it
@@ -82,7 +83,7 @@ static void *use_malloc(void)
     return arena;
 }
 
-/* ---- the one that holds ------------------------------------------------------------------------ */
+/* ---- the one that holds --------------------------------------------------------------------- */
 
 static void halt(int signal)
 {
@@ -120,7 +121,7 @@ static void *hold(void *arg)
     victim_die("malloc() did not look at the closed page");
 }
 
-/* ---- those that wait --------------------------------------------------------------------------- */
+/* ---- those that wait ------------------------------------------------------------------------ */
 
 /* Whether a thread sleeps in futex(2) at this address. */
 static int is_waiting(int tid, const void *at)
@@ -182,7 +183,7 @@ static void *idle(void *arg)
     return victim_park();
 }
 
-/* ---- all of them ------------------------------------------------------------------------------- */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 static void start_sharer(void)
 {

@@ -15,7 +15,8 @@
 #define BLOCK       (VICTIM_HEAP_MAX / 640)
 #define BLOCK_COUNT 800
 #define OLDER       3 /* heaps that are not the last */
-/* The least that is left of a heap: the fence, with what the alignment of chunks costs before it. */
+/* The least that is left of a heap: the fence, with what the alignment of chunks costs before
+ * it. */
 #define FENCE (VICTIM_LEAST + (VICTIM_ALIGN - VICTIM_HEADER))
 
 struct ending {

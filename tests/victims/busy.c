@@ -1,7 +1,7 @@
 /*
- * busy [THREADS [LINES [BLOCKS]]]: never stands still. THREADS allocate and free as fast as they can;
- * in each of LINES a thread ends after a while, and has started the next one before. Each holds up to
- * BLOCKS. No oracle: whoever looks must cope with locked arenas and half-done work.
+ * busy [THREADS [LINES [BLOCKS]]]: never stands still. THREADS allocate and free as fast as they
+ * can; in each of LINES a thread ends after a while, and has started the next one before. Each
+ * holds up to BLOCKS. No oracle: whoever looks must cope with locked arenas and half-done work.
  */
 #include "victim.h"
 

@@ -1,10 +1,10 @@
 /*
- * flood [THREADS [BLOCKS]]: allocates and frees as fast as it can, and always knows how much it holds.
- * THREADS hold about BLOCKS of mixed sizes each and exchange one after the other; one more grows and
- * ends, again and again, so that heaps grow and shrink. The file "flood" of the oracle's directory is a
- * page of words: the bytes of all live chunks, the least and the most that they have been (set these to
- * ~0 and 0 to begin anew), and the longest time in nanoseconds that a ticking thread stood still (set
- * it to 0).
+ * flood [THREADS [BLOCKS]]: allocates and frees as fast as it can, and always knows how much it
+ * holds. THREADS hold about BLOCKS of mixed sizes each and exchange one after the other; one more
+ * grows and ends, again and again, so that heaps grow and shrink. The file "flood" of the oracle's
+ * directory is a page of words: the bytes of all live chunks, the least and the most that they have
+ * been (set these to ~0 and 0 to begin anew), and the longest time in nanoseconds that a ticking
+ * thread stood still (set it to 0).
  */
 #include "victim.h"
 
@@ -27,7 +27,7 @@ static uint64_t *word;
 static size_t blocks;
 static pthread_barrier_t filled;
 
-/* ---- the count ---------------------------------------------------------------------------------- */
+/* ---- the count ------------------------------------------------------------------------------ */
 
 static void lower(uint64_t *to, uint64_t value)
 {
@@ -81,7 +81,7 @@ static void *take(uint64_t *rng)
     victim_die("malloc");
 }
 
-/* ---- the threads -------------------------------------------------------------------------------- */
+/* ---- the threads ---------------------------------------------------------------------------- */
 
 static void **new_list(size_t size)
 {

@@ -1,8 +1,8 @@
 /*
- * fork-gap [MIB]: a heap of MIB megabytes in small pages, and a clock. The file "gap" of the oracle's
- * directory is a page of words: the longest time that a ticking thread stood still (set it to 0 to
- * begin anew), the number of forks asked for, the number done, and how long the last one took, in
- * nanoseconds.
+ * fork-gap [MIB]: a heap of MIB megabytes in small pages, and a clock. The file "gap" of the
+ * oracle's directory is a page of words: the longest time that a ticking thread stood still (set it
+ * to 0 to begin anew), the number of forks asked for, the number done, and how long the last one
+ * took, in nanoseconds.
  */
 #include "victim.h"
 

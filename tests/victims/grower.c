@@ -5,9 +5,10 @@
  *     LARGE blocks in each of two threads, in the arena of each
  *     one block with a mapping of its own
  *
- * and the second order starts a thread, with an arena that was not there before, which does as the two. The
- * answer is what glibc counts, and what chunks the victim got: uordblks before and after, hblkhd before and
- * after, arena before and after, bytes of the chunks in the main arena, bytes of those in each thread's.
+ * and the second order starts a thread, with an arena that was not there before, which does as the
+ * two. The answer is what glibc counts, and what chunks the victim got: uordblks before and after,
+ * hblkhd before and after, arena before and after, bytes of the chunks in the main arena, bytes of
+ * those in each thread's.
  */
 #include "victim.h"
 

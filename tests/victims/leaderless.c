@@ -1,6 +1,6 @@
 /*
- * leaderless: the main thread has left by pthread_exit(), and the others go on, all of them in the main
- * arena. It never detached from that: so more threads are attached to it than there are.
+ * leaderless: the main thread has left by pthread_exit(), and the others go on, all of them in the
+ * main arena. It never detached from that: so more threads are attached to it than there are.
  *
  * To be run with MALLOC_ARENA_MAX=1.
  */

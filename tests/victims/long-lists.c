@@ -1,8 +1,8 @@
 /*
- * long-lists [COUNT]: the main arena and that of a thread, each with COUNT chunks of two fast sizes,
- * most of which are freed in random order: fastbins that jump about in more memory than anybody would
- * remember. The thread's are in two heaps, as large blocks nearly fill the first one. What is in
- * use begins with the address of a freed neighbour: words that look like links.
+ * long-lists [COUNT]: the main arena and that of a thread, each with COUNT chunks of two fast
+ * sizes, most of which are freed in random order: fastbins that jump about in more memory than
+ * anybody would remember. The thread's are in two heaps, as large blocks nearly fill the first one.
+ * What is in use begins with the address of a freed neighbour: words that look like links.
  */
 #include "victim.h"
 

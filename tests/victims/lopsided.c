@@ -1,6 +1,7 @@
 /*
- * lopsided [MIB [THREADS]]: a main arena of MIB megabytes in small blocks, and THREADS with small arenas of
- * their own. Each thread, the main one too, changes its arena again and again, with a pause in between.
+ * lopsided [MIB [THREADS]]: a main arena of MIB megabytes in small blocks, and THREADS with small
+ * arenas of their own. Each thread, the main one too, changes its arena again and again, with a
+ * pause in between.
  *
  * To be run with MALLOC_ARENA_MAX of THREADS + 1 at least.
  */

@@ -1,9 +1,9 @@
 /*
- * missing dontdump|none|guard main|thread|mmapped|regions|small|arenas: a part of malloc's memory is not in a core
- * of this program. Either the program asks for that, as numerical libraries do for large buffers and
- * as programs do for what is secret; or it is PROT_NONE and was never touched, which gdb's gcore leaves
- * out without a trace; or it has guard pages, which gcore cannot read and saves as zeros, with all that
- * lies around them.
+ * missing dontdump|none|guard main|thread|mmapped|regions|small|arenas: a part of malloc's memory
+ * is not in a core of this program. Either the program asks for that, as numerical libraries do for
+ * large buffers and as programs do for what is secret; or it is PROT_NONE and was never touched,
+ * which gdb's gcore leaves out without a trace; or it has guard pages, which gcore cannot read and
+ * saves as zeros, with all that lies around them.
  *
  * In expect.txt: "missing ADDRESS BYTES" for each part.
  */
@@ -90,8 +90,8 @@ static void small_chunks(void)
     lose((uintptr_t)p[2500], (uintptr_t)p[2600]);
 }
 
-/* Chunks of many sizes, in use, in bins, fastbins and the tcache, that lead to each other all over the
- * arena. */
+/* Chunks of many sizes, in use, in bins, fastbins and the tcache, that lead to each other all over
+ * the arena. */
 static void mix(void **p, size_t count)
 {
     for (size_t i = 0; i < count; i++)

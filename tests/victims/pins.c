@@ -5,7 +5,8 @@
  *     tcache   the same below one chunk in use and one in a tcache
  *     thread   a thread arena of two heaps, all free but for a chunk at the start and a chunk at
  *              the end of the last one
- *     moved    as main, but somebody else took memory behind top, so nothing ever goes back by itself
+ *     moved    as main, but somebody else took memory behind top, so nothing ever goes back by
+ *              itself
  *
  * expect.txt: "pin POINTER SYMBOL" for each of them in the order of addresses ("-": no symbol), and
  * "holds BYTES": the free bytes that would join top without them, at least.
@@ -38,7 +39,8 @@ static size_t chunk_bytes(void *p)
     return malloc_usable_size(p) + HEADER;
 }
 
-/* A chunk that is going to be a pin, too large for tcaches and fastbins, and what it begins with. */
+/* A chunk that is going to be a pin, too large for tcaches and fastbins, and what it begins
+ * with. */
 static void *make_pin(size_t bytes, const void *first_word, const char *symbol)
 {
     char *p = victim_malloc(bytes);

@@ -1,6 +1,6 @@
 /*
- * setuid: a program that got its rights from its file. It is dumped all the same, because it says so:
- * what the administrator may allow for all (fs.suid_dumpable), it asks for itself.
+ * setuid: a program that got its rights from its file. It is dumped all the same, because it says
+ * so: what the administrator may allow for all (fs.suid_dumpable), it asks for itself.
  */
 #include "victim.h"
 

@@ -34,7 +34,7 @@ static struct {
     size_t **newest_top;
 } self;
 
-/* ---- what malloc keeps ----------------------------------------------------------------------- */
+/* ---- what malloc keeps ---------------------------------------------------------------------- */
 
 static void *chunk_of(void *p)
 {
@@ -59,7 +59,7 @@ static size_t **next_arena(size_t **top)
     return top + 2 + 2 * BINS + 16 / VICTIM_WORD;
 }
 
-/* ---- before it is written down --------------------------------------------------------------- */
+/* ---- before it is written down -------------------------------------------------------------- */
 
 static void nothing(void)
 {
@@ -110,7 +110,7 @@ static void free_large(void)
     victim_malloc(0x8000);
 }
 
-/* ---- mistakes -------------------------------------------------------------------------------- */
+/* ---- mistakes ------------------------------------------------------------------------------- */
 
 static void damage(const char *kind, void *at)
 {
@@ -332,7 +332,8 @@ static void ring_short(void)
     *next = *next_arena(self.newest_top);
 }
 
-/* A word of the header of the newest heap of threads, which whatever lies in front of it may run into. */
+/* A word of the header of the newest heap of threads, which whatever lies in front of it may run
+ * into. */
 static void heap_info(size_t word)
 {
     uintptr_t most = VICTIM_WORD == 8 ? 64 << 20 : 1 << 20;
@@ -386,7 +387,7 @@ static const struct {
     {"heap-size", nothing, heap_size},
 };
 
-/* ---- a heap ---------------------------------------------------------------------------------- */
+/* ---- a heap --------------------------------------------------------------------------------- */
 
 static void fill(uint64_t seed)
 {

@@ -1,7 +1,7 @@
 /*
- * untouched [MIB]: a heap of which hardly a page was ever touched: large chunks of the main arena, of
- * a thread arena and with mappings of their own, between small ones that are used. A core of it has
- * next to nothing but holes.
+ * untouched [MIB]: a heap of which hardly a page was ever touched: large chunks of the main arena,
+ * of a thread arena and with mappings of their own, between small ones that are used. A core of it
+ * has next to nothing but holes.
  */
 #include "victim.h"
 

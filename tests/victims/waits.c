@@ -1,9 +1,10 @@
 /*
- * waits [KINDS]: threads that wait in every way there is, and prove after each wait that it ended when it
- * had to: on time, or on its event, which another thread sends now and then. KINDS are letters of the
- * table below (default: all of them). The file "waits" of the oracle's directory is a page of words,
- * four for each thread: waits done, waits that went wrong, errno of the last of these, and how late the
- * latest wait ended, in nanoseconds. Behind them stands the number of SIGCHLD received, which is 0.
+ * waits [KINDS]: threads that wait in every way there is, and prove after each wait that it ended
+ * when it had to: on time, or on its event, which another thread sends now and then. KINDS are
+ * letters of the table below (default: all of them). The file "waits" of the oracle's directory is
+ * a page of words, four for each thread: waits done, waits that went wrong, errno of the last of
+ * these, and how late the latest wait ended, in nanoseconds. Behind them stands the number of
+ * SIGCHLD received, which is 0.
  */
 #include "victim.h"
 
@@ -52,7 +53,7 @@ static int64_t now(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* ---- waits for an event, and the events --------------------------------------------------------- */
+/* ---- waits for an event, and the events ----------------------------------------------------- */
 
 static bool wait_read(struct thread *t)
 {
@@ -102,7 +103,7 @@ static void wake_signal(struct thread *t)
     pthread_kill(t->id, SIGUSR1);
 }
 
-/* ---- waits for some time ------------------------------------------------------------------------ */
+/* ---- waits for some time -------------------------------------------------------------------- */
 
 static bool on_time(struct thread *t, int64_t began)
 {
@@ -150,7 +151,7 @@ static bool compute(struct thread *t)
     return same || first;
 }
 
-/* ------------------------------------------------------------------------------------------------- */
+/* --------------------------------------------------------------------------------------------- */
 
 static const struct kind {
     char letter;

@@ -1,16 +1,17 @@
 /*
- * What an incomplete core has not: it was cut off, or written without some memory. A list, a ring or a
- * chain that leads there is as good as any other, as far as can be told, so nothing is broken; but what
- * lies behind it was not examined.
+ * What an incomplete core has not: it was cut off, or written without some memory. A list, a ring
+ * or a chain that leads there is as good as any other, as far as can be told, so nothing is broken;
+ * but what lies behind it was not examined.
  *
  *     bin --> A --> B --> (missing) --> D --> bin        A, B, and D from the other end
  *
- * A link that was overwritten leads elsewhere: to where no memory was, to what is no memory of malloc's,
- * or to what is there and is no chunk. Only private anonymous memory that could be read is missing;
- * what is only reserved for heaps to grow into is not.
+ * A link that was overwritten leads elsewhere: to where no memory was, to what is no memory of
+ * malloc's, or to what is there and is no chunk. Only private anonymous memory that could be read
+ * is missing; what is only reserved for heaps to grow into is not.
  *
- * How many bytes of an arena are missing is reported by who knows all its heaps (inspect/missing.c). Here
- * is told what lies in no arena that is known, which is so where a part of the arena itself is missing.
+ * How many bytes of an arena are missing is reported by who knows all its heaps
+ * (inspect/missing.c). Here is told what lies in no arena that is known, which is so where a part
+ * of the arena itself is missing.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -56,7 +57,7 @@ bool glibc_leads_out(struct walk *w, enum hw_invariant invariant, int arena, hw_
     return true;
 }
 
-/* ---- arenas and heaps ------------------------------------------------------------------------- */
+/* ---- arenas and heaps ----------------------------------------------------------------------- */
 
 bool glibc_is_absent_heap(const struct walk *w, hw_addr heap)
 {
@@ -88,7 +89,7 @@ static bool is_in_absent_heap(struct walk *w, hw_addr addr)
            glibc_is_absent_arena(w, arena);
 }
 
-/* ---- chunks ----------------------------------------------------------------------------------- */
+/* ---- chunks --------------------------------------------------------------------------------- */
 
 void glibc_lose_sight(struct walk *w, unsigned arena, hw_addr at, hw_addr from, hw_addr to)
 {
@@ -142,7 +143,7 @@ bool glibc_is_cut_off(struct walk *w, hw_addr p)
            glibc_is_absent(w, links.raw + header, header);
 }
 
-/* ---- elsewhere -------------------------------------------------------------------------------- */
+/* ---- elsewhere ------------------------------------------------------------------------------ */
 
 uint64_t glibc_absent_elsewhere(const struct walk *w)
 {

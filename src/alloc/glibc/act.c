@@ -4,23 +4,24 @@
  *     registers    pc in malloc's code, or futex(2) on the lock of an arena
  *     stack        frames of malloc's functions, below what these have called
  *
- * Whatever looks like a return address on a stack may be left over from a call that is long done. So a
- * thread is said to be in malloc only where its calls lead there (symbols/unwind.h); that takes time, and
- * is done when the target runs again, from a copy of the ends of the stacks. Only those are copied
- * that have a word which leads into malloc's code.
+ * Whatever looks like a return address on a stack may be left over from a call that is long done.
+ * So a thread is said to be in malloc only where its calls lead there (symbols/unwind.h); that
+ * takes time, and is done when the target runs again, from a copy of the ends of the stacks. Only
+ * those are copied that have a word which leads into malloc's code.
  *
- * The lock of an arena does not tell who holds it. But malloc's functions have the address of the arena
- * that they work in: in a register, or in their frames. Who does not have it, does not hold its lock.
- * That a thread waits for an arena is certain, and needs no symbols: an arena begins with its lock.
+ * The lock of an arena does not tell who holds it. But malloc's functions have the address of the
+ * arena that they work in: in a register, or in their frames. Who does not have it, does not hold
+ * its lock. That a thread waits for an arena is certain, and needs no symbols: an arena begins with
+ * its lock.
  */
 #include "alloc/glibc/act.h"
 
 #include "alloc/glibc/follow.h"
 #include "base/cleanup.h"
 
-/* Of each stack: what malloc and what it calls take. Where an arena is locked or the process has aborted,
- * somebody is there for certain; then signal handlers may stand in between, which with what the kernel
- * saves of the CPU take some KiB. */
+/* Of each stack: what malloc and what it calls take. Where an arena is locked or the process has
+ * aborted, somebody is there for certain; then signal handlers may stand in between, which with
+ * what the kernel saves of the CPU take some KiB. */
 #define STACK_NEAR ((size_t)2 << 10)
 #define STACK_DEEP ((size_t)16 << 10)
 /* Behind the last word that leads into malloc: the rest of its frame. */
@@ -68,7 +69,7 @@ void glibc_close_acts(struct glibc *g)
     g->acts = NULL;
 }
 
-/* ---- while it stands --------------------------------------------------------------------------- */
+/* ---- while it stands ------------------------------------------------------------------------ */
 
 /* How much of the end of a stack there is, up to a page that was never touched. */
 static size_t stack_bytes(struct hw_target *t, hw_addr sp, size_t most)
@@ -86,8 +87,8 @@ static size_t stack_bytes(struct hw_target *t, hw_addr sp, size_t most)
     return (size_t)(end - sp);
 }
 
-/* Read the ends of some stacks, by one call where there is so much of each: a thread would take as long
- * as all of them. */
+/* Read the ends of some stacks, by one call where there is so much of each: a thread would take as
+ * long as all of them. */
 static void read_stacks(struct hw_target *t, const struct hw_thread *th, size_t count, size_t most,
                         uint8_t *bytes, size_t *len)
 {
@@ -177,10 +178,10 @@ void glibc_take_acts(struct walk *w)
         glibc_drop_acts(a);
 }
 
-/* ---- at once after the freeze ------------------------------------------------------------------ */
+/* ---- at once after the freeze --------------------------------------------------------------- */
 
-/* So many threads, so many frames of each: a look takes some microseconds. Where there are more threads, the
- * locks of arenas tell. */
+/* So many threads, so many frames of each: a look takes some microseconds. Where there are more
+ * threads, the locks of arenas tell. */
 #define LOOK_THREADS 8
 #define LOOK_FRAMES  12
 #define LOOK_BYTES   ((size_t)1 << 10)

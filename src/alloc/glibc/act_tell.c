@@ -7,7 +7,7 @@
 
 #define FRAMES_MAX 64
 
-/* ---- where it is ------------------------------------------------------------------------------- */
+/* ---- where it is ---------------------------------------------------------------------------- */
 
 static void add_arena(struct arena_set *s, int index)
 {
@@ -85,7 +85,8 @@ static void look_at_stack(const struct telling *t, const struct act *act, hw_add
         look_at_word(t, hw_word(act->bytes + (at - act->start), t->word), ret);
 }
 
-/* What only says that something is wrong; where that is tells the function that it was called by. */
+/* What only says that something is wrong; where that is tells the function that it was called
+ * by. */
 static bool is_messenger(const char *function)
 {
     return strncmp(function, "malloc_printerr", strlen("malloc_printerr")) == 0;
@@ -139,7 +140,7 @@ static void follow(const struct telling *t, const struct act *act, struct trail 
     }
 }
 
-/* ---- who holds what ---------------------------------------------------------------------------- */
+/* ---- who holds what ------------------------------------------------------------------------- */
 
 /* The arenas whose locks it may hold: not the one that it waits for, unless it was interrupted by
  * that. */
@@ -190,7 +191,8 @@ static struct home *find_homes(const struct hw_report *r)
     return homes;
 }
 
-/* An arena that is locked, and that one thread alone refers to, is held by that: if it is one arena. */
+/* An arena that is locked, and that one thread alone refers to, is held by that: if it is one
+ * arena. */
 static void tell_holder(struct hw_report *r, const struct act *act)
 {
     struct hw_in_malloc *in = &r->threads.data[act->row].in_malloc;

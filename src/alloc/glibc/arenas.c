@@ -68,8 +68,8 @@ static int read_main_arena(struct walk *w, struct hw_error *err)
     return rc;
 }
 
-/* A thread arena lies right behind the heap_info of its first heap. Where that is damaged, the arena itself
- * tells that it is one. */
+/* A thread arena lies right behind the heap_info of its first heap. Where that is damaged, the
+ * arena itself tells that it is one. */
 bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
                              struct hw_error *err)
 {
@@ -105,7 +105,8 @@ static int read_ring(struct walk *w, unsigned *last, struct hw_error *why, struc
     while (next != w->g->main_arena && rc == HW_OK) {
         struct hw_object state = {0};
         *last = (unsigned)w->arenas.count - 1;
-        /* A ring that changes under us might be walked for ever without meeting the guard's mark. */
+        /* A ring that changes under us might be walked for ever without meeting the guard's
+         * mark. */
         bool again =
             glibc_room_end(w, next) == next || (glibc_moving(w) && glibc_arena_index(w, next) >= 0);
         if (*last + 1 >= MAX_ARENAS || again || loop_guard_repeats(&guard, next))

@@ -5,17 +5,17 @@
  *
  * The linear walk finds the same chunks by their headers. Both sums are kept and compared.
  *
- * Bounded: what heads and links lead to may be the list of another arena, as often as there are arenas.
- * So a chunk that does not point back has to lie in the arena, the head of no other is passed, and
- * all lists together have no more steps than there is room for chunks.
+ * Bounded: what heads and links lead to may be the list of another arena, as often as there are
+ * arenas. So a chunk that does not point back has to lie in the arena, the head of no other is
+ * passed, and all lists together have no more steps than there is room for chunks.
  */
 #include "alloc/glibc/check.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Something there was found to be bad: what else is wrong with it comes of that. Few findings of each kind
- * are kept; those that are only counted need not be told apart. */
+/* Something there was found to be bad: what else is wrong with it comes of that. Few findings of
+ * each kind are kept; those that are only counted need not be told apart. */
 static bool is_blamed(const struct walk *w, unsigned arena, hw_addr at)
 {
     const struct hw_report *r = w->report;
@@ -70,7 +70,8 @@ static void count_chunk(struct hw_list *list, struct chunk_header h, uint64_t si
     list->raw_bytes += h.raw;
 }
 
-/* One for each place where a chunk can be, and as many again for what is followed from both ends. */
+/* One for each place where a chunk can be, and as many again for what is followed from both
+ * ends. */
 static bool spend(struct walk *w, uint64_t steps)
 {
     uint64_t limit = 2 * (w->private_bytes / w->rules.min_size) + 4096;
@@ -105,8 +106,8 @@ static bool read_chunk(struct walk *w, hw_addr chunk, struct binned *ret)
     return true;
 }
 
-/* Where the arena's own chunks are. The pieces of the main one are perhaps not known yet: then all that is
- * not taken by others. */
+/* Where the arena's own chunks are. The pieces of the main one are perhaps not known yet: then all
+ * that is not taken by others. */
 static bool lies_in_arena(struct walk *w, unsigned arena, hw_addr chunk)
 {
     const struct arena *a = &w->arenas.data[arena];
@@ -192,8 +193,8 @@ static void give_up(struct walk *w, const struct list *l, hw_addr chunk)
     w->bins_given_up = true;
 }
 
-/* Until the list is back at its head, or at `until`, or broken; then *last is the chunk with the link
- * that is, or the head. */
+/* Until the list is back at its head, or at `until`, or broken; then *last is the chunk with the
+ * link that is, or the head. */
 static int follow(struct walk *w, const struct list *l, hw_addr chunk, hw_addr until, bool *broken,
                   hw_addr *last, struct hw_error *err)
 {

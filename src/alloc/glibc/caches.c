@@ -2,8 +2,8 @@
 
 #include "alloc/glibc/follow.h"
 
-/* The tcaches of a group have so many bytes, or there is but one. What says how large they are may be
- * damaged. */
+/* The tcaches of a group have so many bytes, or there is but one. What says how large they are may
+ * be damaged. */
 #define GROUP_BYTES ((size_t)256 << 10)
 
 static size_t group_size(const struct walk *w, size_t first)
@@ -33,9 +33,9 @@ static void read_words(struct walk *w, const struct group *g, int64_t offset, ui
         words[i] = there[i] ? hw_word(bytes + i * word, word) : 0;
 }
 
-/* Are the threads' TLS blocks there? At the thread pointer stands the thread pointer itself, or, where
- * blocks lie above it, a pointer to the thread vector. gcore saves a stack that it cannot read as
- * zeros, and what is in it. */
+/* Are the threads' TLS blocks there? At the thread pointer stands the thread pointer itself, or,
+ * where blocks lie above it, a pointer to the thread vector. gcore saves a stack that it cannot
+ * read as zeros, and what is in it. */
 static void find_locals(struct walk *w, struct group *g)
 {
     uint64_t words[GROUP_MAX];
@@ -48,8 +48,8 @@ static void find_locals(struct walk *w, struct group *g)
     }
 }
 
-/* A pointer of each thread, without tags: since 2.42 a tcache may come from malloc(). 0 where this libc
- * has no such variable. */
+/* A pointer of each thread, without tags: since 2.42 a tcache may come from malloc(). 0 where this
+ * libc has no such variable. */
 static void read_locals(struct walk *w, struct group *g, bool exists, int64_t offset,
                         uint64_t *words)
 {
@@ -132,7 +132,7 @@ void glibc_drop_group(struct group *g)
     g->bytes = NULL;
 }
 
-/* ---- how links are stored ---------------------------------------------------------------------- */
+/* ---- how links are stored ------------------------------------------------------------------- */
 
 #define VOTING_THREADS 64
 #define LEAD           64 /* so many votes more for the one than for the other decide */

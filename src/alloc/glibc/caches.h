@@ -1,6 +1,6 @@
 /*
- * What the thread-local storage of threads tells: thread_arena and tcache, of some threads at a time,
- * so that a few system calls will do for all of them.
+ * What the thread-local storage of threads tells: thread_arena and tcache, of some threads at a
+ * time, so that a few system calls will do for all of them.
  */
 #ifndef HW_ALLOC_GLIBC_CACHES_H
 #define HW_ALLOC_GLIBC_CACHES_H
@@ -25,8 +25,8 @@ struct group {
     uint8_t *bytes; /* of the objects; owned */
 };
 
-/* Those from thread `first` on, at least one: of a target that runs only one, as what it tells is soon
- * out of date. Finds arenas and tcaches. Release with glibc_drop_group(). NOMEM. */
+/* Those from thread `first` on, at least one: of a target that runs only one, as what it tells is
+ * soon out of date. Finds arenas and tcaches. Release with glibc_drop_group(). NOMEM. */
 int glibc_find_group(struct walk *w, size_t first, struct group *ret, struct hw_error *err);
 /* Read the tcaches, but those that are shared. */
 void glibc_read_group(struct walk *w, struct group *g);

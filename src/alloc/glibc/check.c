@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-/* ---- tcaches ----------------------------------------------------------------------------------- */
+/* ---- tcaches -------------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b)
 {
@@ -42,9 +42,10 @@ static void check_keys(struct walk *w)
 #define THREADS_MAX ((uint64_t)1 << 22)
 
 /*
- * Threads that ended without a word to malloc stay attached: the main thread after pthread_exit(), those that
- * end by the system call itself, those that the forking process had, after _Fork(). And for a moment, while
- * a thread changes its arena, fewer are attached than have it. So only what nothing can explain is wrong.
+ * Threads that ended without a word to malloc stay attached: the main thread after pthread_exit(),
+ * those that end by the system call itself, those that the forking process had, after _Fork(). And
+ * for a moment, while a thread changes its arena, fewer are attached than have it. So only what
+ * nothing can explain is wrong.
  */
 static void check_attached(struct walk *w)
 {
@@ -66,7 +67,7 @@ void glibc_check_lists(struct walk *w)
     check_attached(w);
 }
 
-/* ---- neighbours -------------------------------------------------------------------------------- */
+/* ---- neighbours ----------------------------------------------------------------------------- */
 
 static void check_pair(struct walk *w, const struct hw_block *a, const struct hw_block *b)
 {
@@ -89,7 +90,7 @@ void glibc_check_blocks(struct walk *w, const struct hw_block *b, size_t count)
         w->last = b[count - 1];
 }
 
-/* ---- the end ----------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void examined(struct walk *w, enum hw_invariant i, uint64_t n)
 {

@@ -1,6 +1,6 @@
 /*
- * What is looked at only where all invariants are to be checked (--check). The rest is looked at in any
- * walk, where it costs nothing. The list of them: HW_INVARIANTS in model/model.h.
+ * What is looked at only where all invariants are to be checked (--check). The rest is looked at in
+ * any walk, where it costs nothing. The list of them: HW_INVARIANTS in model/model.h.
  */
 #ifndef HW_ALLOC_GLIBC_CHECK_H
 #define HW_ALLOC_GLIBC_CHECK_H

@@ -1,12 +1,13 @@
 /*
- * How chunks are sorted in bins (malloc/malloc.c, "Bins"). In bins of large chunks, which have more than
- * one size, they descend along fd, and the first one of each size is also in a ring of sizes:
+ * How chunks are sorted in bins (malloc/malloc.c, "Bins"). In bins of large chunks, which have more
+ * than one size, they descend along fd, and the first one of each size is also in a ring of sizes:
  *
  *     head --> 0x890 --> 0x890 --> 0x850 --> 0x810 --> 0x810 --> head       fd
  *              |   fd_nextsize -->  |   -->   |                             and back to the first:
  *              '------------- <-----'--- <----'  bk_nextsize
  *
- * The links of all other chunks for that ring are NULL, those of large chunks in the unsorted bin, too.
+ * The links of all other chunks for that ring are NULL, those of large chunks in the unsorted bin,
+ * too.
  */
 #include "alloc/glibc/check.h"
 

@@ -82,7 +82,8 @@ static inline hw_addr chunk_first(const struct chunk_rules *r, hw_addr start)
 }
 
 /* Where the last header of a thread heap stands, that of size 0, if the heap ends at `end` and was
- * closed: in the last MINSIZE bytes that are aligned as chunks are (heap_trim in malloc/arena.c). */
+ * closed: in the last MINSIZE bytes that are aligned as chunks are (heap_trim in
+ * malloc/arena.c). */
 static inline hw_addr chunk_last_fence(const struct chunk_rules *r, hw_addr end)
 {
     return hw_align_down(end - (r->min_size - r->header), r->alignment);

@@ -1,9 +1,9 @@
 /*
- * With a symbol table all functions of malloc.c and arena.c are known by name; compilers add endings to
- * the names of copies (".part.0"). A stripped libc has the names that it exports. Most others are
- * called by these, and so are found on the way up a stack; but some are jumped to instead (glibc 2.31:
- * free to _int_free; 2.43: malloc to __libc_malloc2), after which nothing tells of the exported one.
- * So what exported functions jump to counts as a part of them.
+ * With a symbol table all functions of malloc.c and arena.c are known by name; compilers add
+ * endings to the names of copies (".part.0"). A stripped libc has the names that it exports. Most
+ * others are called by these, and so are found on the way up a stack; but some are jumped to
+ * instead (glibc 2.31: free to _int_free; 2.43: malloc to __libc_malloc2), after which nothing
+ * tells of the exported one. So what exported functions jump to counts as a part of them.
  */
 #include "alloc/glibc/code.h"
 
@@ -78,8 +78,8 @@ static const char *const internal[] = {
     "do_check_*",
 };
 
-/* Programs that are linked statically may have functions of these names, too. Those of malloc.c lie close
- * to each other; all of them have 30 KiB. */
+/* Programs that are linked statically may have functions of these names, too. Those of malloc.c lie
+ * close to each other; all of them have 30 KiB. */
 #define ANCHOR     "_int_malloc"
 #define ANCHOR_FAR ((hw_addr)64 << 10)
 
@@ -88,9 +88,10 @@ static const char *const internal[] = {
 /* No libc has as many. */
 #define FUNCTIONS_MAX 1024
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---------------------------------------------------------------------------------- */
 
-/* The name that the source has for it: "_int_free.part.0" -> "_int_free". False if it is too long. */
+/* The name that the source has for it: "_int_free.part.0" -> "_int_free". False if it is too
+ * long. */
 static bool source_name(const char *name, char ret[HW_FUNCTION_NAME])
 {
     if (strncmp(name, "__GI_", 5) == 0)
@@ -141,7 +142,7 @@ static bool is_better(const char *name, const char *than)
     return a != b ? a < b : strcmp(name, than) < 0;
 }
 
-/* ---- the list -------------------------------------------------------------------------------- */
+/* ---- the list ------------------------------------------------------------------------------- */
 
 struct finding {
     glibc_code *code;
@@ -201,7 +202,7 @@ const struct glibc_function *glibc_code_at(const glibc_code *code, hw_addr addr)
     return low < code->count && code->data[low].start <= addr ? &code->data[low] : NULL;
 }
 
-/* ---- what is jumped to ------------------------------------------------------------------------- */
+/* ---- what is jumped to ---------------------------------------------------------------------- */
 
 static struct glibc_function *beginning_at(glibc_code *code, hw_addr start)
 {

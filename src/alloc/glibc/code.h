@@ -20,8 +20,8 @@ struct glibc_function {
 /* All that are known, in the order of addresses. Start from {0}, end with hw_vec_free(). */
 typedef HW_VEC(struct glibc_function) glibc_code;
 
-/* Find those of the module that malloc lives in, by its symbols; where it is stripped, by those that it
- * exports and what these jump to. NOMEM. */
+/* Find those of the module that malloc lives in, by its symbols; where it is stripped, by those
+ * that it exports and what these jump to. NOMEM. */
 int glibc_find_code(struct hw_module *mod, glibc_code *ret, struct hw_error *err);
 
 /* The function that `addr` is in, or NULL. */

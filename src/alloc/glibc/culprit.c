@@ -1,30 +1,32 @@
 /*
- * Which chunk is the damaged one? Where the walk stumbles is often not where the damage is: sizes lead
- * from one chunk to the next, so a wrong one is noticed behind the chunk that has it.
+ * Which chunk is the damaged one? Where the walk stumbles is often not where the damage is: sizes
+ * lead from one chunk to the next, so a wrong one is noticed behind the chunk that has it.
  *
  *     as it was      | a        | b                | c                  | d
  *     b too large    | a        | b ......................| seems to be | ...    stumbles inside c
  *     b too small    | a        | b ........| seems to be | c                    stumbles inside b
  *     c overwritten  | a        | b                | ????               | d      stumbles at c
  *
- * So the last chunks before are looked at again. Only those in use: that a free one has the size that it
- * says is repeated at its end, and one in a tcache or a fastbin has the size of its list.
+ * So the last chunks before are looked at again. Only those in use: that a free one has the size
+ * that it says is repeated at its end, and one in a tcache or a fastbin has the size of its list.
  *
- *     too large    inside it chunks begin that go on behind its end, and behind where the walk stumbled.
- *                  What is left over inside from the time before it was one chunk leads to its end
+ *     too large    inside it chunks begin that go on behind its end, and behind where the walk
+ *                  stumbled. What is left over inside from the time before it was one chunk leads
+ *                  to its end
  *     too small    behind it is less than a chunk until they go on
  *
- * A chunk that is to blame is taken back, with those behind it: the last ones were not handed out yet
- * (glibc_flush_most()).
+ * A chunk that is to blame is taken back, with those behind it: the last ones were not handed out
+ * yet (glibc_flush_most()).
  *
- * The other way to be wrong is the bit by which a chunk says that the one before it is in use; which is
- * settled by whether that one is in a bin.
+ * The other way to be wrong is the bit by which a chunk says that the one before it is in use;
+ * which is settled by whether that one is in a bin.
  */
 #include "alloc/glibc/walk.h"
 
 #include <inttypes.h>
 
-/* Where the chunks in use begin in the batch that lead to `at` without a gap; its end if none does. */
+/* Where the chunks in use begin in the batch that lead to `at` without a gap; its end if none
+ * does. */
 static size_t first_leading_to(const struct cursor *c, hw_addr at)
 {
     const struct walk *w = c->w;
@@ -39,8 +41,8 @@ static size_t first_leading_to(const struct cursor *c, hw_addr at)
     return i;
 }
 
-/* The block is no chunk of its size: what lies between it and `next` is lost, and the walk goes on there.
- * From `at` on to c->p is lost already. */
+/* The block is no chunk of its size: what lies between it and `next` is lost, and the walk goes on
+ * there. From `at` on to c->p is lost already. */
 static bool take_back(struct cursor *c, size_t block, hw_addr at, hw_addr next, struct culprit *ret)
 {
     struct walk *w = c->w;
@@ -58,8 +60,8 @@ static bool take_back(struct cursor *c, size_t block, hw_addr at, hw_addr next, 
     return true;
 }
 
-/* What is taken back is never given out again, so this ends; and it counts as a new start, of which there
- * are not too many. */
+/* What is taken back is never given out again, so this ends; and it counts as a new start, of which
+ * there are not too many. */
 bool glibc_find_too_large(struct cursor *c, struct culprit *ret)
 {
     struct walk *w = c->w;
@@ -83,7 +85,7 @@ bool glibc_find_too_small(struct cursor *c, hw_addr at, struct culprit *ret)
     return take_back(c, w->batched - 1, at, c->p, ret);
 }
 
-/* ---- what a chunk says of the one before ------------------------------------------------------ */
+/* ---- what a chunk says of the one before ---------------------------------------------------- */
 
 unsigned glibc_links_back(struct walk *w, hw_addr p)
 {

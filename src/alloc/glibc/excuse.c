@@ -1,8 +1,8 @@
 /*
- * What is wrong with an arena that somebody was just changing is probably only half done; not so if glibc
- * itself has found it wrong, or the process died of a fault: maybe it did of that. The lock of an arena
- * tells that somebody was; but a process of one thread takes none (SINGLE_THREAD_P in malloc/malloc.c,
- * since 2.27).
+ * What is wrong with an arena that somebody was just changing is probably only half done; not so if
+ * glibc itself has found it wrong, or the process died of a fault: maybe it did of that. The lock
+ * of an arena tells that somebody was; but a process of one thread takes none (SINGLE_THREAD_P in
+ * malloc/malloc.c, since 2.27).
  */
 #include "alloc/glibc/glibc.h"
 
@@ -30,7 +30,8 @@ static bool is_flawed(const struct hw_report *r, int arena)
     return false;
 }
 
-/* Only the signals of faults have a code above 0: others were sent by somebody (SI_USER, SI_TKILL). */
+/* Only the signals of faults have a code above 0: others were sent by somebody (SI_USER,
+ * SI_TKILL). */
 static bool may_have_died_of_it(const struct hw_report *r)
 {
     const struct hw_ended *e = &r->target.ended;

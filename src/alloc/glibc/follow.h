@@ -1,15 +1,15 @@
 /*
- * Following many lists side by side. Where a list goes on shows only when one is there, so each step
- * of each list would be a read of its own. Instead one step is done of all lists, then the next of
- * those that go on:
+ * Following many lists side by side. Where a list goes on shows only when one is there, so each
+ * step of each list would be a read of its own. Instead one step is done of all lists, then the
+ * next of those that go on:
  *
  *     list 0    a -> b -> c              round 1: a d e      many places by one call
  *     list 1    d                        round 2: b f
  *     list 2    e -> f -> g -> h         round 3: c g
  *                                        round 4: h
  *
- * When few lists are left they are followed one by one, through the seeker, which reads ahead; so are
- * lists that go on by many short steps.
+ * When few lists are left they are followed one by one, through the seeker, which reads ahead; so
+ * are lists that go on by many short steps.
  */
 #ifndef HW_ALLOC_GLIBC_FOLLOW_H
 #define HW_ALLOC_GLIBC_FOLLOW_H
@@ -36,9 +36,9 @@ struct chain {
 #define CHAIN_PIECE_MAX 32 /* bytes of a piece */
 
 /*
- * What to make of the piece at c->at: `bytes`, valid during the call, are NULL if it cannot be read.
- * Sets c->at to where the list goes on, or to 0; how long a list may be is its own business, but it
- * must come to an end. What it fails with ends all.
+ * What to make of the piece at c->at: `bytes`, valid during the call, are NULL if it cannot be
+ * read. Sets c->at to where the list goes on, or to 0; how long a list may be is its own business,
+ * but it must come to an end. What it fails with ends all.
  */
 typedef int (*chain_step)(struct walk *w, struct chain *c, const uint8_t *bytes,
                           struct hw_error *err);

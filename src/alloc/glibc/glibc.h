@@ -83,8 +83,8 @@ struct glibc {
 
 /* NO_HEAP, NO_SYMBOLS, UNSUPPORTED, NOMEM. On success release with glibc_release_roots(). */
 int glibc_find_roots(struct glibc *g, struct hw_error *err);
-/* The first step of it: which module malloc lives in, and of which version it is, from files alone. *why
- * says what stood in the way of its file. NO_HEAP, NOMEM. */
+/* The first step of it: which module malloc lives in, and of which version it is, from files alone.
+ * *why says what stood in the way of its file. NO_HEAP, NOMEM. */
 int glibc_identify(struct glibc *g, struct hw_error *why, struct hw_error *err);
 void glibc_foresee(const struct hw_image *image, struct hw_dryrun_allocator *ret);
 /* What only values can tell, at the beginning of a walk, when the target stands: where no symbols
@@ -97,9 +97,10 @@ void glibc_release_roots(struct glibc *g);
 struct hw_module *glibc_find_libc(const struct hw_image *image);
 
 /*
- * act.c: what threads were doing in malloc. Before the freeze, find out which code is malloc's (NOMEM);
- * while the target stands, once arenas, threads and last words are in the report, keep what tells of the threads that
- * may be there; afterwards find out where they are, and who holds which arena.
+ * act.c: what threads were doing in malloc. Before the freeze, find out which code is malloc's
+ * (NOMEM); while the target stands, once arenas, threads and last words are in the report, keep
+ * what tells of the threads that may be there; afterwards find out where they are, and who holds
+ * which arena.
  */
 int glibc_open_acts(struct glibc *g, struct hw_error *err);
 void glibc_close_acts(struct glibc *g);
@@ -109,8 +110,8 @@ void glibc_tell_acts(struct glibc *g, struct hw_report *report);
 /* While the target stands: one of its threads, if they are few, is in malloc. */
 bool glibc_is_acting(struct glibc *g);
 
-/* excuse.c: notes on arenas that somebody was changing: those that are locked; those of threads that
- * were in malloc, without a lock, once that has been told. */
+/* excuse.c: notes on arenas that somebody was changing: those that are locked; those of threads
+ * that were in malloc, without a lock, once that has been told. */
 void glibc_excuse_locked(const struct hw_target *t, struct hw_report *r);
 void glibc_excuse_acts(const struct hw_target *t, struct hw_report *r);
 
@@ -189,7 +190,8 @@ struct arena {
 /* How the links of tcache and fastbin lists are stored (safe-linking, glibc 2.32+). */
 enum link_kind { LINK_PLAIN, LINK_MANGLED };
 
-/* A list of a tcache that broke, or leads to what is missing: so many of its chunks were not found in it. */
+/* A list of a tcache that broke, or leads to what is missing: so many of its chunks were not found
+ * in it. */
 struct lost_list {
     int32_t tid;
     size_t row; /* of the thread, in the report */
@@ -287,8 +289,8 @@ int glibc_read_arenas(struct walk *w, struct hw_error *err);
 uint64_t glibc_thread_bytes(const struct walk *w);
 /* Index of the arena at this address, -1 if there is none. */
 int glibc_arena_index(const struct walk *w, hw_addr arena_address);
-/* The state of the thread arena at this address; false, and why, if there is none. To be released in any
- * case. */
+/* The state of the thread arena at this address; false, and why, if there is none. To be released
+ * in any case. */
 bool glibc_read_thread_arena(struct walk *w, hw_addr address, struct hw_object *state,
                              struct hw_error *why);
 /* Add the arena of this state, which is taken over, with its heaps. */
@@ -300,8 +302,8 @@ int glibc_read_heaps(struct walk *w, unsigned arena, struct hw_error *err);
 int glibc_add_heap(struct walk *w, unsigned arena, hw_addr heap, const struct hw_object *info,
                    bool guessed, struct hw_error *err);
 
-/* strays.c: find arenas and heaps that nothing leads to. `why`: what is wrong with the ring behind the
- * arena `last`; NULL if it is closed. That is reported. */
+/* strays.c: find arenas and heaps that nothing leads to. `why`: what is wrong with the ring behind
+ * the arena `last`; NULL if it is closed. That is reported. */
 int glibc_find_strays(struct walk *w, unsigned last, const char *why, struct hw_error *err);
 
 /* verify.c: CORRUPT if main_arena is none. */
@@ -312,23 +314,25 @@ void glibc_check_arena(struct walk *w, struct arena *a, unsigned index);
 void glibc_distrust_top(struct walk *w, struct arena *a, unsigned index, const char *where);
 /* Whether an arena may have so much system_mem. */
 bool glibc_is_possible(const struct walk *w, uint64_t system_bytes);
-/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read, if it can be; release
- * it. */
+/* heap_info at `heap` belongs to `arena` and its sizes are possible. *info is read, if it can be;
+ * release it. */
 bool glibc_heap_is_sane(struct walk *w, hw_addr heap, hw_addr arena, struct hw_object *info);
 /* A page size, or a huge one, is what heap_info says of it, if it says anything. */
 bool glibc_is_page_size(const struct walk *w, const struct hw_object *info);
-/* Most of the bins of this malloc_state point to themselves or to chunks that point back. *sane of *all. */
+/* Most of the bins of this malloc_state point to themselves or to chunks that point back. *sane of
+ * *all. */
 bool glibc_has_bins(struct walk *w, const struct hw_object *state, unsigned *sane, unsigned *all);
 
-/* mend.c: something leads to a heap of this arena at `heap`, but *info, its heap_info, cannot be right:
- * report which members, and make them so in *info. *guessed: the size is the most that it can be. False if
- * no heap of this arena seems to be there. */
+/* mend.c: something leads to a heap of this arena at `heap`, but *info, its heap_info, cannot be
+ * right: report which members, and make them so in *info. *guessed: the size is the most that it
+ * can be. False if no heap of this arena seems to be there. */
 bool glibc_mend_heap(struct walk *w, unsigned arena, hw_addr heap, struct hw_object *info,
                      bool *guessed);
 /* When all heaps of the arena are known: what system_mem tells of a size that was guessed. */
 void glibc_settle_guess(struct walk *w, unsigned arena);
 
-/* caches.c: find out how links are stored (w->link), from the structs or from the heads of lists. */
+/* caches.c: find out how links are stored (w->link), from the structs or from the heads of
+ * lists. */
 int glibc_decide_links(struct walk *w, struct hw_error *err);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
@@ -363,9 +367,9 @@ struct flaw {
     hw_addr to; /* where its link leads to; 0: that does not matter */
 };
 
-/* links.c: how links are stored, if the structs tell; else let the link of a list's first chunk, stored
- * at its user pointer `at`, vote on that, then decide. Links lead to `distance` bytes before user
- * pointers. */
+/* links.c: how links are stored, if the structs tell; else let the link of a list's first chunk,
+ * stored at its user pointer `at`, vote on that, then decide. Links lead to `distance` bytes before
+ * user pointers. */
 bool glibc_know_links(struct walk *w);
 void glibc_vote_link(struct walk *w, hw_addr at, unsigned distance);
 void glibc_count_votes(struct walk *w);
@@ -373,9 +377,9 @@ void glibc_count_votes(struct walk *w);
 hw_addr glibc_next_link(const struct walk *w, hw_addr at, const uint8_t *word);
 /* Add to w->cached. *full: not added, as there are more than can be. NOMEM. */
 int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw_error *err);
-/* What w->cached has from `first` on of the list that `of` is in stands there in its order, and its last
- * link leads back to `chunk`: keep each chunk of it once. Returns the first one that was met twice; what was
- * dropped is summed up. */
+/* What w->cached has from `first` on of the list that `of` is in stands there in its order, and its
+ * last link leads back to `chunk`: keep each chunk of it once. Returns the first one that was met
+ * twice; what was dropped is summed up. */
 hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
                        struct tally *dropped);
 /* Sort w->cached by address and report what is in it twice. */
@@ -389,12 +393,13 @@ void glibc_report_unseen(struct walk *w);
 int glibc_find_stretches(struct walk *w, struct hw_error *err);
 /* The end of the stretch that contains `addr`; 0 if none does. */
 hw_addr glibc_stretch_end(const struct walk *w, hw_addr addr);
-/* What may have been left out of the core between `start` and `end`, or the stretch's (end 0), was memory. */
+/* What may have been left out of the core between `start` and `end`, or the stretch's (end 0), was
+ * memory. */
 void glibc_count_left_out(struct walk *w, hw_addr start, hw_addr end);
 /* Remember that a region lies there. */
 int glibc_occupy(struct walk *w, hw_addr start, hw_addr end, struct hw_error *err);
-/* How far a region that begins at `start` can reach, without bytes of another one, or of no memory as far as
- * that is known; `start` if that belongs to another. */
+/* How far a region that begins at `start` can reach, without bytes of another one, or of no memory
+ * as far as that is known; `start` if that belongs to another. */
 hw_addr glibc_room_end(const struct walk *w, hw_addr start);
 /* The next part of a stretch, at or above *from, that no region occupies; *from moves behind it.
  * False when there is no more. */
@@ -411,8 +416,8 @@ hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr ga
 /* The end of the fence headers that begin at p in the main arena; 0 if that is no fence. */
 hw_addr glibc_main_fence_end(struct walk *w, hw_addr p, hw_addr end);
 
-/* resync.c: the first place above `from` in a region of `a` where chunks seem to go on; `end` if there
- * is none. */
+/* resync.c: the first place above `from` in a region of `a` where chunks seem to go on; `end` if
+ * there is none. */
 hw_addr glibc_resync(struct walk *w, const struct arena *a, const struct region *r, hw_addr from,
                      hw_addr end);
 /* Does a chunk begin at p, as far as can be told? */
@@ -424,8 +429,8 @@ bool glibc_may_be_chain(struct walk *w, const struct arena *a, const struct regi
                         hw_addr end);
 
 /* Chunks seem to begin inside the block b, which was taken for one, and to go on behind its end and
- * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have that
- * one among them. */
+ * behind `at`, where none could be: the first of them, or 0. Or, if `through` is not 0, to have
+ * that one among them. */
 hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct region *r,
                            const struct hw_block *b, hw_addr at, hw_addr through);
 
@@ -433,8 +438,8 @@ hw_addr glibc_chain_inside(struct walk *w, const struct arena *a, const struct r
 bool glibc_is_absent(const struct walk *w, hw_addr addr, uint64_t len);
 /* What leads to `to`, which is absent, was not examined in full. */
 void glibc_leave_out(struct walk *w, enum hw_invariant invariant, int arena, hw_addr to);
-/* A list leads to this chunk, of which `len` bytes were wanted: true if it is absent, which is no damage
- * then, and noted as above. */
+/* A list leads to this chunk, of which `len` bytes were wanted: true if it is absent, which is no
+ * damage then, and noted as above. */
 bool glibc_leads_out(struct walk *w, enum hw_invariant invariant, int arena, hw_addr chunk,
                      uint64_t len);
 /* The heap_info there, or that and the arena behind it, is not all there. */
@@ -457,11 +462,12 @@ static inline bool glibc_moving(const struct walk *w)
 {
     return atomic_load_explicit(&w->target->moving, memory_order_relaxed);
 }
-/* Something does not fit, by so many bytes as far as is known. True if that may be because the target
- * is running: it is noted down, and must not be reported as damage. `a`: of this arena, or NULL. */
+/* Something does not fit, by so many bytes as far as is known. True if that may be because the
+ * target is running: it is noted down, and must not be reported as damage. `a`: of this arena, or
+ * NULL. */
 bool glibc_excuse(struct walk *w, struct arena *a, uint64_t bytes);
-/* Read the arena's state anew, and where the region ends that is being walked; top may have moved, and
- * heaps may have been added behind those known. `walked`: no region ends before that. */
+/* Read the arena's state anew, and where the region ends that is being walked; top may have moved,
+ * and heaps may have been added behind those known. `walked`: no region ends before that. */
 int glibc_read_again(struct walk *w, unsigned arena, size_t region, hw_addr walked,
                      struct hw_error *err);
 /* Before the first arena is walked: what belongs to which. */
@@ -523,8 +529,8 @@ static inline void glibc_emit(struct walk *w, const struct hw_block *b)
         glibc_flush_most(w);
 }
 
-/* The arena's note of its top is wrong, and the header at p looks like that of the real one: all that is
- * left of the region is its own. */
+/* The arena's note of its top is wrong, and the header at p looks like that of the real one: all
+ * that is left of the region is its own. */
 static inline bool glibc_is_old_top(const struct arena *a, hw_addr p, struct chunk_header h,
                                     hw_addr end)
 {
@@ -540,7 +546,8 @@ static inline void tally_add(struct tally *t, hw_addr address, uint64_t size)
     t->digest += x ^ (x >> 29);
 }
 
-/* A hash of the link between two neighbours in a bin. Sums of it commute, as those of tally_add(). */
+/* A hash of the link between two neighbours in a bin. Sums of it commute, as those of
+ * tally_add(). */
 static inline uint64_t edge(hw_addr from, hw_addr to)
 {
     uint64_t x = from * 0x9e3779b97f4a7c15u + to * 0xc2b2ae3d27d4eb4fu;

@@ -7,8 +7,8 @@
 
 #include <inttypes.h>
 
-/* Of all arenas: 8 TiB of 64 MiB heaps. Those of a chain that somebody made for it are kept in order at the
- * price of all the others, each. */
+/* Of all arenas: 8 TiB of 64 MiB heaps. Those of a chain that somebody made for it are kept in
+ * order at the price of all the others, each. */
 #define MAX_HEAPS ((size_t)1 << 17)
 
 /* The memory of thread-arena heaps comes from mappings aligned to HEAP_MAX_SIZE. */
@@ -74,8 +74,8 @@ static void reverse_heaps(struct arena *a, struct hw_arena *row)
     }
 }
 
-/* More of them at once are not expected while an arena is walked; and an arena that grows faster than it is
- * walked has to be left at some time. */
+/* More of them at once are not expected while an arena is walked; and an arena that grows faster
+ * than it is walked has to be left at some time. */
 #define NEW_HEAPS  16
 #define MORE_HEAPS 1024
 

@@ -147,8 +147,8 @@ static void insert_sorted(struct cached *c, size_t count)
 }
 
 /*
- * By the byte of the address at `shift`, then by those below it (a radix sort in place). There may be
- * millions of chunks while the target stands still, and qsort(3) takes as much memory again.
+ * By the byte of the address at `shift`, then by those below it (a radix sort in place). There may
+ * be millions of chunks while the target stands still, and qsort(3) takes as much memory again.
  */
 static void sort_bytes(struct cached *c, size_t count, unsigned shift)
 {

@@ -1,11 +1,13 @@
 /*
- * A heap_info that is damaged. It stands where its heap begins, so what runs over the end of the mapping
- * in front hits it first. What its members should say is known otherwise:
+ * A heap_info that is damaged. It stands where its heap begins, so what runs over the end of the
+ * mapping in front hits it first. What its members should say is known otherwise:
  *
- *     ar_ptr         the arena that led here: it is in this heap, its top is, or a heap behind this one says so
- *     prev           0 in the heap that holds the arena; what another one led to is found by strays.c
- *     size           up to the end of top, if that is here; else what system_mem has more than the other
- *                    heaps, once these are known (glibc_settle_guess())
+ *     ar_ptr         the arena that led here: it is in this heap, its top is, or a heap behind this
+ *                    one says so
+ *     prev           0 in the heap that holds the arena; what another one led to is found by
+ *                    strays.c
+ *     size           up to the end of top, if that is here; else what system_mem has more than the
+ *                    other heaps, once these are known (glibc_settle_guess())
  *     mprotect_size  not less than the size
  *     pagesize       that of the target
  *
@@ -38,7 +40,7 @@ static void mend(const struct mend *m, unsigned field, const char *name, uint64_
         m->info->bytes[f->offset + i] = (uint8_t)(value >> 8 * i);
 }
 
-/* ---- size ------------------------------------------------------------------------------------ */
+/* ---- size ----------------------------------------------------------------------------------- */
 
 /* How far the heap can reach: what can be read there and nobody else has. */
 static uint64_t extent(struct walk *w, hw_addr heap)
@@ -92,7 +94,7 @@ void glibc_settle_guess(struct walk *w, unsigned index)
     }
 }
 
-/* ---- all of it ------------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------------ */
 
 /* What stands there is no damage, but the heap of another arena: whoever led here is wrong. */
 static bool is_of_another(struct walk *w, hw_addr heap, hw_addr arena)

@@ -146,8 +146,8 @@ static bool find_aligned(struct finder *f, hw_addr start, uint64_t mapped, hw_ad
     return false;
 }
 
-/* The mapping was moved: try the place in front of each page that the first header spans, where an image has
- * something: a header may claim all of memory. */
+/* The mapping was moved: try the place in front of each page that the first header spans, where an
+ * image has something: a header may claim all of memory. */
 static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr end,
                        struct hw_block *b)
 {

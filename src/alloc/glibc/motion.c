@@ -1,7 +1,7 @@
 /*
- * What if the target runs while it is read? Then nothing that does not fit is damage for certain: it is
- * noted down (glibc_excuse()), looked at again, and in the end said for each arena whether it is exact
- * nevertheless. It is if
+ * What if the target runs while it is read? Then nothing that does not fit is damage for certain:
+ * it is noted down (glibc_excuse()), looked at again, and in the end said for each arena whether it
+ * is exact nevertheless. It is if
  *
  *     its malloc_state is the same before and after the walk, and was not locked
  *     the bins hold what was met, by their links (proof.c)
@@ -14,17 +14,18 @@
  * which two walks can be compared. Of what malloc and free do (malloc/malloc.c, 2.17 to 2.43)
  *
  *     it shows     a chunk that goes into a tcache or a fastbin, or out of it
- *                  a free chunk that is put in front of the unsorted bin: by free(), with what it was
- *                  merged with, and by malloc(), which splits a larger one and leaves a rest
- *                  a chunk taken from the end of a small bin, the first or last of any bin, the only one
+ *                  a free chunk that is put in front of the unsorted bin: by free(), with what it
+ *                  was merged with, and by malloc(), which splits a larger one and leaves a rest
+ *                  a chunk taken from the end of a small bin, the first or last of any bin, the
+ *                  only one
  *                  top and heaps: cut, grown, merged into, given back
- *     it does not  a chunk that leaves the middle of a bin and has no rest: malloc() that finds one of
- *                  that very size in a large bin, realloc() that takes in its free neighbour
+ *     it does not  a chunk that leaves the middle of a bin and has no rest: malloc() that finds one
+ *                  of that very size in a large bin, realloc() that takes in its free neighbour
  *                  a chunk that was sorted from the unsorted bin into the middle of a large one
  *                  memory that was free in between: two neighbours are freed, and given out as one
  *
- * The latter leave no trace but in the chunks themselves: who wants to see it has to read them all, which
- * is the walk. So what is called exact is so as far as this can tell.
+ * The latter leave no trace but in the chunks themselves: who wants to see it has to read them all,
+ * which is the walk. So what is called exact is so as far as this can tell.
  */
 #include "alloc/glibc/glibc.h"
 
@@ -51,9 +52,10 @@ static uint64_t distance(uint64_t a, uint64_t b)
     return a > b ? a - b : b - a;
 }
 
-/* ---- the state of an arena ------------------------------------------------------------------- */
+/* ---- the state of an arena ------------------------------------------------------------------ */
 
-/* A hash of what tells of chunks: not who holds the lock, what the next arena is, or who uses it. */
+/* A hash of what tells of chunks: not who holds the lock, what the next arena is, or who uses
+ * it. */
 static uint64_t digest_of(const struct walk *w, const struct hw_object *state)
 {
     const struct hw_field *mutex = &w->layout->field[GLIBC_F_MUTEX];
@@ -140,7 +142,7 @@ int glibc_read_again(struct walk *w, unsigned index, size_t region, hw_addr walk
     return rc;
 }
 
-/* ---- which arena what belongs to ------------------------------------------------------------- */
+/* ---- which arena what belongs to ------------------------------------------------------------ */
 
 static int by_start(const void *a, const void *b)
 {
@@ -191,7 +193,7 @@ int glibc_prepare_motion(struct walk *w, struct hw_error *err)
     return rc;
 }
 
-/* ---- before and after a walk ------------------------------------------------------------------ */
+/* ---- before and after a walk ---------------------------------------------------------------- */
 
 static uint64_t fingerprint(const struct arena *a)
 {
@@ -247,7 +249,7 @@ void glibc_end_arena(struct walk *w, unsigned index)
     row->fingerprint = fingerprint(a);
 }
 
-/* ---- when all is over ------------------------------------------------------------------------- */
+/* ---- when all is over ----------------------------------------------------------------------- */
 
 /* Read the lists of tcaches and fastbins once more, by a walk that does nothing else. */
 static int read_lists_again(struct walk *w, struct hw_error *err)
@@ -315,8 +317,8 @@ static void tell(struct walk *w, unsigned index)
     struct hw_arena *row = &w->report->arenas.data[index];
     struct text t = {.len = 0};
     int64_t grown = (int64_t)(a->system_bytes - a->before.system_bytes);
-    /* What the lists hold has changed since they were read, nobody knows how much of it. More than all
-     * of the arena cannot be wrong, however often it was. */
+    /* What the lists hold has changed since they were read, nobody knows how much of it. More than
+     * all of the arena cannot be wrong, however often it was. */
     uint64_t off = sum(a->motion.bytes, a->cached_bytes);
     uint64_t all = (uint64_t)hw_get(row->figures, HW_M_SYSTEM_BYTES);
     all = a->before.system_bytes > all ? a->before.system_bytes : all;

@@ -3,8 +3,8 @@
  *
  *     the listener knows it   passed over: the same chunks would come again
  *     first                   as the listener has scheduled them, else all of them as they are
- *     other                   what would take longer than the target is to stand still. When their turn
- *                             comes, mmapped chunks have been walked, too, and it may run
+ *     other                   what would take longer than the target is to stand still. When their
+ *                             turn comes, mmapped chunks have been walked, too, and it may run
  */
 #include "alloc/glibc/glibc.h"
 
@@ -29,7 +29,7 @@ static int plan_reading(struct walk *w, const unsigned *arenas, size_t count, st
     return rc;
 }
 
-/* ---- one arena ------------------------------------------------------------------------------- */
+/* ---- one arena ------------------------------------------------------------------------------ */
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -68,7 +68,7 @@ static void pass_over(struct walk *w, const struct arena *a)
     }
 }
 
-/* ---- all of them ----------------------------------------------------------------------------- */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 /* The arenas that have to be walked, in order. */
 static int decide(struct walk *w, struct hw_error *err)

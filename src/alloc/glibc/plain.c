@@ -1,7 +1,7 @@
 /*
- * What heaps consist of nearly everywhere: chunks in use, free ones and cached ones that fit to each
- * other, without an end of anything. A walk spends its time here, so everything that could be asked
- * once is not asked for each chunk: no chunk may reach beyond `limit`, the nearest of
+ * What heaps consist of nearly everywhere: chunks in use, free ones and cached ones that fit to
+ * each other, without an end of anything. A walk spends its time here, so everything that could be
+ * asked once is not asked for each chunk: no chunk may reach beyond `limit`, the nearest of
  *
  *     the end of the bytes that are here      the end of the region      its last fence      top
  *     the next chunk that a tcache or fastbin holds
@@ -21,8 +21,8 @@ static hw_addr next_cached(const struct cursor *c)
     return c->next_cached < w->cached.count ? w->cached.data[c->next_cached].address : UINT64_MAX;
 }
 
-/* How far chunks may reach, whatever they are, where `len` bytes from p on are here: there must be a
- * header behind each. */
+/* How far chunks may reach, whatever they are, where `len` bytes from p on are here: there must be
+ * a header behind each. */
 static hw_addr hard_limit(const struct cursor *c, size_t len)
 {
     const struct region *r = c->region;

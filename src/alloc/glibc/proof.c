@@ -5,10 +5,10 @@
  *     head <--> A <--> B <--> head        each knows the next one, fd, and the one before, bk
  *
  * Take all free chunks that the walk met, and the heads of all bins. Their fd tell of links
- * (c, fd(c)), their bk of links (bk(c), c). If these are the same links, then fd(c) is always one of
- * them, and no two have the same: they form closed rings. So a list leads only to chunks that the walk
- * met; and what is in no list would have to be in a ring without a head, to which damage does not
- * lead by chance. That the links are the same is seen from the sums of their hashes.
+ * (c, fd(c)), their bk of links (bk(c), c). If these are the same links, then fd(c) is always one
+ * of them, and no two have the same: they form closed rings. So a list leads only to chunks that
+ * the walk met; and what is in no list would have to be in a ring without a head, to which damage
+ * does not lead by chance. That the links are the same is seen from the sums of their hashes.
  *
  * If they are not, the lists are followed after all, to name the place.
  */

@@ -162,7 +162,8 @@ static hw_addr find_first(struct search *s, hw_addr from, hw_addr end, bool stri
     return 0;
 }
 
-/* Many gaps are searched one after the other, so what looks like one must not cost as much each time. */
+/* Many gaps are searched one after the other, so what looks like one must not cost as much each
+ * time. */
 #define GAP_SEARCHES 4
 
 static hw_addr find_behind(struct walk *w, const struct arena *a, hw_addr gap, hw_addr end,
@@ -192,7 +193,7 @@ hw_addr glibc_resume_after_gap(struct walk *w, const struct arena *a, hw_addr ga
     return p;
 }
 
-/* ---- non-contiguous -------------------------------------------------------------------------- */
+/* ---- non-contiguous ------------------------------------------------------------------------- */
 
 static int add_region(struct walk *w, hw_addr start, hw_addr first, hw_addr end,
                       struct hw_error *err)

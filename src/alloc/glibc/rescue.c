@@ -1,14 +1,15 @@
 /*
- * Where a list of a tcache is broken, the chunks behind the break look like chunks in use. But malloc has
- * left a mark in the second word of each chunk that a tcache holds, to notice when one is freed twice,
- * and clears it when the chunk is handed out (tcache_put and tcache_get in malloc/malloc.c):
+ * Where a list of a tcache is broken, the chunks behind the break look like chunks in use. But
+ * malloc has left a mark in the second word of each chunk that a tcache holds, to notice when one
+ * is freed twice, and clears it when the chunk is handed out (tcache_put and tcache_get in
+ * malloc/malloc.c):
  *
  *     until 2.28       none
  *     2.29 to 2.33     the address of the tcache
  *     2.34 and newer   a random number, the same in the whole process
  *
- * What it is the chunks of the lists say that are not broken. Links tell which of the three it may be:
- * only the last is without plain ones, and the second with plain ones or not.
+ * What it is the chunks of the lists say that are not broken. Links tell which of the three it may
+ * be: only the last is without plain ones, and the second with plain ones or not.
  */
 #include "alloc/glibc/glibc.h"
 

@@ -1,6 +1,6 @@
 /*
- * Where chunks go on behind a place where they do not fit together: a heap that is damaged, or one that
- * changed while it was read.
+ * Where chunks go on behind a place where they do not fit together: a heap that is damaged, or one
+ * that changed while it was read.
  *
  * Each place where a chunk could begin is tried in turn. What stands there may be the program's own
  * data and look like a chunk by chance, so a chain of chunks is followed until there is evidence
@@ -11,16 +11,17 @@
  *                    a tcache or fastbin holds a chunk of it (if the target stands still)
  *     else           GUESS chunks in a row that might be ones
  *
- * Where one mistake has hit many chunks, none of that is between two of them. So a chain that ends too
- * early is kept in mind, the longest one, and taken if there is no better one soon.
+ * Where one mistake has hit many chunks, none of that is between two of them. So a chain that ends
+ * too early is kept in mind, the longest one, and taken if there is no better one soon.
  *
- * Bounded: each place is tried once, by at most GUESS steps, and again only where a shorter chain was
- * taken, HORIZON bytes for each. Steps that lead far away, where something has to be read for each, have
- * a budget for the whole walk, that grows with what there is to walk.
+ * Bounded: each place is tried once, by at most GUESS steps, and again only where a shorter chain
+ * was taken, HORIZON bytes for each. Steps that lead far away, where something has to be read for
+ * each, have a budget for the whole walk, that grows with what there is to walk.
  */
 #include "alloc/glibc/glibc.h"
 
-/* Chunks in a row that are believed. A target that runs cannot wait: it is read anew all the time. */
+/* Chunks in a row that are believed. A target that runs cannot wait: it is read anew all the
+ * time. */
 #define GUESS        16
 #define GUESS_MOVING 8
 #define GUESS_LEAST  4 /* of a chain that ends at a place that is damaged, too */
@@ -126,8 +127,8 @@ static enum evidence weigh(struct search *s, hw_addr p, struct chunk_header h,
     return glibc_is_cut_off(s->w, p) ? SOME : AGAINST;
 }
 
-/* Whether there is evidence enough for a chain that begins at *at; else that is moved to where it ends,
- * and *met is how many chunks there are until then. */
+/* Whether there is evidence enough for a chain that begins at *at; else that is moved to where it
+ * ends, and *met is how many chunks there are until then. */
 static bool follow_chain(struct search *s, hw_addr *at, unsigned *met_ret)
 {
     const struct chunk_rules *r = &s->w->rules;
@@ -164,9 +165,9 @@ static bool follow_chain(struct search *s, hw_addr *at, unsigned *met_ret)
     return true;
 }
 
-/* A chain that ends too early. Of two that overlap the longer one is right. One behind the other tells that
- * much is damaged, and that the first is no chance; unless it is much shorter. A long one need not be
- * compared with what follows it; but data often are a row of equal words. */
+/* A chain that ends too early. Of two that overlap the longer one is right. One behind the other
+ * tells that much is damaged, and that the first is no chance; unless it is much shorter. A long
+ * one need not be compared with what follows it; but data often are a row of equal words. */
 static void keep(struct search *s, hw_addr p, hw_addr end, unsigned chunks)
 {
     bool overlaps = p < s->kept_end;

@@ -7,8 +7,9 @@
  * measured against the ends of a single mapping.
  *
  * A core by gdb leaves out what it did not save, and a stretch goes on behind that: malloc's memory
- * may have such a part in the middle (PROT_NONE, MADV_DONTDUMP). It is missing then, but it was there. What is
- * too large to be a part of a heap counts as memory only if it lies in what sbrk() gave.
+ * may have such a part in the middle (PROT_NONE, MADV_DONTDUMP). It is missing then, but it was
+ * there. What is too large to be a part of a heap counts as memory only if it lies in what sbrk()
+ * gave.
  *
  * What arenas are known to occupy is not searched again.
  */
@@ -131,7 +132,8 @@ static const struct hw_map *readable_from(const struct hw_target *t, hw_addr add
         else
             high = middle;
     }
-    /* No further: who looks into one mapping after the other would pass over all of them each time. */
+    /* No further: who looks into one mapping after the other would pass over all of them each
+     * time. */
     while (low < t->map_count && t->maps[low].start < end && !(t->maps[low].flags & HW_MAP_READ))
         low++;
     return low < t->map_count && t->maps[low].start < end ? &t->maps[low] : NULL;

@@ -1,17 +1,18 @@
 /*
- * Arenas and heaps that the ring of arenas, or the chain of an arena's heaps, does not lead to because a
- * link of it was overwritten. Heaps of thread arenas begin at multiples of their greatest size, with a
- * heap_info that names the arena; in the first one that arena follows. So there are few places to look
- * at, and no mistakes: an arena from which the ring leads to none that is known, or that is missing from
- * the core, is another libc's.
+ * Arenas and heaps that the ring of arenas, or the chain of an arena's heaps, does not lead to
+ * because a link of it was overwritten. Heaps of thread arenas begin at multiples of their greatest
+ * size, with a heap_info that names the arena; in the first one that arena follows. So there are
+ * few places to look at, and no mistakes: an arena from which the ring leads to none that is known,
+ * or that is missing from the core, is another libc's.
  */
 #include "alloc/glibc/glibc.h"
 
 #include <inttypes.h>
 
-/* So many places where a heap could begin are looked at, a system call for each of a process that stands
- * still meanwhile, and so often an arena is looked for among those that are known. They are enough for a
- * TiB; who has more, in readable mappings, keeps other things there than heaps: shadow memory, for one. */
+/* So many places where a heap could begin are looked at, a system call for each of a process that
+ * stands still meanwhile, and so often an arena is looked for among those that are known. They are
+ * enough for a TiB; who has more, in readable mappings, keeps other things there than heaps: shadow
+ * memory, for one. */
 #define PLACES  ((uint64_t)1 << 14)
 #define LOOKUPS ((uint64_t)1 << 14)
 
@@ -66,7 +67,8 @@ static int add_stray(struct walk *w, struct hw_object *state, struct hw_error *e
     return glibc_add_thread_arena(w, state, err);
 }
 
-/* An arena that nobody knows may begin in the heap that may begin here. `broken`: so may the heap_info be. */
+/* An arena that nobody knows may begin in the heap that may begin here. `broken`: so may the
+ * heap_info be. */
 static int try_arena(struct walk *w, hw_addr heap, bool broken, struct budget *left,
                      struct hw_error *err)
 {

@@ -20,8 +20,8 @@ struct sweep_range {
 #define BLOCK_SHIFT 12
 #define BLOCKS_MAX  ((size_t)1 << 20)
 
-/* Old links are plain addresses: what a program keeps in its chunks may look the same, and is dropped
- * only in the end. Of so many bytes one may be noted. */
+/* Old links are plain addresses: what a program keeps in its chunks may look the same, and is
+ * dropped only in the end. Of so many bytes one may be noted. */
 #define PLAIN_BYTES 256
 
 /* A candidate: state is HW_USED, which nothing in w->cached is. */
@@ -46,7 +46,7 @@ static unsigned size_shift(const struct walk *w)
     return w->rules.word == 8 ? 4 : 3;
 }
 
-/* ---- where ------------------------------------------------------------------------------------ */
+/* ---- where ---------------------------------------------------------------------------------- */
 
 static int by_start(const void *a, const void *b)
 {
@@ -125,7 +125,7 @@ static bool index_blocks(struct walk *w, uint64_t bytes)
     return true;
 }
 
-/* ---- what ------------------------------------------------------------------------------------- */
+/* ---- what ----------------------------------------------------------------------------------- */
 
 /* Note p down if it may be a chunk of a fastbin; `bytes` are its header and its link. False when
  * there is no room for it. */
@@ -229,7 +229,7 @@ static void sweep_if_worth(struct walk *w, unsigned arena)
         w->cached.count = s->end = s->first;
 }
 
-/* ---- lists ------------------------------------------------------------------------------------ */
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 static bool is_candidate(const struct walk *w, size_t i, hw_addr address)
 {

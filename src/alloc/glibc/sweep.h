@@ -1,12 +1,12 @@
 /*
- * Following long lists that jump about. To read millions of chunks one by one takes microseconds for
- * each. Once that has cost as much as to read the whole arena from its beginning to its end, the arena
- * is read so, and every place is noted that looks like a chunk of a fastbin: its size is one of those,
- * and where its link is, there is an address in the arena. From then on lists are followed in our
- * own memory.
+ * Following long lists that jump about. To read millions of chunks one by one takes microseconds
+ * for each. Once that has cost as much as to read the whole arena from its beginning to its end,
+ * the arena is read so, and every place is noted that looks like a chunk of a fastbin: its size is
+ * one of those, and where its link is, there is an address in the arena. From then on lists are
+ * followed in our own memory.
  *
- *     w->cached   | chunks of lists | candidates, by address: where, and the link there | chunks ...
- *                                     those that a list leads to become chunks, in place
+ *     w->cached | chunks of lists | candidates, by address: where, and the link there | chunks ...
+ *                                   those that a list leads to become chunks, in place
  *
  * So it takes no memory but that of the chunks themselves. What was no chunk is dropped in the end;
  * what is no candidate (the end of a list) is read from the target. A list that is followed in this

@@ -64,12 +64,13 @@ static void complain(struct walk *w, int tid, struct flaw flaw, uint64_t bytes)
                     flaw.what, flaw.at, to);
 }
 
-/* ---- one list --------------------------------------------------------------------------------- */
+/* ---- one list ------------------------------------------------------------------------------- */
 
 /*
- * There is one list for each size up to 1040 bytes (1024 where words have 4), then (since 2.42, where
- * the tunable tcache_max allows it) one for each power of two. These are counted from the largest small request (2.42) or chunk (2.43), which on i386 are on
- * both sides of 1024: then the first of them may be left out.
+ * There is one list for each size up to 1040 bytes (1024 where words have 4), then (since 2.42,
+ * where the tunable tcache_max allows it) one for each power of two. These are counted from the
+ * largest small request (2.42) or chunk (2.43), which on i386 are on both sides of 1024: then the
+ * first of them may be left out.
  */
 bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list)
 {
@@ -203,7 +204,7 @@ static void begin_list(struct walk *w, struct list *l, const struct cache *c, un
           hw_untag(w->target->who.machine, hw_fetch(&c->object, GLIBC_F_TCACHE_ENTRIES, bin)));
 }
 
-/* ---- the lists of many threads ---------------------------------------------------------------- */
+/* ---- the lists of many threads -------------------------------------------------------------- */
 
 /* Piece: the header of a chunk, the link behind it, and malloc's mark. */
 static int follow(struct walk *w, struct reading *r, size_t count, struct hw_error *err)
@@ -302,9 +303,9 @@ static int note_lost(struct walk *w, const struct list *l, struct hw_error *err)
 
 /*
  * The owner of a tcache takes no lock. Between its two writes, of the list's head and of its count
- * (tcache_put and tcache_get in malloc/malloc.c), the list has one entry more or less than the count
- * says. That is no damage; *in_act says that such a list was met. As a thread does one thing at a time
- * there can be no second one.
+ * (tcache_put and tcache_get in malloc/malloc.c), the list has one entry more or less than the
+ * count says. That is no damage; *in_act says that such a list was met. As a thread does one thing
+ * at a time there can be no second one.
  */
 static int settle_list(struct walk *w, const struct reading *r, struct list *l, bool *in_act,
                        struct hw_error *err)

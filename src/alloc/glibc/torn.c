@@ -1,18 +1,20 @@
 /*
- * Places where chunks do not fit to each other: a damaged heap, or one that changed between two reads.
+ * Places where chunks do not fit to each other: a damaged heap, or one that changed between two
+ * reads.
  *
  *     read             p [ a ][ b ......................... ]      then, later, what lies behind it
  *     meanwhile        p [ a ][ b freed, merged, cut anew: ][  ][  ]
  *     read             q = p + size(b) lies in the middle of something
  *
- * A target that stands still will say the same again. One that runs is asked again, some times: what is
- * at p, where top is, where the region ends. After that, and at once where nothing moves, the walk goes
- * on at the next place where chunks are (resync.c). What lies between is lost, and counted so.
+ * A target that stands still will say the same again. One that runs is asked again, some times:
+ * what is at p, where top is, where the region ends. After that, and at once where nothing moves,
+ * the walk goes on at the next place where chunks are (resync.c). What lies between is lost, and
+ * counted so.
  *
- * Bounded: p never goes back, it is tried TRIES times, and the arena is read again REFRESHES times at
- * most in a region. Each new start costs some 10 KiB to search, and if all is read anew some 100 KiB of
- * reading, so there are not more of them than one for each 4 or 64 KiB and some more; after that only
- * top is left to go on at.
+ * Bounded: p never goes back, it is tried TRIES times, and the arena is read again REFRESHES times
+ * at most in a region. Each new start costs some 10 KiB to search, and if all is read anew some 100
+ * KiB of reading, so there are not more of them than one for each 4 or 64 KiB and some more; after
+ * that only top is left to go on at.
  */
 #include "alloc/glibc/walk.h"
 

@@ -36,7 +36,7 @@
 
 #include <inttypes.h>
 
-/* ---- damage ---------------------------------------------------------------------------------- */
+/* ---- damage --------------------------------------------------------------------------------- */
 
 static void unreadable(struct cursor *c, hw_addr at)
 {
@@ -97,7 +97,7 @@ static void bad_word(struct cursor *c, enum hw_invariant invariant, hw_addr at, 
                         (struct hw_maybe){0}, "arena %u: %s at %#" PRIx64, c->index, what, at);
 }
 
-/* ---- ends of a region ------------------------------------------------------------------------ */
+/* ---- ends of a region ----------------------------------------------------------------------- */
 
 /* What is left of the region is top, whatever the size of the chunk there. */
 static bool is_all_top(const struct cursor *c)
@@ -200,7 +200,7 @@ static void walk_main_fence(struct cursor *c)
     c->p = resume;
 }
 
-/* ---- ordinary chunks ------------------------------------------------------------------------- */
+/* ---- ordinary chunks ------------------------------------------------------------------------ */
 
 static struct cached *find_cached(struct cursor *c)
 {
@@ -213,8 +213,8 @@ static struct cached *find_cached(struct cursor *c)
 
 static const char wrong_flag[] = "a chunk with a wrong arena flag";
 
-/* Fill state and list of the chunk `b`; `links` are its fd and bk if it is free, NULL if they cannot
- * be read, `n` is the header behind it. NULL, or what is wrong. */
+/* Fill state and list of the chunk `b`; `links` are its fd and bk if it is free, NULL if they
+ * cannot be read, `n` is the header behind it. NULL, or what is wrong. */
 static const char *state_of(struct cursor *c, struct hw_block *b, const struct chunk_header *links,
                             struct chunk_header n)
 {
@@ -248,7 +248,7 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
         add_edges(c->a, b->address, links->prev_size, links->raw);
     else
         c->a->edges_missing = true;
-    if (binned) /* if not even the size is right, the header behind it is damaged, and that is next */
+    if (binned) /* if not even the size is right, the header behind is damaged, and that is next */
         return n.prev_size == b->bytes ? "a free chunk that the next one takes for one in use"
                                        : NULL;
     return n.prev_size == b->bytes ? NULL : "a free chunk whose size is not repeated at its end";
@@ -285,7 +285,8 @@ static bool go_on_inside(struct cursor *c, uint64_t size)
     return true;
 }
 
-/* The chunk at p, of possible size, with the header n behind it, moves on to that. `links` as above. */
+/* The chunk at p, of possible size, with the header n behind it, moves on to that. `links` as
+ * above. */
 static void take_chunk(struct cursor *c, struct chunk_header n, const struct chunk_header *links)
 {
     struct walk *w = c->w;

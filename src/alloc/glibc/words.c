@@ -1,7 +1,7 @@
 /*
- * Before glibc aborts a process that has smashed its heap (or failed an assertion) it leaves what it has
- * to say in a mapping of its own, for debuggers (assert/assert.c, sysdeps/posix/libc_fatal.c; all
- * versions since 2.17):
+ * Before glibc aborts a process that has smashed its heap (or failed an assertion) it leaves what
+ * it has to say in a mapping of its own, for debuggers (assert/assert.c,
+ * sysdeps/posix/libc_fatal.c; all versions since 2.17):
  *
  *     __abort_msg ---> struct abort_msg_s { unsigned int size; char msg[]; }
  */

@@ -9,8 +9,8 @@
  *
  * The image is a buffer target: libc's first page and its data (main_arena, mp_, a thread's TLS
  * block), the memory from sbrk, and as many aligned heaps and anonymous mappings as asked for.
- * The layout is that of glibc 2.36 on x86-64, unless another one is named. Chunks are appended to the
- * current piece; lists are linked at the end.
+ * The layout is that of glibc 2.36 on x86-64, unless another one is named. Chunks are appended to
+ * the current piece; lists are linked at the end.
  */
 #ifndef TESTS_UNIT_ALLOC_BUILDER_H
 #define TESTS_UNIT_ALLOC_BUILDER_H
@@ -101,8 +101,8 @@ void builder_tcache_count(struct builder *b, uint64_t size, int n);
 void builder_tcache_empty(struct builder *b, uint64_t size);
 
 /*
- * A target that runs while it is read: after each read of the walk `fn` is told what was read, and may
- * change the image, and *moving.
+ * A target that runs while it is read: after each read of the walk `fn` is told what was read, and
+ * may change the image, and *moving.
  */
 typedef void (*builder_read_fn)(struct builder *b, hw_addr addr, size_t len, _Atomic bool *moving);
 void builder_runs(struct builder *b, bool moving, builder_read_fn fn);
@@ -111,8 +111,8 @@ bool builder_lists_read(const struct builder *b);
 /* What the listener says when it is asked whether it knows an arena. */
 typedef bool (*builder_known_fn)(const struct hw_arena *a);
 void builder_knows(struct builder *b, builder_known_fn fn);
-/* In which order it wants those that it does not know, and how many of them at once. When these are told,
- * the target runs. */
+/* In which order it wants those that it does not know, and how many of them at once. When these are
+ * told, the target runs. */
 typedef size_t (*builder_schedule_fn)(unsigned *arenas, size_t count);
 void builder_schedules(struct builder *b, builder_schedule_fn fn);
 

@@ -1,6 +1,6 @@
 /*
- * What the parts of the builder share: builder_image.c lays out an image in which nothing was allocated
- * yet, builder.c adds chunks and lists, and builder_walk.c has it walked.
+ * What the parts of the builder share: builder_image.c lays out an image in which nothing was
+ * allocated yet, builder.c adds chunks and lists, and builder_walk.c has it walked.
  */
 #ifndef TESTS_UNIT_ALLOC_BUILDER_PRIVATE_H
 #define TESTS_UNIT_ALLOC_BUILDER_PRIVATE_H

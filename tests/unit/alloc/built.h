@@ -1,5 +1,6 @@
 /*
- * What the tests of hand-built heaps have in common: each has a builder, and what its last walk told.
+ * What the tests of hand-built heaps have in common: each has a builder, and what its last walk
+ * told.
  */
 #ifndef TESTS_UNIT_ALLOC_BUILT_H
 #define TESTS_UNIT_ALLOC_BUILT_H

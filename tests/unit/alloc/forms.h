@@ -1,8 +1,8 @@
 /*
- * What the heaps that tests build by hand are laid out like: glibc's structs as each release compiled
- * them, for words of 8 and of 4 bytes. Written down once more, apart from src/alloc/glibc/table.def,
- * so that one mistake is not in both: with offsets as malloc/malloc.c and malloc/arena.c of these
- * versions give them.
+ * What the heaps that tests build by hand are laid out like: glibc's structs as each release
+ * compiled them, for words of 8 and of 4 bytes. Written down once more, apart from
+ * src/alloc/glibc/table.def, so that one mistake is not in both: with offsets as malloc/malloc.c
+ * and malloc/arena.c of these versions give them.
  */
 #ifndef TESTS_UNIT_ALLOC_FORMS_H
 #define TESTS_UNIT_ALLOC_FORMS_H

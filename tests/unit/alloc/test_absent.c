@@ -1,5 +1,6 @@
 /*
- * Cores that lack a part of a heap: nothing is broken, and nothing that is broken is taken for missing.
+ * Cores that lack a part of a heap: nothing is broken, and nothing that is broken is taken for
+ * missing.
  */
 #include "alloc/builder.h"
 
@@ -47,7 +48,8 @@ static void expect_in_part(const enum hw_invariant *in_part)
         cr_expect_gt(r->report->check.missed[*in_part], 0, "%s", hw_invariant_info(*in_part)->name);
 }
 
-/* Lists go by way of a chunk between used ones; then that is missing, with all of its neighbourhood. */
+/* Lists go by way of a chunk between used ones; then that is missing, with all of its
+ * neighbourhood. */
 static void lose_one_of(hw_addr (*build)(struct builder *, uint64_t), uint64_t size)
 {
     build_many();

@@ -1,6 +1,6 @@
 /*
- * Who is in malloc and who holds what: of threads whose registers are made by hand. There is no file, so
- * only the innermost frame of each is known.
+ * Who is in malloc and who holds what: of threads whose registers are made by hand. There is no
+ * file, so only the innermost frame of each is known.
  */
 #include "alloc/glibc/act.h"
 

@@ -1,6 +1,6 @@
 /*
- * Bins of damaged heaps: what is followed, what is summed up, and who is right where they contradict
- * headers.
+ * Bins of damaged heaps: what is followed, what is summed up, and who is right where they
+ * contradict headers.
  */
 #include "alloc/built.h"
 

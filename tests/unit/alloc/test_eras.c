@@ -1,7 +1,7 @@
 /*
- * Heaps of every era of glibc, on every machine, read by the whole backend: it finds roots, layout and
- * thread-local storage in memory alone, as in a core without any file. Many of these versions run on
- * no system that the tests run on.
+ * Heaps of every era of glibc, on every machine, read by the whole backend: it finds roots, layout
+ * and thread-local storage in memory alone, as in a core without any file. Many of these versions
+ * run on no system that the tests run on.
  */
 #include "alloc/builder_private.h"
 
@@ -198,7 +198,7 @@ static void expect_mallinfo(const struct heap *h, uint64_t system, uint64_t mmap
     cr_expect_eq(m->keepcost, h->sums[0][HW_TOP]);
 }
 
-/* ---- contiguous main arena, thread arena of two heaps, chunks with mappings of their own --------- */
+/* ---- contiguous main arena, thread arena of two heaps, chunks with mappings of their own ---- */
 
 /* What the two headers of a fence take, and what is left over behind them. */
 static uint64_t fence_bytes(const struct form *f)
@@ -267,7 +267,7 @@ ParameterizedTest(const struct subject *s, eras, everything)
     end(&h);
 }
 
-/* ---- the main arena in pieces -------------------------------------------------------------------- */
+/* ---- the main arena in pieces --------------------------------------------------------------- */
 
 /* Fill up so that a main fence ends on a page boundary. */
 static void close_piece(struct heap *h)
@@ -327,7 +327,7 @@ ParameterizedTest(const struct subject *s, eras, noncontiguous)
     end(&h);
 }
 
-/* ---- hardly anything ----------------------------------------------------------------------------- */
+/* ---- hardly anything ------------------------------------------------------------------------ */
 
 ParameterizedTestParameters(eras, never_used)
 {
@@ -344,8 +344,8 @@ ParameterizedTest(const struct subject *s, eras, never_used)
     end(&h);
 }
 
-/* The last fence header of a heap where too little was left to be freed: what is left makes the first
- * header larger. */
+/* The last fence header of a heap where too little was left to be freed: what is left makes the
+ * first header larger. */
 ParameterizedTestParameters(eras, fences)
 {
     return all_subjects();
@@ -377,7 +377,7 @@ ParameterizedTest(const struct subject *s, eras, fences)
     }
 }
 
-/* ---- tags in pointers ------------------------------------------------------------------------ */
+/* ---- tags in pointers ----------------------------------------------------------------------- */
 
 #define TAG ((uint64_t)0xa << 56)
 
@@ -424,7 +424,7 @@ Test(eras, no_tags_but_on_aarch64)
     end(&h);
 }
 
-/* ---- damage ---------------------------------------------------------------------------------- */
+/* ---- damage --------------------------------------------------------------------------------- */
 
 #define ROUNDS  24
 #define SMASHED 6 /* words each time */

@@ -1,5 +1,6 @@
 /*
- * By what an arena is known again without a walk: which of malloc's doings it shows, and which it does not.
+ * By what an arena is known again without a walk: which of malloc's doings it shows, and which it
+ * does not.
  */
 #include "alloc/builder.h"
 

@@ -1,5 +1,6 @@
 /*
- * Many lists side by side: each is followed as if it were alone, by few calls, whatever cannot be read.
+ * Many lists side by side: each is followed as if it were alone, by few calls, whatever cannot be
+ * read.
  */
 #include "alloc/glibc/follow.h"
 
@@ -63,7 +64,7 @@ static void teardown(void)
 
 TestSuite(follow, .init = setup, .fini = teardown, .timeout = 20);
 
-/* ---- places ---------------------------------------------------------------------------------- */
+/* ---- places --------------------------------------------------------------------------------- */
 
 Test(follow, what_cannot_be_read_is_told_and_nothing_else)
 {
@@ -93,7 +94,7 @@ Test(follow, no_place_is_no_call)
     cr_expect_eq(calls, 0);
 }
 
-/* ---- lists ----------------------------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 /* A piece: the address of the next one, and what to expect there. */
 struct item {

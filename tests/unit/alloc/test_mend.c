@@ -153,7 +153,8 @@ Test(mend, each_member_of_the_last_one)
     expect_one_mended(third, PAGE);
 }
 
-/* Nothing leads to it any more, and it does not say whose it is: its bytes are still the arena's. */
+/* Nothing leads to it any more, and it does not say whose it is: its bytes are still the
+ * arena's. */
 Test(mend, a_heap_that_is_not_found)
 {
     build_three();

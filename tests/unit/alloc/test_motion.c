@@ -95,7 +95,7 @@ Test(motion, what_does_not_change_is_exact)
     cr_expect_eq(figure(r, -1, HW_M_IN_USE_BYTES), in_use);
 }
 
-/* ---- chunks ---------------------------------------------------------------------------------- */
+/* ---- chunks --------------------------------------------------------------------------------- */
 
 /* The header is half written when the heap is read first, and right from then on. */
 static void heal(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
@@ -195,7 +195,7 @@ Test(motion, bins_that_do_not_fit_to_the_chunks)
     expect_moved(1);
 }
 
-/* ---- top ------------------------------------------------------------------------------------- */
+/* ---- top ------------------------------------------------------------------------------------ */
 
 /* When the chunk at `place` is read, a chunk of 0x100 bytes is cut from top, at `other`. */
 static void cut(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
@@ -325,7 +325,8 @@ Test(motion, a_size_that_cannot_be)
         expect_sane(shift);
 }
 
-/* After the pieces of the main arena have been found, and before it is read again, it gets another. */
+/* After the pieces of the main arena have been found, and before it is read again, it gets
+ * another. */
 static void get_piece(struct builder *image, hw_addr addr, size_t len, _Atomic bool *moving)
 {
     (void)moving;
@@ -349,7 +350,7 @@ Test(motion, a_piece_that_came_too_late)
     cr_expect_geq(r->report->findings.data[0].bytes.n, 0x21000);
 }
 
-/* ---- thread arenas --------------------------------------------------------------------------- */
+/* ---- thread arenas -------------------------------------------------------------------------- */
 
 /* The arena has one heap, with top at `old_top`, until it is read; then top is in another one. */
 static hw_addr second_heap, old_top;
@@ -421,7 +422,7 @@ Test(motion, an_arena_that_came_too_late)
     cr_expect_eq(r->report->findings.data[0].bytes.n, system);
 }
 
-/* ---- lists ----------------------------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 static uint64_t right_link;
 
@@ -534,7 +535,7 @@ Test(motion, a_cached_chunk_that_is_none_any_more)
     cr_expect_eq(findings(r, HW_FINDING_LIST_MISMATCH), 0);
 }
 
-/* ---- what is exact nevertheless -------------------------------------------------------------- */
+/* ---- what is exact nevertheless ------------------------------------------------------------- */
 
 Test(motion, a_locked_arena_is_not_exact)
 {
@@ -679,7 +680,7 @@ Test(motion, mmapped_chunks_come_and_go)
     cr_expect_eq(r->report->findings.data[0].bytes.n, 0x40000);
 }
 
-/* ---- anything at all ------------------------------------------------------------------------- */
+/* ---- anything at all ------------------------------------------------------------------------ */
 
 static uint64_t seed;
 static uint64_t random_number(void)

@@ -1,6 +1,6 @@
 /*
- * One mistake that hits many chunks: what lies between them is found again, although no row of sound
- * chunks is long.
+ * One mistake that hits many chunks: what lies between them is found again, although no row of
+ * sound chunks is long.
  */
 #include "alloc/built.h"
 

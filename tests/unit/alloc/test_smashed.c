@@ -83,7 +83,8 @@ Test(smashed, a_size_that_is_too_small)
     expect_only(HW_FINDING_BAD_CHUNK, bad, 0x110);
 }
 
-/* A chunk was made of many, whose headers are still in it; then the one behind it was overwritten. */
+/* A chunk was made of many, whose headers are still in it; then the one behind it was
+ * overwritten. */
 Test(smashed, what_is_left_inside_of_a_chunk_is_not_believed)
 {
     build_many();
@@ -183,7 +184,7 @@ Test(smashed, damage_at_any_place_of_a_batch)
     cr_expect_eq(figure(r, 0, HW_M_IN_USE_CHUNKS), 300 * 21 + MANY);
 }
 
-/* ---- top ------------------------------------------------------------------------------------- */
+/* ---- top ------------------------------------------------------------------------------------ */
 
 static hw_addr noted_top(void)
 {
@@ -228,7 +229,7 @@ Test(smashed, a_top_that_is_smaller_than_it_was)
     cr_expect_eq(figure(r, 0, HW_M_UNACCOUNTED_BYTES), 0);
 }
 
-/* ---- lists ----------------------------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 /* Two chunks, each of them freed twice: a loop of two, however long the count says it is. */
 Test(smashed, a_loop_in_a_tcache)
@@ -337,7 +338,7 @@ Test(smashed, the_rest_of_a_bin_is_reached_from_behind)
     cr_expect_eq(r->report->arenas.data[0].bins[1].chunks, 5);
 }
 
-/* ---- arenas ---------------------------------------------------------------------------------- */
+/* ---- arenas --------------------------------------------------------------------------------- */
 
 Test(smashed, arenas_are_found_without_the_ring)
 {
@@ -404,8 +405,8 @@ Test(smashed, the_newest_heap_is_found_where_top_is_not_known)
     cr_expect_eq(figure(r, 1, HW_M_UNACCOUNTED_BYTES), 0);
 }
 
-/* A chunk too large reaches over what a tcache holds; first over what a link of another one wrongly leads to,
- * so it is noticed late, and what the walk had passed is walked again. */
+/* A chunk too large reaches over what a tcache holds; first over what a link of another one wrongly
+ * leads to, so it is noticed late, and what the walk had passed is walked again. */
 Test(smashed, a_tcache_chunk_in_what_is_taken_back)
 {
     hw_addr end = build_tcache(b, 0x40);

@@ -156,7 +156,7 @@ Test(table, versions_as_text)
     cr_assert_str_eq(glibc_eras_versions(0, buf, sizeof buf), "");
 }
 
-/* ---- against real libcs' type information ----------------------------------------------------- */
+/* ---- against real libcs' type information ---------------------------------------------------- */
 
 /* False if the module has no type information. */
 static bool compare_module(struct hw_target *t, struct hw_modules *modules, struct hw_module *libc)

@@ -324,8 +324,8 @@ Test(walk, a_gap_full_of_ones_that_look_like_sizes)
     gap_case(2, true, 0x1230, 0x21);
 }
 
-/* A row of words 33 is a perfect chain of in-use chunks of 32 bytes. What tells it from malloc's memory
- * is the word in front of its first size. */
+/* A row of words 33 is a perfect chain of in-use chunks of 32 bytes. What tells it from malloc's
+ * memory is the word in front of its first size. */
 Test(walk, a_gap_that_imitates_chunks)
 {
     build_used(b, 0x1000 - 32);

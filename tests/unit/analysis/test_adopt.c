@@ -47,7 +47,8 @@ static void walk_arena(struct walked *w, struct hw_analyzing *z, size_t i)
     hw_analyses_arena_done(z);
 }
 
-/* Walk all arenas but those that may be taken from `earlier`, and are in the set `known` of bits. */
+/* Walk all arenas but those that may be taken from `earlier`, and are in the set `known` of
+ * bits. */
 static unsigned walk_rest(struct walked *w, struct walked *earlier, unsigned known)
 {
     struct hw_analyzing *z;

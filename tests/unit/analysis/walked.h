@@ -1,6 +1,6 @@
 /*
- * A walk over a heap that is written down as a text, for tests of analyses that look at the order of
- * blocks:
+ * A walk over a heap that is written down as a text, for tests of analyses that look at the order
+ * of blocks:
  *
  *     "u100 f200 t50 p30 T1000 o16"     used, free, in a tcache, in a fastbin ("parked"), top,
  *                                       overhead: gross sizes, one behind the other

@@ -7,7 +7,8 @@
 
 #define TEXT "AAAAAAAAAAAAAAAA"
 
-/* A chunk whose header was overwritten with text, by the one before it; everything was looked at. */
+/* A chunk whose header was overwritten with text, by the one before it; everything was looked
+ * at. */
 static struct hw_report *checked_report(void)
 {
     struct hw_report *r = sample_report();

@@ -7,7 +7,7 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
-/* ---- building -------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------- */
 
 static struct hw_report *live_report(const char *comm, uint64_t threads)
 {
@@ -139,8 +139,8 @@ static void sum_up(struct hw_report *r)
     spread(&r->in_use_histogram, sum.used, 5, 13);
 }
 
-/* What the analyses make of the pages of an arena: of its free memory 1 / `one_in` is in RAM, and nine
- * tenths of that could be given back. */
+/* What the analyses make of the pages of an arena: of its free memory 1 / `one_in` is in RAM, and
+ * nine tenths of that could be given back. */
 static void set_pages(struct hw_report *r, struct hw_arena *a, unsigned one_in)
 {
     struct hw_residency *res[] = {&a->residency, &r->residency};
@@ -188,7 +188,7 @@ static void set_mmapped(struct hw_report *r, uint64_t chunks, uint64_t bytes)
     hw_set(r->totals, HW_M_MMAPPED_BYTES, (int64_t)bytes);
 }
 
-/* ---- samples --------------------------------------------------------------------------------- */
+/* ---- samples -------------------------------------------------------------------------------- */
 
 static struct hw_report *sample_unused(void)
 {

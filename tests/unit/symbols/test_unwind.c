@@ -18,7 +18,7 @@ static struct hw_unwinder *unwinder;
 static uint8_t bytes[64 << 10];
 static struct hw_stack stack;
 
-/* ---- a child ----------------------------------------------------------------------------------- */
+/* ---- a child --------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void inner(void)
 {
@@ -171,7 +171,7 @@ Test(unwind, registers_that_lie)
     leave(pid);
 }
 
-/* ---- without names ----------------------------------------------------------------------------- */
+/* ---- without names --------------------------------------------------------------------------- */
 
 Test(unwind, where_functions_end)
 {

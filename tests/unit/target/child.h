@@ -70,8 +70,8 @@ static inline void *child_shared(size_t size)
     return p;
 }
 
-/* From now on a system call fails with EPERM for this process and its children, as under the filters
- * of containers. */
+/* From now on a system call fails with EPERM for this process and its children, as under the
+ * filters of containers. */
 static inline void forbid_call(unsigned number)
 {
     struct sock_filter code[] = {

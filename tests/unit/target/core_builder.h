@@ -8,7 +8,8 @@
 
 #include <elf.h>
 
-/* The file begins with this struct; the headers of a 32-bit core are narrowed when it is written. */
+/* The file begins with this struct; the headers of a 32-bit core are narrowed when it is
+ * written. */
 struct builder {
     Elf64_Ehdr e;
     Elf64_Phdr p[32];
@@ -37,7 +38,8 @@ Elf64_Phdr *core_add_load(struct builder *b, uint64_t start, uint64_t bytes, uin
 
 /* The notes of a thread, as the kernel writes them; without that of its TLS if `tp` is 0. */
 void core_add_thread(struct builder *b, int tid, uint64_t tp, uint64_t sp, uint64_t pc);
-/* The first thread's status, which is the first note, tells a signal; as the kernel writes it, or gdb. */
+/* The first thread's status, which is the first note, tells a signal; as the kernel writes it, or
+ * gdb. */
 void core_set_signal(struct builder *b, int signal, bool by_kernel);
 /* What more there is to it; behind that note. `address` is a word of the machine. */
 void core_add_siginfo(struct builder *b, int signal, int code, uint64_t address);

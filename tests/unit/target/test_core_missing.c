@@ -113,7 +113,7 @@ Test(core, a_search_ends_with_its_budget)
     hw_target_close(t);
 }
 
-/* ---- what is missing -------------------------------------------------------------------------- */
+/* ---- what is missing ------------------------------------------------------------------------- */
 
 static struct hw_missing missing(struct hw_target *t, hw_addr start, hw_addr end)
 {

@@ -6,7 +6,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* ---- what follows from the facts -------------------------------------------------------------- */
+/* ---- what follows from the facts ------------------------------------------------------------- */
 
 static struct hw_headroom ample(void)
 {
@@ -68,7 +68,7 @@ Test(headroom, is_found_for_ourselves)
     cr_expect(h.killable && !h.faults_handled && !h.filtered);
 }
 
-/* ---- control groups --------------------------------------------------------------------------- */
+/* ---- control groups -------------------------------------------------------------------------- */
 
 static void expect_room(const char *cgroups, uint64_t bytes, uint64_t pids)
 {

@@ -1,6 +1,6 @@
 /*
- * A process that is read while it runs: nothing is done to it, and its thread pointers are known all
- * the same.
+ * A process that is read while it runs: nothing is done to it, and its thread pointers are known
+ * all the same.
  */
 #include "child.h"
 

@@ -142,7 +142,7 @@ Test(standing, it_is_read_as_it_is, .timeout = 60)
     child_end(pid);
 }
 
-/* ---- job control ------------------------------------------------------------------------------ */
+/* ---- job control ---------------------------------------------------------------------------- */
 
 static pid_t start_stopped(void)
 {
@@ -173,8 +173,8 @@ Test(standing, a_stopped_job, .timeout = 60)
     child_end(pid);
 }
 
-/* It holds nobody back who wants to trace, but it will do where nobody is to be stopped, or not for long
- * enough. */
+/* It holds nobody back who wants to trace, but it will do where nobody is to be stopped, or not for
+ * long enough. */
 Test(standing, a_stopped_job_is_read_as_it_is_where_that_will_do, .timeout = 60)
 {
     static const struct {
