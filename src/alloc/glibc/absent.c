@@ -145,10 +145,10 @@ bool glibc_is_cut_off(struct walk *w, hw_addr p)
 
 /* ---- elsewhere ------------------------------------------------------------------------------ */
 
-uint64_t glibc_absent_elsewhere(const struct walk *w)
+struct absent glibc_absent_elsewhere(const struct walk *w)
 {
     const struct hw_target *t = w->target;
-    struct hw_missing sum = {0};
+    struct absent sum = {0};
     struct span span;
     size_t i = 0;
     for (hw_addr from = 0; i < t->map_count && glibc_next_unknown(w, &from, &span);) {
@@ -158,13 +158,16 @@ uint64_t glibc_absent_elsewhere(const struct walk *w)
             const struct hw_map *map = &t->maps[i];
             hw_addr start = map->start > span.start ? map->start : span.start;
             hw_addr end = map->end < span.end ? map->end : span.end;
+            struct hw_missing m = {0};
             if (map->flags & HW_MAP_READ)
-                hw_target_missing(t, start, end, &sum);
+                hw_target_missing(t, start, end, &m);
+            sum.bytes += m.bytes;
+            sum.reach += m.bytes ? end - m.first : 0;
             if (map->end > span.end)
                 break;
         }
     }
-    return sum.bytes;
+    return sum;
 }
 
 /* The readable memory around `addr`; of a heap no more than a heap can have. */

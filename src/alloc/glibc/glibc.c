@@ -137,6 +137,7 @@ static int walk_glibc(void *state, const struct hw_sink *sink, struct hw_error *
     glibc_sweep_end(&w);
     hw_vec_free(&w.arenas);
     hw_vec_free(&w.cached);
+    hw_vec_free(&w.rows);
     hw_vec_free(&w.lost);
     hw_vec_free(&w.leads);
     hw_vec_free(&w.unseen);

@@ -202,6 +202,12 @@ struct lost_list {
     uint64_t key; /* of the last chunk that was; not 0 only if there was one */
 };
 
+/* Where in the report a thread is. */
+struct row_of {
+    int32_t tid;
+    size_t row;
+};
+
 /* [start, end) */
 struct span {
     hw_addr start, end;
@@ -242,13 +248,13 @@ struct walk {
     uint64_t bin_steps; /* spent by bins.c, ... */
     uint64_t bin_flaws; /* ... what it found, and whether it came to no end */
     bool bins_given_up;
-    uint64_t uncounts;  /* budget of links.c, ... */
-    unsigned cuts;      /* ... too */
+    unsigned cuts;      /* budget of links.c */
     uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
     enum link_kind link;
     int64_t link_votes;     /* above 0: mangled */
     uint64_t link_nulls;    /* votes for the end of a plain list */
     HW_VEC(hw_addr) caches; /* tcaches already read */
+    HW_VEC(struct row_of) rows;
     HW_VEC(struct lost_list) lost;
     struct hw_block last;          /* of those handed out, where they are checked */
     uint64_t blocks;               /* so many, but for overhead */
@@ -382,6 +388,9 @@ int glibc_remember(struct walk *w, const struct cached *c, bool *full, struct hw
  * twice; what was dropped is summed up. */
 hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw_addr chunk,
                        struct tally *dropped);
+/* All threads are in the report: index them for what follows, which may take back what a tcache
+ * gave. NOMEM. */
+int glibc_index_rows(struct walk *w, struct hw_error *err);
 /* Sort w->cached by address and report what is in it twice. */
 void glibc_sort_cached(struct walk *w);
 /* Index of the first cached chunk at or above `address`. */
@@ -452,8 +461,12 @@ void glibc_sort_unseen(struct walk *w);
 bool glibc_may_be_unseen(struct walk *w, hw_addr chunk);
 /* The links of the free chunk at p, or one of its neighbours in the bin, are absent. */
 bool glibc_is_cut_off(struct walk *w, hw_addr p);
-/* Readable memory outside of arenas that the core does not have: so many bytes. */
-uint64_t glibc_absent_elsewhere(const struct walk *w);
+/* Readable memory outside of arenas that the core does not have. */
+struct absent {
+    uint64_t bytes;
+    uint64_t reach; /* with all that lies behind it in the same mappings */
+};
+struct absent glibc_absent_elsewhere(const struct walk *w);
 /* Report what was led to and lies in no arena. */
 void glibc_report_absent(struct walk *w);
 

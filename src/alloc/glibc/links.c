@@ -112,21 +112,45 @@ hw_addr glibc_cut_loop(struct walk *w, size_t first, const struct cached *of, hw
     return chunk;
 }
 
-/* For a chunk its thread is looked for; in hostile images both may be very many. */
-#define UNCOUNT_STEPS ((uint64_t)1 << 28)
+static int by_tid(const void *a, const void *b)
+{
+    const struct row_of *x = a, *y = b;
+    return x->tid != y->tid ? (x->tid > y->tid) - (x->tid < y->tid)
+                            : (x->row > y->row) - (x->row < y->row);
+}
 
-/* A chunk of a tcache does not count: it is there twice, or nowhere. */
+int glibc_index_rows(struct walk *w, struct hw_error *err)
+{
+    const struct hw_thread_row *rows = w->report->threads.data;
+    for (size_t i = 0; i < w->report->threads.count; i++)
+        if (!hw_vec_push(&w->rows, (struct row_of){rows[i].tid, i}))
+            return hw_fail(err, HW_ERR_NOMEM, "no memory for threads");
+    if (w->rows.count)
+        qsort(w->rows.data, w->rows.count, sizeof *w->rows.data, by_tid);
+    return HW_OK;
+}
+
+/* A chunk of a tcache does not count: it is there twice, or nowhere. (A damaged core may
+ * have several threads of one number; then it may be another one's, which has less than that.) */
 static void uncount(struct walk *w, const struct cached *c)
 {
-    struct hw_thread_row *rows = w->report->threads.data;
-    size_t count = w->report->threads.count, i = 0;
-    if (c->state != HW_CACHED || w->uncounts++ * count > UNCOUNT_STEPS)
+    uint64_t size = size_at(w, c->address + w->rules.header);
+    size_t low = 0, high = w->rows.count;
+    if (c->state != HW_CACHED)
         return;
-    while (i < count && rows[i].tid != c->tid)
-        i++;
-    if (i < count) {
-        rows[i].tcache_chunks.n -= 1;
-        rows[i].tcache_bytes.n -= size_at(w, c->address + w->rules.header);
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (w->rows.data[middle].tid < c->tid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == w->rows.count || w->rows.data[low].tid != c->tid)
+        return;
+    struct hw_thread_row *row = &w->report->threads.data[w->rows.data[low].row];
+    if (row->tcache_chunks.n && row->tcache_bytes.n >= size) {
+        row->tcache_chunks.n -= 1;
+        row->tcache_bytes.n -= size;
     }
 }
 

@@ -324,7 +324,9 @@ static void compare(const struct finder *f)
                                                  : f->bytes - p->mmapped_bytes.n;
     if (glibc_excuse(f->w, NULL, off))
         return;
-    if (f->bytes < p->mmapped_bytes.n && off <= glibc_absent_elsewhere(f->w)) {
+    /* A chunk is not found if only its header is missing. */
+    if (f->bytes < p->mmapped_bytes.n && f->found.count < p->n_mmaps.n &&
+        off <= glibc_absent_elsewhere(f->w).reach) {
         f->w->report->check.missed[HW_INVARIANT_MMAPPED]++;
         hw_report_add(f->w->report, HW_FINDING_MISSING, -1, (struct hw_maybe){0}, hw_known(off),
                       "of %" PRIu64 " mmapped chunks %zu were found: memory of the others is "

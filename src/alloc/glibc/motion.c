@@ -288,6 +288,7 @@ static int read_lists_again(struct walk *w, struct hw_error *err)
     w->seeker = again->seeker;
     hw_vec_free(&again->cached);
     hw_vec_free(&again->caches);
+    hw_vec_free(&again->rows);
     hw_report_destroy(report);
     free(again);
     return rc;

@@ -323,7 +323,7 @@ static int find_noncontiguous(struct walk *w, struct hw_error *err)
     }
     if (left)
         settle_gaps(w, &left);
-    if (left && glibc_absent_elsewhere(w))
+    if (left && glibc_absent_elsewhere(w).bytes)
         miss_regions(w, left);
     else if (left && !glibc_excuse(w, a, left))
         hw_report_break(

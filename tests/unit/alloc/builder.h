@@ -93,6 +93,7 @@ void builder_poke(struct builder *b, hw_addr address, uint64_t word);
 uint64_t builder_peek(struct builder *b, hw_addr address);
 hw_addr builder_here(struct builder *b); /* where the next chunk goes */
 hw_addr builder_main_arena(struct builder *b);
+hw_addr builder_params(struct builder *b); /* mp_ */
 hw_addr builder_thread_pointer(struct builder *b);
 void builder_link(struct builder *b);
 /* After that: make the tcache's count of chunks of this size wrong by so many. */

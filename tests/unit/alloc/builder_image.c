@@ -64,6 +64,11 @@ hw_addr builder_main_arena(struct builder *b)
     return b->arena;
 }
 
+hw_addr builder_params(struct builder *b)
+{
+    return b->par;
+}
+
 hw_addr builder_thread_pointer(struct builder *b)
 {
     return b->tls;

@@ -206,3 +206,34 @@ Test(absent, a_heap_of_an_arena)
     cr_expect_eq(r->report->arenas.data[1].heaps.count, 1);
     cr_assert_eq(findings(r, HW_FINDING_MISSING), 1);
 }
+
+/* ---- mmapped chunks ------------------------------------------------------------------------- */
+
+#define MMAPPED_BYTES ((hw_addr)1 << 20)
+
+static hw_addr build_two_mmapped(void)
+{
+    build_many();
+    build_top(b, 0x1000);
+    build_mmapped(b, MMAPPED_BYTES);
+    return build_mmapped(b, MMAPPED_BYTES);
+}
+
+/* All of it is there but for the page with its header. */
+Test(absent, the_header_of_an_mmapped_chunk)
+{
+    hw_addr chunk = build_two_mmapped();
+    builder_lacks(b, chunk, chunk + 0x1000);
+    expect_in_part(OF(HW_INVARIANT_MMAPPED));
+    cr_expect_eq(figure(r, -1, HW_M_MMAPPED_BYTES), (int64_t)MMAPPED_BYTES);
+    cr_assert_eq(findings(r, HW_FINDING_MISSING), 1);
+}
+
+/* A header that is there cannot be missing, though the end of the chunk is. */
+Test(absent, a_smashed_mmapped_chunk)
+{
+    hw_addr chunk = build_two_mmapped();
+    builder_poke(b, chunk + 8, 0x4141414141414141);
+    builder_lacks(b, chunk + MMAPPED_BYTES - 0x1000, chunk + MMAPPED_BYTES);
+    expect_broken(HW_INVARIANT_MMAPPED, chunk);
+}

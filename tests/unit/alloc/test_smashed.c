@@ -248,6 +248,23 @@ Test(smashed, a_loop_in_a_tcache)
     cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 4);
 }
 
+/* The lists that are empty tell how many chunks one may have. */
+Test(smashed, the_limit_of_tcaches)
+{
+    builder_destroy(b);
+    b = builder_create_of(HW_X86_64, FORM_2_42);
+    for (unsigned i = 0; i < 5; i++)
+        build_tcache(b, 0x40);
+    build_top(b, 0x1000);
+    hw_addr limit =
+        builder_params(b) + (hw_addr)builder_form(b)->par.tcache_bins + (hw_addr)(2 * 8);
+    cr_assert_eq(builder_peek(b, limit), 7);
+    builder_poke(b, limit, 0x4141414141414141);
+    expect_only(HW_FINDING_BAD_LIST, limit, 0);
+    cr_expect_eq(r->report->threads.data[0].tcache_chunks.n, 5);
+    cr_expect_eq(figure(r, 0, HW_M_TCACHE_CHUNKS), 5);
+}
+
 Test(smashed, a_loop_in_a_fastbin)
 {
     hw_addr chunk[5];
