@@ -914,22 +914,8 @@ class HeapwalkFind(HeapwalkCommand):
     def address(expression):
         return HeapwalkFind.without_calls(lambda: HeapwalkFind.number(gdb.parse_and_eval(expression)))
 
-    def describe(self, address):
-        """The lines about an address by their first word."""
-        lines = self.text("--whatis", hex(address)).splitlines()
-        return lines, {line.split()[0]: line.split(None, 1)[1] for line in lines[1:] if " " in line.strip()}
-
     def run(self, address):
-        lines, facts = self.describe(address)
-        gdb.write("\n".join(lines) + "\n")
-        chunk = HeapwalkAnswers.whatis(address)["chunk"]
-        if chunk and chunk["arena"] is not None:
-            start = int(chunk["address"], 16)
-            for side, place in (("above", start + chunk["bytes"]), ("below", start - 1)):
-                _, other = self.describe(place)
-                is_neighbour = "chunk" in other and other.get("arena") == facts.get("arena")
-                found = other["chunk"] if is_neighbour else "nothing: its heap ends here"
-                gdb.write(f"  {side}    {found}\n")
+        gdb.write(self.text("--whatis", hex(address)))
         HeapwalkMidst.say()
 
 

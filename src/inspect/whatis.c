@@ -14,8 +14,15 @@ static bool reaches_into_next(const struct hw_block *b)
     return b->state == HW_USED || b->state == HW_CACHED || b->state == HW_PARKED;
 }
 
+static void look_at_neighbour(struct hw_neighbour *n, const struct hw_block *b, bool beside)
+{
+    if (beside && b->arena >= 0)
+        *n = (struct hw_neighbour){.kind = HW_NEIGHBOUR_BLOCK, .block = *b};
+}
+
+/* Blocks come in the order of addresses, but for what lies between heaps: `last` came before. */
 static void look_at_block(struct hw_whatis *what, const struct hw_report *r,
-                          const struct hw_block *b)
+                          const struct hw_block *last, const struct hw_block *b)
 {
     hw_addr start = b->address - b->lead, end = start + hw_mapping_bytes(b);
     uint64_t bytes = hw_mapping_bytes(b) + (reaches_into_next(b) ? r->target.word : 0);
@@ -27,6 +34,11 @@ static void look_at_block(struct hw_whatis *what, const struct hw_report *r,
     if (what->address == b->address || (inside && !what->in_block)) {
         what->in_block = true;
         what->block = *b;
+        what->above = what->below = (struct hw_neighbour){0};
+        look_at_neighbour(&what->below, last, last->address + last->bytes == b->address);
+    } else if (what->in_block) {
+        const struct hw_block *of = &what->block;
+        look_at_neighbour(&what->above, b, of->address + of->bytes == b->address);
     }
 }
 
@@ -102,12 +114,31 @@ static void look_at_lost(struct hw_whatis *what, const struct hw_report *r, int 
     what->finding = finding_about(what, r);
 }
 
+/* Where its heap ends, what comes next is of another one; where it goes on and no block does,
+ * something was lost. */
+static void settle_neighbour(struct hw_neighbour *n, bool at_end)
+{
+    if (at_end)
+        *n = (struct hw_neighbour){0};
+    else if (n->kind == HW_NEIGHBOUR_NONE)
+        n->kind = HW_NEIGHBOUR_LOST;
+}
+
+static void look_at_rest(struct hw_whatis *what, const struct hw_heap *heap)
+{
+    hw_addr end = what->block.address + what->block.bytes;
+    settle_neighbour(&what->below, what->block.address == heap->address);
+    settle_neighbour(&what->above, end == heap->address + heap->bytes);
+}
+
 static void look_at_heaps(struct hw_whatis *what, const struct hw_report *r)
 {
     const struct hw_heap *heap = NULL;
     if (what->in_block && what->block.arena >= 0)
         heap = heap_at(&r->arenas.data[what->block.arena], what->address);
     what->heap = heap ? heap->address : 0;
+    if (heap)
+        look_at_rest(what, heap);
     for (size_t i = 0; i < r->arenas.count && !what->in_block && !what->unaccounted; i++)
         if ((heap = heap_at(&r->arenas.data[i], what->address)))
             look_at_lost(what, r, (int)i, heap);
@@ -116,11 +147,14 @@ static void look_at_heaps(struct hw_whatis *what, const struct hw_report *r)
 struct question {
     struct hw_whatis what;
     struct hw_target *target;
+    struct hw_block last; /* that came */
 };
 
 static int on_block(void *ctx, const struct hw_report *r, const struct hw_block *b)
 {
-    look_at_block(&((struct question *)ctx)->what, r, b);
+    struct question *q = ctx;
+    look_at_block(&q->what, r, &q->last, b);
+    q->last = *b;
     return 0; /* to the end: the report is wanted too */
 }
 

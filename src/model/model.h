@@ -569,7 +569,16 @@ struct hw_whatis {
     hw_addr address;
     bool in_block;
     struct hw_block block; /* where in_block */
-    hw_addr heap;          /* the heap it lies in; 0 for an mmapped chunk */
+    /* Where that is in an arena: what begins where it ends, and what ends where it begins. */
+    struct hw_neighbour {
+        enum {
+            HW_NEIGHBOUR_NONE, /* the heap ends there */
+            HW_NEIGHBOUR_LOST, /* what could not be made sense of */
+            HW_NEIGHBOUR_BLOCK
+        } kind;
+        struct hw_block block; /* where it is one */
+    } above, below;
+    hw_addr heap; /* the heap it lies in; 0 for an mmapped chunk */
     /* In a heap, and in none of its blocks: between two of them, in what could not be made sense
      * of. */
     bool unaccounted;

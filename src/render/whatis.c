@@ -49,6 +49,19 @@ static void print_arena(const struct hw_whatis *w, const struct hw_report *r, in
     fprintf(out, ", heap %#" PRIx64 "%s\n", w->heap, arena->locked ? ", locked" : "");
 }
 
+static void print_neighbour(const char *side, const struct hw_neighbour *n, bool exact, FILE *out)
+{
+    char buf[128], size[HW_SIZE_TEXT];
+    const struct hw_block *b = &n->block;
+    if (n->kind == HW_NEIGHBOUR_BLOCK)
+        fprintf(out, "  %s    %#" PRIx64 ", %s, %s\n", side, b->address,
+                hw_format_size(size, b->bytes, exact), describe_state(b, buf, sizeof buf));
+    else
+        fprintf(out, "  %s    %s\n", side,
+                n->kind == HW_NEIGHBOUR_LOST ? "what could not be made sense of"
+                                             : "nothing: its heap ends here");
+}
+
 static void print_block(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
 {
     const struct hw_block *b = &w->block;
@@ -64,8 +77,11 @@ static void print_block(const struct hw_whatis *w, const struct hw_report *r, bo
             fprintf(out, "  pointer  %#" PRIx64 " (the address is in the header before it)\n",
                     pointer);
     }
-    if (b->arena >= 0)
-        print_arena(w, r, b->arena, out);
+    if (b->arena < 0)
+        return;
+    print_arena(w, r, b->arena, out);
+    print_neighbour("above", &w->above, exact, out);
+    print_neighbour("below", &w->below, exact, out);
 }
 
 static void print_lost(const struct hw_whatis *w, const struct hw_report *r, bool exact, FILE *out)
@@ -125,11 +141,10 @@ static const char *kind_of(const struct hw_whatis *w)
     return w->mapped ? "mapping" : "unmapped";
 }
 
-static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r)
+/* NULL without memory, as all of these. */
+static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r,
+                          const struct hw_block *b)
 {
-    const struct hw_block *b = &w->block;
-    if (!w->in_block)
-        return json_null();
     return json_pack("{so so sI ss so so so so}", "address", hw_json_address(b->address), "pointer",
                      hw_json_address(b->address + hw_header_bytes(r)), "bytes",
                      (json_int_t)b->bytes, "state", hw_state_name(b->state), "arena",
@@ -137,6 +152,24 @@ static json_t *json_block(const struct hw_whatis *w, const struct hw_report *r)
                      w->heap ? hw_json_address(w->heap) : json_null(), "bin",
                      b->bin == HW_BIN_UNKNOWN ? json_null() : json_integer(b->bin), "tid",
                      b->tid ? json_integer(b->tid) : json_null());
+}
+
+static json_t *json_neighbour(const struct hw_whatis *w, const struct hw_report *r,
+                              const struct hw_neighbour *n)
+{
+    return n->kind == HW_NEIGHBOUR_BLOCK ? json_block(w, r, &n->block) : json_null();
+}
+
+static json_t *json_chunk(const struct hw_whatis *w, const struct hw_report *r)
+{
+    json_t *chunk = w->in_block ? json_block(w, r, &w->block) : json_null();
+    if (w->in_block && w->block.arena >= 0 &&
+        (json_object_set_new(chunk, "above", json_neighbour(w, r, &w->above)) != 0 ||
+         json_object_set_new(chunk, "below", json_neighbour(w, r, &w->below)) != 0)) {
+        json_decref(chunk);
+        return NULL;
+    }
+    return chunk;
 }
 
 static json_t *json_lost(const struct hw_whatis *w)
@@ -162,7 +195,7 @@ static int print_json(const struct hw_whatis *w, const struct hw_report *r, FILE
                   : json_null();
     json_t *root =
         json_pack("{so ss so so so so so so}", "address", hw_json_address(w->address), "kind",
-                  kind_of(w), "chunk", json_block(w, r), "unaccounted", json_lost(w), "mapping",
+                  kind_of(w), "chunk", json_chunk(w, r), "unaccounted", json_lost(w), "mapping",
                   mapping, "stack_tid", w->stack_tid ? json_integer(w->stack_tid) : json_null(),
                   "symbol", w->symbol[0] ? hw_json_text(w->symbol) : json_null(), "symbol_offset",
                   w->symbol[0] ? json_integer((json_int_t)w->symbol_offset) : json_null());

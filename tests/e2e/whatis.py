@@ -51,6 +51,28 @@ def answers(t, tool):
         says(t, tool, pid, "nothing at the end", 2**64 - 1, "not mapped")
 
 
+def neighbours(t, tool):
+    """Above is what begins where a chunk ends, below what ends where it begins."""
+    with running(tool.build, Case("target", "bins")) as victim:
+        chunks = [c for c in parse(tool.run("--chunks", "-f", "csv", "-p", victim.pid).out) if c.arena is not None]
+        by_start = {c.address: c for c in chunks}
+        by_end = {c.address + c.bytes: c for c in chunks}
+        pairs = [(by_end.get(c.address), c, by_start.get(c.address + c.bytes)) for c in chunks]
+        inside = [p for p in pairs if None not in p]
+        ends = [p for p in pairs if None in p]
+        t.check(len(inside) > 100 and len(ends) > 1, f"{len(inside)} chunks between others, {len(ends)} at ends")
+        for below, chunk, above in inside[:: len(inside) // 10] + ends[:3] + ends[-3:]:
+            ran = tool.run("-J", "--whatis", f"{chunk.address:#x}", "-p", victim.pid)
+            if not good(t, ran):
+                return
+            told = ran.json()["chunk"]
+            for side, other in (("below", below), ("above", above)):
+                found = told[side] and (int(told[side]["address"], 16), told[side]["bytes"], told[side]["state"])
+                t.equal(f"{side} {chunk.address:#x}", found, other and (other.address, other.bytes, other.state))
+                says(t, tool, victim.pid, f"a chunk with others {side}", chunk.address,
+                     f"  {side}    {other.address:#x}, " if other else f"  {side}    nothing: its heap ends here")
+
+
 def last_bytes(t, tool):
     """A block's last 8 bytes lie where the next chunk's header begins. They are the block's."""
     with running(tool.build, TARGET) as victim:
@@ -94,5 +116,6 @@ def check_short(t, out):
 def run(suite, tool, _args):
     suite.run("whatis/answers", answers, tool)
     suite.run("whatis/last-bytes", last_bytes, tool)
+    suite.run("whatis/neighbours", neighbours, tool)
     suite.run("whatis/agrees-with-listing", many_agree, tool)
     suite.run("whatis/json", as_json, tool)
