@@ -36,6 +36,7 @@ struct series {
     struct hw_session *session; /* NULL: to be opened */
     struct hw_sample before;    /* of the same program, where has_before is set */
     bool has_before;
+    bool executed; /* another program, and no line with figures has said so yet */
     uint64_t lines;
     bool measured, flawed; /* some line has figures; some line has none, or not all */
     bool told_sandbox;
@@ -224,35 +225,40 @@ static void nap(void)
 
 /* A process that has just executed another program is not ready at once. That a copy of it was
  * killed is no reason to make the next one. */
-static bool may_pass(const struct series *s, int rc, bool executed)
+static bool may_pass(const struct series *s, int rc)
 {
-    return executed || (rc == HW_ERR_GONE && s->o->open.mode != HW_MODE_SNAPSHOT);
+    return s->executed || (rc == HW_ERR_GONE && s->o->open.mode != HW_MODE_SNAPSHOT);
+}
+
+static bool has_ended(struct series *s)
+{
+    enum watched_state state = watched_look(&s->process);
+    if (state == WATCHED_EXEC) {
+        drop_session(s);
+        s->has_before = false;
+        s->executed = true;
+    }
+    return state == WATCHED_ENDED;
 }
 
 static enum outcome look(struct series *s, struct hw_sample *ret, struct hw_error *err)
 {
-    bool executed = false;
     for (unsigned tries = 0;; tries++) {
-        enum watched_state state = watched_look(&s->process);
-        if (state == WATCHED_ENDED)
+        if (has_ended(s))
             return ENDED;
-        if (state == WATCHED_EXEC) {
-            drop_session(s);
-            s->has_before = false;
-            executed = true;
-        }
         int rc = s->session ? HW_OK : open_session(s, err);
         if (rc == HW_ERR_NO_PROCESS) /* a zombie, maybe */
             return ENDED;
         if (rc == HW_OK)
             rc = measure(s, ret, err);
         if (rc == HW_OK) {
-            ret->event = executed ? HW_EVENT_EXEC : HW_EVENT_NONE;
+            ret->event = s->executed ? HW_EVENT_EXEC : HW_EVENT_NONE;
+            s->executed = false;
             return SEEN;
         }
-        if (told_to_end || tries + 1 == TRIES || !may_pass(s, rc, executed)) {
+        if (told_to_end || tries + 1 == TRIES || !may_pass(s, rc)) {
             drop_session(s);
-            return watched_look(&s->process) == WATCHED_ENDED ? ENDED : FAILED;
+            return has_ended(s) ? ENDED : FAILED;
         }
         drop_session(s);
         nap();

@@ -1,5 +1,6 @@
 #include "watched.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,18 +39,52 @@ static unsigned long long start_of(int pid)
     return p ? strtoull(p, NULL, 10) : 0;
 }
 
-/* Empty where it cannot be had, as of a process that is about to end. */
-static bool program_of(int pid, unsigned char program[1024])
+/* The value of an entry of an auxiliary vector of such words; 0 if there is none. */
+static uint64_t entry_of(const unsigned char *vector, size_t size, unsigned word, uint64_t type)
 {
-    memset(program, 0, 1024);
-    return read_proc(pid, "auxv", (char *)program, 1024) > 0;
+    for (size_t at = 0; at + 2 * word <= size; at += 2 * (size_t)word) {
+        uint64_t pair[2] = {0};
+        memcpy(&pair[0], vector + at, word);
+        memcpy(&pair[1], vector + at + word, word);
+        if (pair[0] == type)
+            return pair[1];
+        if (pair[0] == AT_NULL)
+            break;
+    }
+    return 0;
+}
+
+/* Nothing is known of a process that is about to end. */
+static struct watched_program program_of(int pid)
+{
+    struct watched_program p = {0};
+    size_t size = read_proc(pid, "auxv", (char *)p.vector, sizeof p.vector);
+    p.vector_known = size > 0;
+    /* Read with too long words it has no such type. */
+    uint64_t at = entry_of(p.vector, size, 8, AT_RANDOM);
+    if (!at)
+        at = entry_of(p.vector, size, 4, AT_RANDOM);
+    struct iovec here = {p.seed, sizeof p.seed}, there = {(void *)(uintptr_t)at, sizeof p.seed};
+    p.seed_known = at && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)sizeof p.seed;
+    unsigned char again[sizeof p.vector] = {0}; /* else the seed may be of the next one */
+    read_proc(pid, "auxv", (char *)again, sizeof again);
+    p.seed_known &= memcmp(again, p.vector, sizeof again) == 0;
+    return p;
+}
+
+static bool is_same(const struct watched_program *a, const struct watched_program *b)
+{
+    if (!a->vector_known || !b->vector_known)
+        return true;
+    return memcmp(a->vector, b->vector, sizeof a->vector) == 0 &&
+           (!a->seed_known || !b->seed_known || memcmp(a->seed, b->seed, sizeof a->seed) == 0);
 }
 
 bool watched_begin(struct watched *w, int pid)
 {
     *w = (struct watched){.pid = pid, .fd = (int)syscall(PIDFD_OPEN, pid, 0)};
     w->start = start_of(pid);
-    program_of(pid, w->program);
+    w->program = program_of(pid);
     return w->start != 0;
 }
 
@@ -69,14 +105,13 @@ static bool has_ended(const struct watched *w)
 
 enum watched_state watched_look(struct watched *w)
 {
-    unsigned char now[sizeof w->program];
-    bool known = program_of(w->pid, now);
+    struct watched_program now = program_of(w->pid);
     if (has_ended(w)) /* asked last: so what was read before is of this process */
         return WATCHED_ENDED;
-    if (!known || memcmp(now, w->program, sizeof now) == 0)
-        return WATCHED_SAME;
-    memcpy(w->program, now, sizeof now);
-    return WATCHED_EXEC;
+    bool same = is_same(&w->program, &now);
+    if (now.vector_known)
+        w->program = now;
+    return same ? WATCHED_SAME : WATCHED_EXEC;
 }
 
 void watched_name(const struct watched *w, char buf[16])

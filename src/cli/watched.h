@@ -12,8 +12,13 @@ struct watched {
     int pid;
     int fd; /* tells when it ends; -1 where the kernel has none (before Linux 5.3) */
     unsigned long long start; /* with the pid, what tells processes apart */
-    unsigned char
-        program[1024]; /* the auxiliary vector, which differs with each program it executes */
+    /* What differs with each program it executes. */
+    struct watched_program {
+        unsigned char vector[1024]; /* the auxiliary vector, with addresses */
+        unsigned char seed[16];     /* what the kernel drew for it (AT_RANDOM): where addresses are
+                                       not randomised, the vector may be the same */
+        bool vector_known, seed_known;
+    } program;
 };
 
 enum watched_state { WATCHED_SAME, WATCHED_EXEC, WATCHED_ENDED };

@@ -558,6 +558,25 @@ def series_exec(t, tool):
                 check_schema(t, line, SERIES_SCHEMA)
 
 
+def series_exec_alike(t, tool):
+    """It executes itself, and nothing has another address: only the kernel's random bytes tell."""
+    with workplace() as there:
+        again, script = os.path.join(there, "again"), os.path.join(there, "script")
+        with open(script, "w", encoding="utf-8") as f:
+            f.write(f"[ -e {again} ] || {{ touch {again}; exec bash {script}; }}\n"  # with one environment
+                    f"[ -e {again}.2 ] && sleep 1.5 && exit\n"
+                    f"touch {again}.2; sleep 1.5; exec bash {script}\n")
+        program = subprocess.Popen(["setarch", "-R", "bash", script])
+        vector = lambda: open(f"/proc/{program.pid}/auxv", "rb").read()
+        wait_for(lambda: os.path.exists(again + ".2"))
+        before = vector()
+        with Series(tool, "-J", "--interval", "0.2", "-p", program.pid) as series:
+            wait_for(lambda: series.line()["event"] == "exec")
+            t.equal("the auxiliary vector", vector(), before)
+            t.equal("events", [e["event"] for e in series.rest() if e["event"] not in (None, "error")], ["end"])
+        program.wait()
+
+
 def series_end(t, tool):
     """Killed in between, in every form: a last line, and that is no failure."""
     for options, last in ([], b"the process has ended\n"), (["-f", "csv"], b",end,"), \
@@ -766,6 +785,7 @@ def run(suite, tool, _args):
     suite.run("scripts/series-forms", series_forms, tool)
     suite.run("scripts/series-timing", series_timing, tool)
     suite.run("scripts/series-exec", series_exec, tool)
+    suite.run("scripts/series-exec-alike", series_exec_alike, tool)
     suite.run("scripts/series-end", series_end, tool)
     suite.run("scripts/series-interrupted", series_interrupted, tool)
     suite.run("scripts/series-interrupted-look", series_interrupted_look, tool)
