@@ -247,6 +247,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->pid = (int)parse_number(state, "pid", arg, 1, INT_MAX);
         break;
     case 'e':
+        o->exe_given = true;
         o->open.exe = arg;
         break;
     case 'f':
@@ -256,6 +257,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->render.format = "json";
         break;
     case 'o':
+        if (!*arg)
+            argp_error(state, "-o needs the name of a file");
         o->output = strcmp(arg, "-") == 0 ? NULL : arg;
         break;
     case 'b':

@@ -27,7 +27,7 @@ struct cli_options {
     bool chunks;
     bool whatis;
     hw_addr whatis_address;
-    bool max_pause_given;
+    bool max_pause_given, exe_given; /* by their options */
     enum cli_color color;
     bool quiet, verbose;
     bool no_sandbox;

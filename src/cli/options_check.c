@@ -28,6 +28,8 @@ static void check_live_only(struct argp_state *state, const struct cli_options *
 static void check_target(struct argp_state *state, const struct cli_options *o)
 {
     if (o->diff) {
+        if (o->exe_given)
+            argp_error(state, "--exe is for cores: a report needs no executable");
         if (o->pid || !o->core || !o->open.exe)
             argp_error(state, "--diff compares two reports: name both, and nothing else");
         else if (strcmp(o->core, "-") == 0 && strcmp(o->open.exe, "-") == 0)

@@ -36,6 +36,17 @@ static void report_one(struct hw_report *r, int arena, const char *whose,
                   whose, m->bytes, m->first, why, but);
 }
 
+/* The file ends too early, and nothing else is known to be wrong. */
+static bool is_only_cut(const struct hw_target *t, const struct hw_report *r)
+{
+    for (size_t i = 0; i < r->findings.count; i++) {
+        enum hw_finding_kind kind = r->findings.data[i].kind;
+        if (kind != HW_FINDING_NOTE && kind != HW_FINDING_TRUNCATED_CORE)
+            return false;
+    }
+    return t->truncated && r->arenas.count > 0;
+}
+
 void hw_missing_report(const struct hw_target *t, const struct hw_missing *mmapped,
                        struct hw_report *r)
 {
@@ -54,4 +65,7 @@ void hw_missing_report(const struct hw_target *t, const struct hw_missing *mmapp
     }
     if (mmapped->bytes)
         report_one(r, -1, "mmapped chunks", mmapped, "");
+    if (is_only_cut(t, r))
+        hw_report_add(r, HW_FINDING_NOTE, -1, (struct hw_maybe){0}, (struct hw_maybe){0},
+                      "nothing of the heap was lost with the end of the core file");
 }

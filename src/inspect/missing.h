@@ -12,7 +12,7 @@ void hw_missing_blocks(const struct hw_target *t, const struct hw_block *b, size
                        struct hw_missing *mmapped);
 
 /* When all figures are known: a finding for each arena that is not all there, and one for mmapped
- * chunks. */
+ * chunks; for a file that ends too early, a note where that did not touch the heap. */
 void hw_missing_report(const struct hw_target *t, const struct hw_missing *mmapped,
                        struct hw_report *r);
 

@@ -61,6 +61,14 @@ static int no_such_column(const struct hw_table *table, const char *name, size_t
     return HW_ERR_USAGE;
 }
 
+static bool has_column(const struct hw_choice *c, const struct hw_column *column)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->columns[i] == column)
+            return true;
+    return false;
+}
+
 /* Append the columns of a list of names. */
 static int add_columns(struct hw_choice *c, const char *list, struct hw_error *err)
 {
@@ -71,7 +79,8 @@ static int add_columns(struct hw_choice *c, const char *list, struct hw_error *e
             return no_such_column(c->table, list, length, err);
         if (c->count == HW_COLUMNS_MAX)
             return hw_fail(err, HW_ERR_USAGE, "more than %d columns", HW_COLUMNS_MAX);
-        c->columns[c->count++] = column;
+        if (c->format != HW_TABLE_JSON || !has_column(c, column)) /* objects have a key once */
+            c->columns[c->count++] = column;
         list += length;
         if (!*list)
             return HW_OK;

@@ -163,7 +163,7 @@ static json_t *json_neighbour(const struct hw_whatis *w, const struct hw_report 
 static json_t *json_chunk(const struct hw_whatis *w, const struct hw_report *r)
 {
     json_t *chunk = w->in_block ? json_block(w, r, &w->block) : json_null();
-    if (w->in_block && w->block.arena >= 0 &&
+    if (w->in_block &&
         (json_object_set_new(chunk, "above", json_neighbour(w, r, &w->above)) != 0 ||
          json_object_set_new(chunk, "below", json_neighbour(w, r, &w->below)) != 0)) {
         json_decref(chunk);
@@ -189,9 +189,9 @@ static int print_json(const struct hw_whatis *w, const struct hw_report *r, FILE
                       struct hw_error *err)
 {
     json_t *mapping =
-        w->mapped ? json_pack("{so so ss so*}", "start", hw_json_address(w->map_start), "end",
+        w->mapped ? json_pack("{so so ss so}", "start", hw_json_address(w->map_start), "end",
                               hw_json_address(w->map_end), "permissions", w->permissions, "path",
-                              w->path[0] ? hw_json_text(w->path) : NULL)
+                              w->path[0] ? hw_json_text(w->path) : json_null())
                   : json_null();
     json_t *root =
         json_pack("{so ss so so so so so so}", "address", hw_json_address(w->address), "kind",

@@ -36,12 +36,17 @@ void hw_live_read_auxv(struct hw_live *l, struct hw_auxv *ret)
         memset(ret, 0, sizeof *ret);
 }
 
-static bool has_other_auxv(struct hw_live *l)
+static bool is_known(const struct hw_auxv *auxv)
 {
     static const struct hw_auxv unknown;
+    return memcmp(auxv, &unknown, sizeof unknown) != 0;
+}
+
+static bool has_other_auxv(struct hw_live *l)
+{
     struct hw_auxv now;
     hw_live_read_auxv(l, &now);
-    return memcmp(&now, &unknown, sizeof now) != 0 && memcmp(&now, &l->auxv, sizeof now) != 0;
+    return is_known(&now) && memcmp(&now, &l->auxv, sizeof now) != 0;
 }
 
 /* Whether there is memory behind the file; no matter whether there is anything to read. */
@@ -108,8 +113,16 @@ int hw_target_look_again(struct hw_target *t, struct hw_error *err)
     const struct hw_live *l = (const struct hw_live *)t;
     hw_map_vec now = {0};
     int rc = hw_target_check(t, err);
-    if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE ||
-        hw_proc_maps(l->own.pid, &now, NULL) != HW_OK)
+    if (rc != HW_OK || t->who.kind != HW_TARGET_LIVE)
+        return rc;
+    /* The kernel writes it when it has mapped a program and its dynamic linker. */
+    if (!is_known(&l->auxv)) {
+        rc = hw_fail(err, HW_ERR_GONE, "pid %d was just being started when it was looked at",
+                     t->who.pid);
+        hw_remedy(err, "try again");
+        return rc;
+    }
+    if (hw_proc_maps(l->own.pid, &now, NULL) != HW_OK)
         return rc;
     if (!same_files(t, &now)) {
         rc = hw_fail(err, HW_ERR_GONE, "pid %d was loading its libraries when they were looked at",

@@ -255,8 +255,8 @@ int hw_target_open_file(struct hw_target *t, const struct hw_map *map, struct hw
 int hw_target_check(struct hw_target *t, struct hw_error *err);
 
 /* When something went wrong with it: whether that may be because it is not, or not any more, what
- * it seemed to be. As hw_target_check(), and GONE if a process has loaded or unloaded files since
- * its maps were read: most likely it is just being started. */
+ * it seemed to be. As hw_target_check(), and GONE if a process was just being started: it has
+ * loaded or unloaded files since its maps were read, or the kernel was not done with it. */
 int hw_target_look_again(struct hw_target *t, struct hw_error *err);
 
 /*

@@ -293,6 +293,8 @@ def usage(t, tool):
             (["--whatis", "zzz", "-p", pid], ["zzz"]),
             (["--color=sometimes", "-p", pid], ["sometimes"]),
             (["a", "b", "c"], ["c|too many|one"]),
+            (["-o", "", "-p", pid], ["name of a file"]),
+            (["--diff", "a", "-e", "b"], ["--exe is for cores"]),
         ]:
             check_refused(t, tool.run(*args), USAGE, words)
         t.equal("target afterwards", settled(victim.pid, before), before)

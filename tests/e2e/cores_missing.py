@@ -300,6 +300,25 @@ def cut_at(t, tool, build, limit):
         [cut] = [f for f in problems(report) if f["kind"] == "truncated_core"]
         end = max(h.offset + h.saved for h in headers(data, PT_LOAD))
         t.equal("bytes cut off", cut["bytes"], end - len(data))
+        t.check(not any(UNHARMED in f["text"] for f in report["findings"]), "says that nothing of the heap is lost")
+
+
+UNHARMED = "nothing of the heap was lost"
+
+
+def cut_behind(t, tool):
+    """What is cut off is the end of a stack: all of the heap is there, and that is said."""
+    with running(tool.build, MIXED) as victim:
+        core = kernel_core(victim)
+        whole = tool.run("-J", core).json()
+        os.truncate(core, max(h.offset + h.saved for h in headers(load(core), PT_LOAD)) - 2 * PAGE)
+        ran = tool.run("-J", core)
+        if not t.equal(str(ran), ran.status, 1):
+            return
+        report = ran.json()
+        t.equal("findings", [f["kind"] for f in problems(report)], ["truncated_core"])
+        t.check(any(UNHARMED in f["text"] for f in report["findings"]), f"{report['findings']}")
+        t.equal("totals", report["totals"], whole["totals"])
 
 
 def check_cut_arenas(t, report, live, data):
@@ -402,4 +421,5 @@ def run(suite, tool, _args):
     suite.run("cores/reserved-tails", reserved_tails, tool)
     suite.run("cores/limited-static", limited_static, tool)
     suite.run("cores/limited-dynamic", limited_dynamic, tool)
+    suite.run("cores/cut-behind", cut_behind, tool)
     suite.run("cores/cut-anywhere", cut_anywhere, tool)

@@ -23,6 +23,7 @@ import cores_packed
 import cores_stored
 import damage
 import damage_victims
+import diff
 import dryrun
 import everyday
 import foreign
@@ -47,10 +48,12 @@ import output
 import readme
 import residency
 import sandbox
-import scripts
+import series
 import snapshot
 import static_build
+import streams
 import stress
+import tables
 import verdict
 import whatis
 from cases import CASES
@@ -60,7 +63,7 @@ from tool import Tool
 MODULES = (install, static_build, manpages, readme, completions, act,
            cores, cores_large, cores_missing, cores_packed, cores_stored, layouts, whatis, output, verdict, busy,
            badinput, foreign, hidden, everyday, i386, damage, damage_victims, hostile, mutate, residency,
-           sandbox, scripts, holes, dryrun, held, gdb, gdb_manners, gdb_running, manners,
+           sandbox, tables, diff, series, streams, holes, dryrun, held, gdb, gdb_manners, gdb_running, manners,
            maxpause, nostop)
 # Their victims, dozens of threads that wake all the time and some that never sleep, are too much at
 # once for a scheduler: on Linux 6.18 both together, without heapwalk, kept all else from running for

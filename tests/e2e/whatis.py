@@ -1,13 +1,17 @@
 """--whatis: what an address is."""
 
+import os
+
 from cases import Case
 from chunk_checks import parse
 from modes import good, running
 from process import mappings
+from report_checks import SCHEMA, check_schema
 from text_checks import check_text
 
 TARGET = Case("target", "tcache", (7, 7))
 UNMAPPED = 0x10
+WHATIS = os.path.join(os.path.dirname(SCHEMA), "whatis.schema.json")
 
 
 def ask(t, tool, pid, address):
@@ -95,6 +99,11 @@ def many_agree(t, tool):
                 t.check(found, f"{state} at {c.address:#x}: {text!r}")
 
 
+def places(pid):
+    """One in each kind of mapping."""
+    return list({(m.path, m.permissions): m.start for m in mappings(pid)}.values())
+
+
 def as_json(t, tool):
     with running(tool.build, TARGET) as victim:
         block = next(iter(victim.blocks()))
@@ -102,6 +111,9 @@ def as_json(t, tool):
         if good(t, ran):
             answer = ran.json()
             t.check("in use" in repr(answer), f"no state in {answer}")
+        for place in [block, *places(victim.pid), UNMAPPED]:
+            if good(t, ran := tool.run("-J", "--whatis", f"{place:#x}", "-p", victim.pid)):
+                check_schema(t, ran.json(), WHATIS)
         ran = tool.run("--whatis", f"{block:x}", "-p", victim.pid)  # as it is copied, without 0x
         if good(t, ran):
             t.check("in use" in ran.out.decode(), f"an address without 0x: {ran.out!r}")

@@ -137,8 +137,10 @@ static int is_waiting(int tid, const void *at)
     return number == SYS_futex && strtoul(end, NULL, 16) == (uintptr_t)at;
 }
 
-static void expect_waiting(int tid, const char *entry)
+static void expect_waiting(const int *thread, const char *entry)
 {
+    await(thread);
+    int tid = *thread;
     while (!is_waiting(tid, self.arena))
         usleep(1000);
     victim_expect("waits %d %s %p", tid, entry, self.arena);
@@ -229,11 +231,11 @@ int main(int argc, char **argv)
     go(0);
     await(&self.holding);
     if (victim_is(0, "self"))
-        expect_waiting(self.tids[0], "malloc");
+        expect_waiting(&self.tids[0], "malloc");
     if (victim_is(0, "held")) {
-        expect_waiting(self.tids[1], "free");
-        expect_waiting(self.tids[2], "realloc");
-        expect_waiting(self.tids[3], "malloc");
+        expect_waiting(&self.tids[1], "free");
+        expect_waiting(&self.tids[2], "realloc");
+        expect_waiting(&self.tids[3], "malloc");
     }
     victim_ready_unasked();
 }

@@ -26,9 +26,7 @@
  * So there are several efforts, each made only if the ones before did not find what mp_ counts, and
  * those that look at every page of everybody's memory have a budget: the target stands still.
  */
-#include "alloc/glibc/glibc.h"
-
-#include <inttypes.h>
+#include "alloc/glibc/mmapped.h"
 
 #define MAX_FOUND ((size_t)1 << 20)
 
@@ -42,12 +40,7 @@
 /* Chunks that were never smaller than that are the likelier ones (DEFAULT_MMAP_THRESHOLD_MIN). */
 #define USUAL_BYTES ((uint64_t)128 << 10)
 
-static const struct effort {
-    uint64_t reach;  /* pages to try from the start of each mapping on, and behind each chunk */
-    bool split;      /* parts of a chunk may have other permissions by now (guard pages) */
-    bool every_lead; /* the real header may stand in front of any page that the first one spans */
-    bool lenient;    /* mp_ may have drifted by whole pages */
-} efforts[] = {
+static const struct effort efforts[] = {
     {.reach = 1},
     {.reach = 1, .split = true},
     {.reach = 64}, /* the kernel has joined it with a small mapping of somebody else */
@@ -55,17 +48,6 @@ static const struct effort {
     {.reach = UINT64_MAX, .split = true, .every_lead = true, .lenient = true},
 };
 #define EFFORTS (sizeof efforts / sizeof *efforts)
-
-struct finder {
-    struct walk *w;
-    HW_VEC(struct hw_block) found; /* at most as many as glibc lets there be: n_mmaps_max */
-    uint64_t bytes;                /* mapped by those found */
-    unsigned lead;                 /* mapped in front of each chunk, at least */
-    unsigned tail;                 /* mapped behind each chunk */
-    uint64_t probes, skips;        /* budgets */
-    const struct effort *effort;
-    struct hw_window near; /* the first pages of a chunk, where most real headers stand */
-};
 
 #define NEAR_BYTES ((size_t)2 * 4096)
 
@@ -163,22 +145,6 @@ static bool find_moved(struct finder *f, hw_addr start, uint64_t mapped, hw_addr
     return false;
 }
 
-/* 2.43 adds a header's size to mmapped_mem each time realloc() moves or resizes a mapping, so that
- * the count drifts upwards (mremap_chunk; measured). */
-static bool bytes_agree(const struct finder *f)
-{
-    uint64_t counted = f->w->report->params.mmapped_bytes.n;
-    if (!f->tail)
-        return f->bytes == counted;
-    uint64_t drift = counted - f->bytes, page = f->w->target->who.page_size;
-    return f->bytes <= counted && drift % f->tail == 0 && (drift < page || f->effort->lenient);
-}
-
-static bool all_found(const struct finder *f)
-{
-    return f->found.count == f->w->report->params.n_mmaps.n && bytes_agree(f);
-}
-
 static int add(struct finder *f, const struct hw_block *b, struct hw_error *err)
 {
     if (!hw_vec_push(&f->found, *b))
@@ -207,7 +173,8 @@ static int scan(struct finder *f, hw_addr *from, hw_addr until, hw_addr end, str
     uint64_t page = f->w->target->who.page_size;
     uint64_t reach = f->effort->reach;
     int rc = HW_OK;
-    while (rc == HW_OK && !all_found(f) && f->found.count < MAX_FOUND && f->probes && reach) {
+    while (rc == HW_OK && !glibc_mmapped_found(f) && f->found.count < MAX_FOUND && f->probes &&
+           reach) {
         struct hw_block b;
         hw_addr limit = reach < (until - *from) / page ? *from + (reach - 1) * page + 1 : until;
         hw_addr p = glibc_next_page(f->w, *from, limit, &f->skips);
@@ -258,94 +225,6 @@ static int scan_all(struct finder *f, struct hw_error *err)
     return rc;
 }
 
-/* The kernel may have joined a mapping with smaller ones, of this many bytes. */
-#define JOINED_MAX ((uint64_t)256 << 10)
-
-/* Whether a chunk begins there. They were found one behind the other. */
-static bool holds_found(const struct finder *f, const struct hw_map *map)
-{
-    size_t low = 0, high = f->found.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (f->found.data[middle].address < map->start)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < f->found.count && f->found.data[low].address < map->end;
-}
-
-/* What malloc mapped may be all of this mapping, or its beginning; no chunk was found there. */
-static bool may_be_lost(const struct finder *f, const struct hw_map *map, uint64_t bytes)
-{
-    const unsigned usual = HW_MAP_READ | HW_MAP_WRITE;
-    uint64_t size = map->end - map->start;
-    hw_addr from = map->start;
-    struct span span;
-    if ((map->flags & (usual | HW_MAP_SHARED)) != usual || !hw_map_is_anonymous(map) ||
-        size < bytes || size - bytes > JOINED_MAX || hw_map_stack_of(f->w->target, map) ||
-        !glibc_next_unknown(f->w, &from, &span) || span.start != map->start ||
-        span.end - span.start < bytes)
-        return false;
-    return !holds_found(f, map);
-}
-
-/* If one chunk of so many bytes was not found, and just one mapping may be that: its address. */
-static struct hw_maybe lost_chunk(const struct finder *f, uint64_t bytes)
-{
-    const struct hw_target *t = f->w->target;
-    struct hw_maybe at = {0};
-    bytes -= bytes % t->who.page_size;
-    if (!bytes || f->found.count + 1 != f->w->report->params.n_mmaps.n)
-        return at;
-    for (size_t i = 0; i < t->map_count; i++) {
-        if (!may_be_lost(f, &t->maps[i], bytes))
-            continue;
-        if (at.known)
-            return (struct hw_maybe){0};
-        at = hw_known(t->maps[i].start + f->lead);
-    }
-    return at;
-}
-
-static void compare(const struct finder *f)
-{
-    const struct hw_params *p = &f->w->report->params;
-    if (all_found(f)) {
-        if (p->mmapped_bytes.n != f->bytes)
-            hw_report_add(
-                f->w->report, HW_FINDING_NOTE, -1, (struct hw_maybe){0},
-                hw_known(p->mmapped_bytes.n - f->bytes),
-                "mp_.mmapped_mem is higher than what is mapped: this glibc counts a header "
-                "for each realloc() of an mmapped chunk");
-        return;
-    }
-    uint64_t off = p->mmapped_bytes.n > f->bytes ? p->mmapped_bytes.n - f->bytes
-                                                 : f->bytes - p->mmapped_bytes.n;
-    if (glibc_excuse(f->w, NULL, off))
-        return;
-    /* A chunk is not found if only its header is missing. */
-    if (f->bytes < p->mmapped_bytes.n && f->found.count < p->n_mmaps.n &&
-        off <= glibc_absent_elsewhere(f->w).reach) {
-        f->w->report->check.missed[HW_INVARIANT_MMAPPED]++;
-        hw_report_add(f->w->report, HW_FINDING_MISSING, -1, (struct hw_maybe){0}, hw_known(off),
-                      "of %" PRIu64 " mmapped chunks %zu were found: memory of the others is "
-                      "missing from the core",
-                      p->n_mmaps.n, f->found.count);
-        return;
-    }
-    bool given_up = f->probes == 0 || f->skips == 0;
-    struct hw_maybe lost = {0};
-    if (f->bytes < p->mmapped_bytes.n)
-        lost = lost_chunk(f, off);
-    const char *more = lost.known ? "; the one that lacks may be here, with a damaged header" : "";
-    hw_report_break(
-        f->w->report, HW_INVARIANT_MMAPPED, HW_FINDING_MMAPPED_MISMATCH, -1, lost, hw_known(off),
-        "found %zu mmapped chunks of %" PRIu64 " bytes, mp_ counts %" PRIu64 " of %" PRIu64 "%s",
-        f->found.count, f->bytes, p->n_mmaps.n, p->mmapped_bytes.n,
-        given_up ? "; the search was given up, not to take longer" : more);
-}
-
 /* Memory of others may look like a chunk: where there are more than mp_ counts, small ones go
  * first. */
 static void drop_surplus(struct finder *f)
@@ -391,9 +270,9 @@ static int search(struct finder *f, struct hw_error *err)
         f->effort = &efforts[i];
         glibc_count_mmapped(f->w);
         int rc = scan_all(f, err);
-        if (rc == HW_OK && !all_found(f))
+        if (rc == HW_OK && !glibc_mmapped_found(f))
             drop_surplus(f);
-        if (rc != HW_OK || all_found(f))
+        if (rc != HW_OK || glibc_mmapped_found(f))
             return rc;
         if (distance(f) < best_distance) {
             best = i;
@@ -425,7 +304,7 @@ int glibc_walk_mmapped(struct walk *w, struct hw_error *err)
     if (rc == HW_OK)
         rc = search(&f, err);
     if (rc == HW_OK)
-        compare(&f);
+        glibc_mmapped_report(&f);
     for (size_t i = 0; i < f.found.count && rc == HW_OK && !w->stopped; i++)
         emit(w, &f.found.data[i]);
     glibc_flush(w);
