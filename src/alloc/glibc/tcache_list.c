@@ -133,8 +133,8 @@ int glibc_tcache_step(struct walk *w, struct chain *chain, const uint8_t *bytes,
 
 /*
  * How many entries a list may have. If mp_.tcache_count cannot be that, the empty lists tell, whose
- * slots are all free. (With a tcache where no list is empty, those of that one are off by what is in
- * the shortest.)
+ * slots are all free. (With a tcache where no list is empty, those of that one are off by what is
+ * in the shortest.)
  */
 static uint64_t most_entries(const struct walk *w, const struct hw_object *tcache)
 {
