@@ -121,7 +121,7 @@ $(BUILD)/victims/%: tests/victims/%.c $(wildcard tests/victims/victim.[ch])
 
 victims: $(VICTIMS)
 
-$(BUILD)/unit: $(call obj,$(UNIT_SRCS)) $(LIB_OBJS) $(BUILD)/.sources
+$(BUILD)/unit: $(call obj,$(UNIT_SRCS) src/cli/watched.c) $(LIB_OBJS) $(BUILD)/.sources
 	$(call run,LINK,$@,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^) $(PKG_LIBS) -lcriterion)
 
 $(call obj,$(sort $(UNIT_SRCS) $(FUZZ_SRCS))): private ALL_CFLAGS += -Itests/unit

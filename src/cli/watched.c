@@ -54,6 +54,12 @@ static uint64_t entry_of(const unsigned char *vector, size_t size, unsigned word
     return 0;
 }
 
+static bool is_blank(const unsigned char vector[1024])
+{
+    static const unsigned char blank[1024];
+    return memcmp(vector, blank, sizeof blank) == 0;
+}
+
 /* Nothing is known of a process that is about to end. */
 static struct watched_program program_of(int pid)
 {
@@ -68,16 +74,27 @@ static struct watched_program program_of(int pid)
     p.seed_known = at && process_vm_readv(pid, &here, 1, &there, 1, 0) == (ssize_t)sizeof p.seed;
     unsigned char again[sizeof p.vector] = {0}; /* else the seed may be of the next one */
     read_proc(pid, "auxv", (char *)again, sizeof again);
-    p.seed_known &= memcmp(again, p.vector, sizeof again) == 0;
+    /* The kernel writes it when it has mapped the program: there are only zeros before. */
+    p.is_starting =
+        p.vector_known && (is_blank(p.vector) || memcmp(again, p.vector, sizeof again) != 0);
+    p.seed_known &= !p.is_starting;
     return p;
 }
 
-static bool is_same(const struct watched_program *a, const struct watched_program *b)
+static bool is_other(const struct watched_program *a, const struct watched_program *b)
 {
-    if (!a->vector_known || !b->vector_known)
-        return true;
-    return memcmp(a->vector, b->vector, sizeof a->vector) == 0 &&
-           (!a->seed_known || !b->seed_known || memcmp(a->seed, b->seed, sizeof a->seed) == 0);
+    if (!a->vector_known || !b->vector_known || a->is_starting)
+        return false; /* what was just being started is what it has become */
+    return memcmp(a->vector, b->vector, sizeof a->vector) != 0 ||
+           (a->seed_known && b->seed_known && memcmp(a->seed, b->seed, sizeof a->seed) != 0);
+}
+
+bool watched_replace(struct watched_program *before, const struct watched_program *now)
+{
+    bool other = is_other(before, now);
+    if (now->vector_known && (other || now->seed_known || !before->seed_known))
+        *before = *now;
+    return other;
 }
 
 bool watched_begin(struct watched *w, int pid)
@@ -108,10 +125,7 @@ enum watched_state watched_look(struct watched *w)
     struct watched_program now = program_of(w->pid);
     if (has_ended(w)) /* asked last: so what was read before is of this process */
         return WATCHED_ENDED;
-    bool same = is_same(&w->program, &now);
-    if (now.vector_known)
-        w->program = now;
-    return same ? WATCHED_SAME : WATCHED_EXEC;
+    return watched_replace(&w->program, &now) ? WATCHED_EXEC : WATCHED_SAME;
 }
 
 void watched_name(const struct watched *w, char buf[16])

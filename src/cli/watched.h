@@ -18,6 +18,7 @@ struct watched {
         unsigned char seed[16];     /* what the kernel drew for it (AT_RANDOM): where addresses are
                                        not randomised, the vector may be the same */
         bool vector_known, seed_known;
+        bool is_starting; /* the kernel is not done with it: all of the vector is 0 */
     } program;
 };
 
@@ -29,6 +30,10 @@ void watched_end(struct watched *w);
 
 /* What has become of it since the begin or the last call. */
 enum watched_state watched_look(struct watched *w);
+
+/* Whether what is seen now is another program than the one before, which it replaces. What could not
+ * be read of the same one stays known. */
+bool watched_replace(struct watched_program *before, const struct watched_program *now);
 
 /* The name of what it runs, at most 15 bytes, "?" if that is not known. */
 void watched_name(const struct watched *w, char buf[16]);
