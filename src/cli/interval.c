@@ -37,6 +37,7 @@ struct series {
     struct hw_sample before;    /* of the same program, where has_before is set */
     bool has_before;
     bool executed; /* another program, and no line with figures has said so yet */
+    bool is_new;   /* it was noticed in this look, or at the end of the last */
     uint64_t lines;
     bool measured, flawed; /* some line has figures; some line has none, or not all */
     bool told_sandbox;
@@ -227,7 +228,7 @@ static void nap(void)
  * killed is no reason to make the next one. */
 static bool may_pass(const struct series *s, int rc)
 {
-    return s->executed || (rc == HW_ERR_GONE && s->o->open.mode != HW_MODE_SNAPSHOT);
+    return s->is_new || (rc == HW_ERR_GONE && s->o->open.mode != HW_MODE_SNAPSHOT);
 }
 
 static bool has_ended(struct series *s)
@@ -236,7 +237,7 @@ static bool has_ended(struct series *s)
     if (state == WATCHED_EXEC) {
         drop_session(s);
         s->has_before = false;
-        s->executed = true;
+        s->executed = s->is_new = true;
     }
     return state == WATCHED_ENDED;
 }
@@ -253,11 +254,12 @@ static enum outcome look(struct series *s, struct hw_sample *ret, struct hw_erro
             rc = measure(s, ret, err);
         if (rc == HW_OK) {
             ret->event = s->executed ? HW_EVENT_EXEC : HW_EVENT_NONE;
-            s->executed = false;
+            s->executed = s->is_new = false;
             return SEEN;
         }
         if (told_to_end || tries + 1 == TRIES || !may_pass(s, rc)) {
             drop_session(s);
+            s->is_new = false;
             return has_ended(s) ? ENDED : FAILED;
         }
         drop_session(s);

@@ -161,6 +161,27 @@ def series_exec_alike(t, tool):
         program.wait()
 
 
+BARE = "void _start(void) { for (;;) { } }"
+
+
+def series_exec_bare(t, tool):
+    """What it executes has no heap, now or later: that is told in each line, and tried once for it."""
+    with workplace() as there:
+        bare = os.path.join(there, "bare")
+        subprocess.run([os.environ.get("CC", "cc"), "-static", "-nostdlib", "-x", "c", "-o", bare, "-"],
+                       input=BARE.encode(), check=True)
+        program = subprocess.Popen(["bash", "-c", f"sleep 1; exec nice {bare}"])
+        try:
+            with Series(tool, "-J", "--interval", "0.06", "-p", program.pid) as series:
+                wait_for(lambda: series.line()["event"] == "error")
+                lines = [series.line() for _ in range(15)]
+        finally:
+            program.kill()
+            program.wait()
+        t.equal("events", {line["event"] for line in lines}, {"error"})
+        t.check(any(line["skipped"] == 0 for line in lines[2:]), f"skipped: {[line['skipped'] for line in lines]}")
+
+
 def series_end(t, tool):
     """Killed in between, in every form: a last line, and that is no failure."""
     for options, last in ([], b"the process has ended\n"), (["-f", "csv"], b",end,"), \
@@ -265,6 +286,7 @@ def run(suite, tool, _args):
     suite.run("scripts/series-timing", series_timing, tool)
     suite.run("scripts/series-exec", series_exec, tool)
     suite.run("scripts/series-exec-alike", series_exec_alike, tool)
+    suite.run("scripts/series-exec-bare", series_exec_bare, tool)
     suite.run("scripts/series-end", series_end, tool)
     suite.run("scripts/series-interrupted", series_interrupted, tool)
     suite.run("scripts/series-interrupted-look", series_interrupted_look, tool)
