@@ -36,7 +36,8 @@ static void report_one(struct hw_report *r, int arena, const char *whose,
                   whose, m->bytes, m->first, why, but);
 }
 
-/* The file ends too early, and nothing else is known to be wrong. */
+/* The file ends too early, and nothing else is known to be wrong. (What other heaps have lost is
+ * not known.) */
 static bool is_only_cut(const struct hw_target *t, const struct hw_report *r)
 {
     for (size_t i = 0; i < r->findings.count; i++) {
@@ -44,7 +45,7 @@ static bool is_only_cut(const struct hw_target *t, const struct hw_report *r)
         if (kind != HW_FINDING_NOTE && kind != HW_FINDING_TRUNCATED_CORE)
             return false;
     }
-    return t->truncated && r->arenas.count > 0;
+    return t->truncated && r->arenas.count > 0 && r->allocator.others.count == 0;
 }
 
 void hw_missing_report(const struct hw_target *t, const struct hw_missing *mmapped,

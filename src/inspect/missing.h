@@ -11,8 +11,9 @@
 void hw_missing_blocks(const struct hw_target *t, const struct hw_block *b, size_t count,
                        struct hw_missing *mmapped);
 
-/* When all figures are known: a finding for each arena that is not all there, and one for mmapped
- * chunks; for a file that ends too early, a note where that did not touch the heap. */
+/* When all figures are known, and all other heaps: a finding for each arena that is not all there,
+ * and one for mmapped chunks; for a file that ends too early, a note where that did not touch the
+ * heap, and no other heap is there. */
 void hw_missing_report(const struct hw_target *t, const struct hw_missing *mmapped,
                        struct hw_report *r);
 

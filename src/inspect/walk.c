@@ -347,11 +347,11 @@ struct hw_report *hw_walking_finish(struct hw_walking *w)
         hw_limits_ask(t->who.pid, r);
     }
     hw_analyses_end(w->analyzing);
-    hw_missing_report(t, &w->missing, r);
     r->pages = NULL;
     if (r->holes_wanted)
         hw_pins_name(s->image.modules, &s->demangler, r);
     hw_foreign_report(&s->foreign, &s->image, r);
+    hw_missing_report(t, &w->missing, r);
     hw_report_missing_file(s->image.modules, r);
     hw_report_unread(t, r);
     hw_report_wrong_exe(s->image.modules, r);

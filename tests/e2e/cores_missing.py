@@ -14,6 +14,7 @@ from damage import check_adds_up
 from elfcore import PT_LOAD, headers
 from modes import check_core, check_same_text, gcore, good, kernel_core, running
 from process import thread_states, workplace
+from programs import library
 from report_checks import check_mallinfo2, check_schema, check_threads
 from suite import Skip
 
@@ -321,6 +322,17 @@ def cut_behind(t, tool):
         t.equal("totals", report["totals"], whole["totals"])
 
 
+def cut_behind_other(t, tool):
+    """Nobody knows what an allocator that is not glibc's has lost."""
+    preload = {"LD_PRELOAD": library("libjemalloc.so.2", "libjemalloc2")}
+    with running(tool.build, Case("unused", "steps", ("hold:9000:1024",), preload)) as victim:
+        core = kernel_core(victim)
+        os.truncate(core, max(h.offset + h.saved for h in headers(load(core), PT_LOAD)) - 2 * PAGE)
+        report = tool.run("-J", core).json()
+        t.equal("findings", [f["kind"] for f in problems(report)], ["truncated_core"])
+        t.check(not any(UNHARMED in f["text"] for f in report["findings"]), f"{report['findings']}")
+
+
 def check_cut_arenas(t, report, live, data):
     """Arenas that are all there are as they were; the others say how much of them is not."""
     want, same = {}, 0
@@ -422,4 +434,5 @@ def run(suite, tool, _args):
     suite.run("cores/limited-static", limited_static, tool)
     suite.run("cores/limited-dynamic", limited_dynamic, tool)
     suite.run("cores/cut-behind", cut_behind, tool)
+    suite.run("cores/cut-behind-other", cut_behind_other, tool)
     suite.run("cores/cut-anywhere", cut_anywhere, tool)
