@@ -14,7 +14,6 @@
 
 #include <inttypes.h>
 #include <search.h>
-#include <string.h>
 
 /* What is read at a time. */
 struct reading {
