@@ -83,8 +83,10 @@ static struct watched_program program_of(int pid)
 
 static bool is_other(const struct watched_program *a, const struct watched_program *b)
 {
-    if (!a->vector_known || !b->vector_known || a->is_starting)
+    if (!b->vector_known || a->is_starting)
         return false; /* what was just being started is what it has become */
+    if (!a->vector_known)
+        return true; /* its first thread had ended; another one that executes takes its place */
     return memcmp(a->vector, b->vector, sizeof a->vector) != 0 ||
            (a->seed_known && b->seed_known && memcmp(a->seed, b->seed, sizeof a->seed) != 0);
 }

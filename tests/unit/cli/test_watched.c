@@ -55,3 +55,13 @@ Test(watched, seed)
     cr_assert(watched_replace(&now, &next));
     cr_assert_not(watched_replace(&now, &next));
 }
+
+/* Nothing is told by a process whose first thread has ended, until another one executes a program. */
+Test(watched, leaderless)
+{
+    struct watched_program now = {0}, unread = {0}, next = program(1, 1);
+    cr_expect_not(watched_replace(&now, &unread));
+    cr_assert(watched_replace(&now, &next));
+    cr_assert_not(watched_replace(&now, &unread));
+    cr_assert_not(watched_replace(&now, &next));
+}
