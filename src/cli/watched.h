@@ -31,8 +31,8 @@ void watched_end(struct watched *w);
 /* What has become of it since the begin or the last call. */
 enum watched_state watched_look(struct watched *w);
 
-/* Whether what is seen now is another program than the one before, which it replaces. What could not
- * be read of the same one stays known. */
+/* Whether what is seen now is another program than the one before, which it replaces. What could
+ * not be read of the same one stays known. */
 bool watched_replace(struct watched_program *before, const struct watched_program *now);
 
 /* The name of what it runs, at most 15 bytes, "?" if that is not known. */

@@ -56,7 +56,7 @@ Test(watched, seed)
     cr_assert_not(watched_replace(&now, &next));
 }
 
-/* Nothing is told by a process whose first thread has ended, until another one executes a program. */
+/* A process whose first thread has ended tells nothing, until another one executes a program. */
 Test(watched, leaderless)
 {
     struct watched_program now = {0}, unread = {0}, next = program(1, 1);
