@@ -912,6 +912,10 @@ class HeapwalkFind(HeapwalkCommand):
 
     @staticmethod
     def address(expression):
+        """gdb would carry out assignments, too: they are refused, wherever they stand but in quotes."""
+        bare = re.sub(r"\"(\\.|[^\"\\])*\"|'(\\.|[^'\\])*'", "", expression)
+        if re.search(r"\+\+|--|(?<![=!<>])=(?!=)|<<=|>>=", bare):
+            raise HeapwalkError("this expression would change something: heapwalk only reads")
         return HeapwalkFind.without_calls(lambda: HeapwalkFind.number(gdb.parse_and_eval(expression)))
 
     def run(self, address):

@@ -225,10 +225,12 @@ bool hw_rule_live_data(const struct hw_case *c, struct hw_verdict *v)
 bool hw_rule_healthy(const struct hw_case *c, struct hw_verdict *v)
 {
     char held[HW_SIZE_TEXT], whole[HW_SIZE_TEXT];
-    hw_say(v, "Nothing worth doing: of %s %s only %s is free memory%s.",
+    bool is_most = hw_at_least(c->held, 50, c->whole);
+    hw_say(v, "Nothing worth doing: of %s %s %s%s is free memory%s%s.",
            hw_format_size(whole, c->whole, false),
-           c->resident && c->r->rss.known ? "RSS" : "that malloc has",
-           hw_format_size(held, c->held, false), c->resident ? " in RAM" : "");
+           c->resident && c->r->rss.known ? "RSS" : "that malloc has", is_most ? "" : "only ",
+           hw_format_size(held, c->held, false), c->resident ? " in RAM" : "",
+           is_most ? ", too little to matter" : "");
     prove_held(c, v);
     return true;
 }

@@ -56,7 +56,7 @@ void output_begin(void)
 /* ---- files ----------------------------------------------------------------------------------- */
 
 /* The temporary file must not stay when the user loses patience. */
-static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+static const int endings[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
 static const char *volatile unfinished; /* what the handler removes */
 
 void output_remove_unfinished(void)

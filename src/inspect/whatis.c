@@ -63,6 +63,8 @@ static void look_at_maps(struct hw_whatis *what, struct hw_target *t)
     const struct hw_thread *thread = hw_map_stack_of(t, map);
     if (thread)
         what->stack_tid = thread->tid;
+    else if (t->who.kind == HW_TARGET_LIVE && map->path && strcmp(map->path, "[stack]") == 0)
+        what->stack_tid = t->who.pid; /* of threads that run, registers are not known */
 }
 
 static void look_at_modules(struct hw_whatis *what, struct hw_modules *modules)

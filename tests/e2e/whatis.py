@@ -48,7 +48,9 @@ def answers(t, tool):
             says(t, tool, pid, "overhead", part.address + 1, "overhead")
         for m in mappings(pid):
             if m.path == "[stack]":
-                says(t, tool, pid, "the main stack", m.end - 64, "stack")
+                says(t, tool, pid, "the main stack", m.end - 64, "stack of thread")
+                ran = tool.run("--no-stop", "--whatis", f"{m.end - 64:#x}", "-p", pid)
+                t.check(b"stack of thread" in ran.out, f"the main stack of what runs: {ran}")
             elif "libc.so" in m.path and "x" in m.permissions:
                 says(t, tool, pid, "libc's text", (m.start + m.end) // 2, "libc")
         says(t, tool, pid, "nothing", UNMAPPED, "not mapped")

@@ -143,6 +143,19 @@ static bool size_is_possible(const struct walk *w, const struct list *l, uint64_
            (l->bin < 2 || chunk_bin_index(&w->rules, size) == l->bin);
 }
 
+/* Its size stands once more behind it, and there it is free. */
+static bool has_footer(struct walk *w, const struct binned *c)
+{
+    uint64_t size = chunk_size(c->h);
+    const uint8_t *bytes = c->chunk + size > c->chunk
+                               ? hw_seeker_at(&w->seeker, c->chunk + size, w->rules.header)
+                               : NULL;
+    if (!bytes)
+        return false;
+    struct chunk_header behind = chunk_decode(&w->rules, bytes);
+    return behind.prev_size == size && !(behind.raw & CHUNK_P);
+}
+
 enum judgement { GOOD, FLAWED, NOT_A_CHUNK };
 
 /* What the link of `prev` leads to. A chunk that has a flaw is one all the same, and what it is is
@@ -154,9 +167,11 @@ static enum judgement judge(struct walk *w, const struct list *l, hw_addr prev,
     bool points_back = (l->back ? c->fd : c->bk) == prev;
     if (sized && points_back)
         return GOOD;
-    if (!lies_in_arena(w, l->arena, c->chunk) ||
-        (!points_back && !(sized && is_known_behind(w, l, c))))
+    if (!lies_in_arena(w, l->arena, c->chunk))
         return NOT_A_CHUNK;
+    if (!points_back && !(sized && is_known_behind(w, l, c)))
+        /* Its own links are wrong, both: the one that is followed tells. */
+        return sized && has_footer(w, c) ? GOOD : NOT_A_CHUNK;
     glibc_bad_bin(w, l->arena, l->bin, c->chunk,
                   points_back ? "a chunk of the wrong size" : "a chunk that does not point back",
                   0);
@@ -239,7 +254,7 @@ static int walk_bin(struct walk *w, struct list l, hw_addr first, hw_addr last_o
 {
     bool broken;
     hw_addr last, from_behind;
-    int rc = follow(w, &l, first, 0, &broken, &last, err);
+    int rc = follow(w, &l, first, l.head, &broken, &last, err);
     if (rc != HW_OK || !broken || glibc_moving(w))
         return rc;
     l.back = true;

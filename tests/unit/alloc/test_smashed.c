@@ -341,7 +341,15 @@ Test(smashed, what_is_behind_a_broken_link_without_marks_counts_as_in_use)
     cr_expect_eq(figure(r, 0, HW_M_IN_USE_CHUNKS), 1);
 }
 
-Test(smashed, the_rest_of_a_bin_is_reached_from_behind)
+static void again(void)
+{
+    teardown();
+    r = NULL;
+    setup();
+}
+
+/* Five chunks in the unsorted bin; one of them gets this fd and, if that is another, this bk. */
+static void smash_links(unsigned at, uint64_t fd, uint64_t bk)
 {
     hw_addr chunk[5];
     for (unsigned i = 0; i < 5; i++) {
@@ -350,9 +358,38 @@ Test(smashed, the_rest_of_a_bin_is_reached_from_behind)
     }
     build_top(b, 0x1000);
     builder_link(b);
-    builder_poke(b, chunk[2] + 16, 0x4141414141414141);
-    expect_only(HW_FINDING_BAD_LIST, chunk[2], 0);
+    builder_poke(b, chunk[at] + 16, fd);
+    if (bk != fd)
+        builder_poke(b, chunk[at] + 24, bk);
+    expect_only(HW_FINDING_BAD_LIST, chunk[at], 0);
     cr_expect_eq(r->report->arenas.data[0].bins[1].chunks, 5);
+}
+
+Test(smashed, the_rest_of_a_bin_is_reached_from_behind)
+{
+    smash_links(2, 0x4141414141414141, 0x4141414141414141);
+}
+
+/* What ends no list is no end. */
+Test(smashed, a_null_in_a_bin)
+{
+    smash_links(2, 0, 0);
+}
+
+Test(smashed, a_null_at_either_end_of_a_bin)
+{
+    smash_links(0, 0, 0);
+    again();
+    smash_links(4, 0, 0);
+}
+
+/* The program has written into a chunk that it had freed; the links that lead there are right. */
+Test(smashed, both_links_of_a_chunk_in_a_bin)
+{
+    for (unsigned at = 0; at < 5; at++) {
+        smash_links(at, 0x4141414141414141, 0x4242424242424242);
+        again();
+    }
 }
 
 /* ---- arenas --------------------------------------------------------------------------------- */
