@@ -158,6 +158,22 @@ static bool has_footer(struct walk *w, const struct binned *c)
 
 enum judgement { GOOD, FLAWED, NOT_A_CHUNK };
 
+/* The link that is followed next will tell what is wrong. */
+static enum judgement accept_unlinked(struct walk *w, hw_addr chunk)
+{
+    if (w->unlinked_count < UNLINKED_MAX)
+        w->unlinked[w->unlinked_count++] = chunk;
+    return GOOD;
+}
+
+bool glibc_is_unlinked(const struct walk *w, hw_addr chunk)
+{
+    for (unsigned i = 0; i < w->unlinked_count; i++)
+        if (w->unlinked[i] == chunk)
+            return true;
+    return false;
+}
+
 /* What the link of `prev` leads to. A chunk that has a flaw is one all the same, and what it is is
  * reported. */
 static enum judgement judge(struct walk *w, const struct list *l, hw_addr prev,
@@ -170,8 +186,7 @@ static enum judgement judge(struct walk *w, const struct list *l, hw_addr prev,
     if (!lies_in_arena(w, l->arena, c->chunk))
         return NOT_A_CHUNK;
     if (!points_back && !(sized && is_known_behind(w, l, c)))
-        /* Its own links are wrong, both: the one that is followed tells. */
-        return sized && has_footer(w, c) ? GOOD : NOT_A_CHUNK;
+        return sized && has_footer(w, c) ? accept_unlinked(w, c->chunk) : NOT_A_CHUNK;
     glibc_bad_bin(w, l->arena, l->bin, c->chunk,
                   points_back ? "a chunk of the wrong size" : "a chunk that does not point back",
                   0);

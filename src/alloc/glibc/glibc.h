@@ -229,6 +229,8 @@ struct lead {
     int arena;            /* -1: none in particular */
 };
 
+#define UNLINKED_MAX 64
+
 /* One walk of a frozen target, or of one that moves. */
 struct walk {
     const struct glibc *g;
@@ -248,8 +250,10 @@ struct walk {
     uint64_t bin_steps; /* spent by bins.c, ... */
     uint64_t bin_flaws; /* ... what it found, and whether it came to no end */
     bool bins_given_up;
-    unsigned cuts;      /* budget of links.c */
-    uint64_t gap_steps; /* spent by regions.c behind foreign sbrk gaps */
+    hw_addr unlinked[UNLINKED_MAX]; /* chunks met in bins whose own links are both wrong: ... */
+    unsigned unlinked_count;        /* ... the first of them */
+    unsigned cuts;                  /* budget of links.c */
+    uint64_t gap_steps;             /* spent by regions.c behind foreign sbrk gaps */
     enum link_kind link;
     int64_t link_votes;     /* above 0: mangled */
     uint64_t link_nulls;    /* votes for the end of a plain list */
@@ -343,6 +347,8 @@ int glibc_decide_links(struct walk *w, struct hw_error *err);
 /* tcache.c, fastbin.c, bins.c: each list is followed; what tcaches and fastbins hold is added to
  * w->cached, what bins hold is summed up. */
 int glibc_read_tcaches(struct walk *w, struct hw_error *err);
+/* Whether this chunk was met in a bin though its own links do not tell of it. */
+bool glibc_is_unlinked(const struct walk *w, hw_addr chunk);
 /* Whether a chunk of this size belongs to a list of tcaches. */
 bool glibc_tcache_takes(const struct chunk_rules *r, uint64_t size, unsigned list);
 int glibc_read_fastbins(struct walk *w, unsigned arena, struct hw_error *err);

@@ -257,7 +257,7 @@ static const char *state_of(struct cursor *c, struct hw_block *b, const struct c
 /* The chunk at p is free: then something leads to it. */
 static void check_binned(struct cursor *c)
 {
-    if (glibc_moving(c->w) || glibc_links_back(c->w, c->p) != 0)
+    if (glibc_moving(c->w) || glibc_links_back(c->w, c->p) != 0 || glibc_is_unlinked(c->w, c->p))
         return;
     if (glibc_is_cut_off(c->w, c->p))
         c->w->report->check.missed[HW_INVARIANT_BIN_SETS]++;

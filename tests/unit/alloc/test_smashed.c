@@ -352,6 +352,7 @@ static void again(void)
 static void smash_links(unsigned at, uint64_t fd, uint64_t bk)
 {
     hw_addr chunk[5];
+    builder_want_check(b);
     for (unsigned i = 0; i < 5; i++) {
         chunk[i] = build_unsorted(b, 0x100 + i * 0x10);
         build_used(b, 0x20);
